@@ -1,0 +1,41 @@
+"""Keys that RabbitMQ and its plugins know and that have nothing to act on here.
+
+Owns: `WITHOUT_MEANING`. An entry covers the key and every key below it, so it is as deep as needed
+to keep a misspelt key of ours (`log.consle`) out: that one is to be reported with a suggestion.
+"""
+
+# One string, because a list of a hundred quoted lines hides the names.
+_KEYS = """
+    num_acceptors socket_writer reverse_dns_lookups erlang load_definitions definitions
+    listeners.ssl ssl_allow_poodle_attack ssl_options ssl_cert_login_from
+    ssl_cert_login_san_type ssl_cert_login_san_index ssl_handshake_timeout auth_backends
+    default_worker_pool_size password_hashing_module credential_validator default_users
+    tcp_listen_options.buffer tcp_listen_options.delay_send tcp_listen_options.dontroute
+    tcp_listen_options.exit_on_close tcp_listen_options.fd
+    tcp_listen_options.high_msgq_watermark tcp_listen_options.high_watermark
+    tcp_listen_options.low_msgq_watermark tcp_listen_options.low_watermark
+    tcp_listen_options.port tcp_listen_options.priority tcp_listen_options.send_timeout
+    tcp_listen_options.send_timeout_close tcp_listen_options.tos
+    vm_memory_high_watermark_paging_ratio memory_monitor_interval vm_memory_calculation_strategy
+    cluster_partition_handling delegate_count mirroring_sync_batch_size
+    mirroring_sync_max_throughput cluster_formation cluster_keepalive_interval cluster_tags
+    node_tags queue_master_locator queue_leader_locator hipe_compile
+    mnesia_table_loading_retry_timeout mnesia_table_loading_retry_limit
+    message_store_shutdown_timeout queue_index_embed_msgs_below background_gc_enabled
+    background_gc_target_interval proxy_protocol vhost_restart_strategy product motd_file
+    log.console.stdio log.console.use_colors log.console.color_esc_seqs log.console.formatter
+    log.exchange log.journald log.syslog log.file.rotation log.file.formatter log.connection
+    log.channel log.mirroring log.queue log.federation log.upgrade log.ra log.default
+    net_ticktime distribution sysmon_handler raft classic_queue quorum_queue stream_queue
+    channel_max_per_node channel_operation_timeout channel_tick_interval
+    session_max_per_connection link_max_per_session default_limits default_policies
+    default_queue_type vhost_max deprecated_features permit_deprecated_features feature_flags
+    anonymous_login_user anonymous_login_pass message_interceptors metadata_store
+    khepri_default_timeout quorum_commands_soft_limit quorum_cluster_size limits.queues
+    limits.vhosts management management_agent prometheus stomp mqtt stream web_mqtt web_stomp
+    auth_ldap auth_oauth2 auth_http auth_cache amqp1_0 federation shovel trust_store
+    trace_vhosts tracing
+"""
+
+WITHOUT_MEANING = tuple(tuple(key.split(".")) for key in _KEYS.split())
+"""Each as the words of the key."""

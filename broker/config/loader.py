@@ -1,0 +1,176 @@
+"""From sources to one `Config`: precedence, matching of keys, all faults at once, two warnings.
+
+Owns: `load`. The layers are the files, the environment, then --set; each is a list of entries. In
+one layer the last value of a key wins, as in RabbitMQ. Members of a family named in a later layer
+replace those of an earlier one (so `--set listeners.tcp.default=...` is where the broker listens,
+whatever the file says), except families that add to their defaults.
+"""
+
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from broker.config import syntax
+from broker.config.foreign import WITHOUT_MEANING
+from broker.config.kinds import Kind
+from broker.config.model import Config, ConfigError
+from broker.config.rows import Family
+from broker.config.syntax import Entry
+from broker.config.table import SETTINGS
+
+ENVIRONMENT = {
+    "RABBITMQ_DEFAULT_USER": ("default_user",),
+    "RABBITMQ_DEFAULT_PASS": ("default_pass",),
+    "RABBITMQ_DEFAULT_VHOST": ("default_vhost",),
+}
+"""Variables of RabbitMQ's Docker image and the key each one sets."""
+
+REFUSED_ENVIRONMENT = ("RABBITMQ_DEFAULT_USER_FILE", "RABBITMQ_DEFAULT_PASS_FILE")
+"""Ignoring these would leave the well-known password in force; RabbitMQ's image refuses too."""
+
+_PLAIN = {tuple(row.key.split(".")): row for row in SETTINGS if not isinstance(row, Family)}
+_FAMILIES = tuple(row for row in SETTINGS if isinstance(row, Family))
+
+
+def load(
+    path: str | None, overrides: Sequence[str], environ: Mapping[str, str]
+) -> tuple[Config, list[str]]:
+    """Read a file (or a directory of *.conf), the environment and --set into (config, warnings).
+
+    Raises ConfigError that lists every fault found.
+    """
+    faults: list[str] = []
+    layers = (
+        _from_files(path, environ, faults),
+        _from_environment(environ, faults),
+        [entry for text in overrides if (entry := syntax.parse_override(text, faults))],
+    )
+    collected = _Collected(faults)
+    for layer in layers:
+        collected.add_layer(layer)
+    values = collected.values()
+    if not faults and not values["listeners"]:
+        faults.append("no listener: set listeners.tcp.default (TLS listeners are not supported)")
+    if faults:
+        raise ConfigError(faults)
+    return Config(**values), collected.warnings()
+
+
+class _Collected:
+    """What the layers said so far, and what was wrong with it."""
+
+    def __init__(self, faults: list[str]) -> None:
+        self._faults = faults
+        self._plain: dict[str, Any] = {row.name: row.default for row in _PLAIN.values()}
+        self._members: dict[str, dict[str, object]] = {
+            row.name: dict(row.members) for row in _FAMILIES
+        }
+        self._without_effect: dict[str, str] = {}
+        self._unknown: dict[str, str] = {}
+
+    def add_layer(self, entries: Iterable[Entry]) -> None:
+        """Apply one source, which overrides all sources before it."""
+        replaced: set[str] = set()
+        emptied: set[str] = set()
+        for entry in entries:
+            if row := _PLAIN.get(entry.words):
+                self._plain[row.name] = self._read(row.kind, entry, self._plain[row.name])
+                if row.later:
+                    self._without_effect[entry.key] = entry.place
+            elif family := _family_closed_by(entry):
+                emptied.add(family.name)
+            elif found := _family_of(entry):
+                family, member = found
+                if not family.adds and family.name not in replaced:
+                    self._members[family.name].clear()
+                    replaced.add(family.name)
+                members = self._members[family.name]
+                members[member] = self._read(family.kind, entry, members.get(member))
+            elif any(entry.words[: len(prefix)] == prefix for prefix in WITHOUT_MEANING):
+                self._without_effect[entry.key] = entry.place
+            else:
+                self._unknown[entry.key] = entry.place
+        for name in emptied:
+            self._members[name].clear()
+
+    def values(self) -> dict[str, Any]:
+        """Give one value for each field of Config."""
+        gathered = {row.name: row.gather(self._members[row.name]) for row in _FAMILIES}
+        return self._plain | gathered
+
+    def warnings(self) -> list[str]:
+        """Give at most one line for keys without effect and one for unknown keys."""
+        lines = []
+        if self._without_effect:
+            named = ", ".join(f"{k} ({place})" for k, place in self._without_effect.items())
+            lines.append(f"settings that have no effect in Leveret were ignored: {named}")
+        if self._unknown:
+            named = ", ".join(f"{k} ({p}{_suggestion(k)})" for k, p in self._unknown.items())
+            lines.append(f"unknown settings were ignored: {named}")
+        return lines
+
+    def _read(self, kind: Kind, entry: Entry, fallback: object) -> object:
+        try:
+            return kind.read(entry.text)
+        except ValueError as error:
+            shown = "" if kind.secret else f", not {entry.text!r}"
+            place = "" if entry.place.startswith("--set") else f"{entry.place}: "
+            source = "--set " if not place else ""
+            self._faults.append(f"{place}{source}{entry.key} must be {error}{shown}")
+            return fallback
+
+
+def _from_files(path: str | None, environ: Mapping[str, str], faults: list[str]) -> list[Entry]:
+    if path is None:
+        return []
+    place = Path(path)
+    # RabbitMQ reads conf.d in name order, so later names override earlier ones.
+    files = sorted(place.glob("*.conf")) if place.is_dir() else [place]
+    entries = []
+    for file in files:
+        try:
+            text = file.read_text(encoding="utf-8")
+        except OSError as error:
+            faults.append(f"{file}: cannot be read ({error.strerror}); check --config")
+        except UnicodeDecodeError:
+            faults.append(f"{file}: is not UTF-8 text; save it as UTF-8")
+        else:
+            entries += syntax.parse(text, str(file), environ, faults)
+    return entries
+
+
+def _from_environment(environ: Mapping[str, str], faults: list[str]) -> list[Entry]:
+    faults += [
+        f"{name} is not supported: set {name.removesuffix('_FILE')} instead"
+        for name in REFUSED_ENVIRONMENT
+        if name in environ
+    ]
+    return [
+        Entry(words, environ[name], name)
+        for name, words in ENVIRONMENT.items()
+        if environ.get(name)
+    ]
+
+
+def _family_closed_by(entry: Entry) -> Family | None:
+    """Find the family that a line such as `listeners.tcp = none` leaves without members."""
+    if entry.text != "none":
+        return None
+    return next((f for f in _FAMILIES if tuple(f.key.split(".")[:-1]) == entry.words), None)
+
+
+def _family_of(entry: Entry) -> tuple[Family, str] | None:
+    for family in _FAMILIES:
+        pattern = family.key.split(".")
+        if len(pattern) == len(entry.words):
+            pairs = list(zip(pattern, entry.words, strict=True))
+            if all(want == have or want.isupper() for want, have in pairs):
+                return family, next(have for want, have in pairs if want.isupper())
+    return None
+
+
+def _suggestion(key: str) -> str:
+    candidates = [row.key for row in SETTINGS]
+    close = difflib.get_close_matches(key, candidates, n=1)
+    return f"; did you mean {close[0]}?" if close else ""

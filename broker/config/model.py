@@ -1,0 +1,94 @@
+"""What the rest of the broker sees of the configuration: typed, frozen, with units in the names.
+
+Owns: `Config`, `Listener` and `ConfigError`. Defaults are not here but in `table`, beside the key
+that changes them. Where RabbitMQ has "infinity" or "unset", the value here is None.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+
+class ConfigError(Exception):
+    """The operator's settings cannot be used; one line per fault, each says what to change."""
+
+    def __init__(self, faults: Sequence[str]) -> None:
+        super().__init__("\n".join(faults))
+        self.faults = tuple(faults)
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """Where to accept connections. An empty host is every interface, IPv4 and IPv6."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        """Write the listener as people do: `127.0.0.1:5672`, `[::1]:5672`, `*:5672`."""
+        host = f"[{self.host}]" if ":" in self.host else self.host or "*"
+        return f"{host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """Every setting that has a meaning here. `table.SETTINGS` says which key sets which field."""
+
+    listeners: tuple[Listener, ...]
+    heartbeat_s: int
+    channel_max: int
+    frame_max: int
+    initial_frame_max: int
+    connection_max: int | None
+    handshake_timeout_ms: int
+    max_message_bytes: int
+    consumer_timeout_ms: int | None
+    default_consumer_prefetch: int
+
+    tcp_backlog: int
+    tcp_nodelay: bool
+    tcp_keepalive: bool
+    tcp_linger: bool
+    tcp_linger_timeout_s: int
+    tcp_sndbuf_bytes: int | None
+    tcp_recbuf_bytes: int | None
+
+    default_user: str
+    default_pass: str = field(repr=False)
+    default_vhost: str
+    default_user_tags: tuple[str, ...]
+    default_permissions_configure: str
+    default_permissions_write: str
+    default_permissions_read: str
+    loopback_users: frozenset[str]
+    auth_mechanisms: tuple[str, ...]
+
+    cluster_name: str | None
+    memory_high_watermark_relative: float
+    memory_high_watermark_bytes: int | None
+    total_memory_bytes: int | None
+    disk_free_limit_relative: float | None
+    disk_free_limit_bytes: int
+
+    log_level: str
+    log_console: bool
+    log_console_level: str | None
+    log_dir: str | None
+    log_file: str | None
+    log_file_level: str | None
+    log_category_levels: Mapping[str, str]
+
+    collect_statistics: str
+    collect_statistics_interval_ms: int
+    management_host: str
+    management_port: int
+    prometheus_host: str
+    prometheus_port: int
+    prometheus_path: str
+    prometheus_per_object_metrics: bool
+
+    data_dir: str
+    fast_path: bool
+    product: str
+    version: str
+    log_segment_bytes: int
+    drain_timeout_ms: int

@@ -1,0 +1,60 @@
+"""The shape of a row in the table of settings.
+
+Owns: `Setting` and `Family`, and how the members of a family become one value.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from broker.config.kinds import Kind
+
+Gather = Callable[[Mapping[str, object]], object]
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One row: `default` is the value in `Config`, `meaning` one sentence for the operator."""
+
+    key: str
+    name: str
+    kind: Kind
+    default: object
+    meaning: str
+    later: bool = False
+
+    @property
+    def examples(self) -> tuple[str, ...]:
+        """Lines that, written in a file, change nothing; an unset default shows no value."""
+        return (f"{self.key} = {self.kind.show(self.default)}".rstrip(),)
+
+
+@dataclass(frozen=True, slots=True)
+class Family(Setting):
+    """A row for a key with a free word. `members` are the defaults, by that word."""
+
+    gather: Gather = dict
+    members: Mapping[str, object] = field(default_factory=dict)
+    # Members written by the operator are added to the defaults, instead of replacing them.
+    adds: bool = False
+
+    @property
+    def examples(self) -> tuple[str, ...]:
+        """One line for each default member, or the bare key when there is none."""
+        head, _, tail = _around_free_word(self.key)
+        lines = (f"{head}{n}{tail} = {self.kind.show(v)}" for n, v in self.members.items())
+        return tuple(lines) or (f"{self.key} =",)
+
+
+def _around_free_word(key: str) -> tuple[str, str, str]:
+    free = next(word for word in key.split(".") if word.isupper())
+    return key.partition(free)
+
+
+def member_values(members: Mapping[str, object]) -> tuple[object, ...]:
+    """Give each value once, in the order written."""
+    return tuple(dict.fromkeys(members.values()))
+
+
+def true_members(members: Mapping[str, object]) -> tuple[str, ...]:
+    """Give the words whose value is true."""
+    return tuple(name for name, chosen in members.items() if chosen)
