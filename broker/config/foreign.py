@@ -24,13 +24,15 @@ _KEYS = """
     message_store_shutdown_timeout queue_index_embed_msgs_below background_gc_enabled
     background_gc_target_interval proxy_protocol vhost_restart_strategy product motd_file
     log.console.stdio log.console.use_colors log.console.color_esc_seqs log.console.formatter
-    log.exchange log.journald log.syslog log.file.rotation log.file.formatter log.connection
-    log.channel log.mirroring log.queue log.federation log.upgrade log.ra log.default
-    net_ticktime distribution sysmon_handler raft classic_queue quorum_queue stream_queue
-    channel_max_per_node channel_operation_timeout channel_tick_interval
-    session_max_per_connection link_max_per_session default_limits default_policies
-    default_queue_type vhost_max deprecated_features permit_deprecated_features feature_flags
-    anonymous_login_user anonymous_login_pass message_interceptors metadata_store
+    log.exchange log.journald log.syslog log.file.rotation log.file.formatter
+    log.connection.file log.connection.rotation log.channel.file log.channel.rotation
+    log.mirroring.file log.mirroring.rotation log.queue.file log.queue.rotation
+    log.federation.file log.federation.rotation log.upgrade.file log.upgrade.rotation
+    log.ra.file log.ra.rotation log.default.rotation net_ticktime distribution sysmon_handler
+    raft classic_queue quorum_queue stream_queue channel_max_per_node channel_operation_timeout
+    channel_tick_interval session_max_per_connection link_max_per_session default_limits
+    default_policies default_queue_type vhost_max deprecated_features permit_deprecated_features
+    feature_flags anonymous_login_user anonymous_login_pass message_interceptors metadata_store
     khepri_default_timeout quorum_commands_soft_limit quorum_cluster_size limits.queues
     limits.vhosts management management_agent prometheus stomp mqtt stream web_mqtt web_stomp
     auth_ldap auth_oauth2 auth_http auth_cache amqp1_0 federation shovel trust_store

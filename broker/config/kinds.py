@@ -80,6 +80,11 @@ def _read_listener(text: str) -> Listener:
     return Listener(bare, int(port))
 
 
+def _show_listener(value: object) -> str:
+    # RabbitMQ has no word for "every interface": it is a port without a host.
+    return str(value).removeprefix("*:")
+
+
 def _read_text(text: str) -> str:
     return text
 
@@ -108,7 +113,7 @@ def _show_flag(value: object) -> str:
 
 FLAG = Kind("true or false", _read_flag, _show_flag)
 FRACTION = Kind("fraction", _read_fraction)
-LISTENER = Kind("port or host:port", _read_listener)
+LISTENER = Kind("port or host:port", _read_listener, _show_listener)
 LOG_FILE = Kind("file name or false", _read_log_file, lambda value: str(value or "false"))
 PATTERN = Kind("regular expression", _read_pattern)
 SECRET = Kind("text", _read_secret, secret=True)

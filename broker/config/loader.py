@@ -80,6 +80,8 @@ class _Collected:
                     self._without_effect[entry.key] = entry.place
             elif family := _family_closed_by(entry):
                 emptied.add(family.name)
+            elif any(entry.words[: len(prefix)] == prefix for prefix in WITHOUT_MEANING):
+                self._without_effect[entry.key] = entry.place
             elif found := _family_of(entry):
                 family, member = found
                 if not family.adds and family.name not in replaced:
@@ -87,8 +89,6 @@ class _Collected:
                     replaced.add(family.name)
                 members = self._members[family.name]
                 members[member] = self._read(family.kind, entry, members.get(member))
-            elif any(entry.words[: len(prefix)] == prefix for prefix in WITHOUT_MEANING):
-                self._without_effect[entry.key] = entry.place
             else:
                 self._unknown[entry.key] = entry.place
         for name in emptied:

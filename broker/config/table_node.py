@@ -118,7 +118,7 @@ NODE_SETTINGS: tuple[Setting, ...] = (
         "collect_statistics",
         choice("none", "coarse", "fine"),
         "none",
-        "How much is counted; counting costs nothing here, so everything always is.",
+        "How much is counted.",
         later=True,
     ),
     Setting(
@@ -134,7 +134,7 @@ NODE_SETTINGS: tuple[Setting, ...] = (
         "management_host",
         TEXT,
         "",
-        "Address of the management API; empty is every interface.",
+        "Address of the management API; unset is every interface.",
         later=True,
     ),
     Setting(
@@ -150,7 +150,7 @@ NODE_SETTINGS: tuple[Setting, ...] = (
         "prometheus_host",
         TEXT,
         "",
-        "Address metrics are served on; empty is every interface.",
+        "Address metrics are served on; unset is every interface.",
         later=True,
     ),
     Setting(
