@@ -1,0 +1,72 @@
+"""The root of the model: vhosts, message ids, the time, and what the coming tick must do.
+
+``dirty`` are the queues that have messages and consumers for them; whoever appends calls
+``wake`` so that a tick comes. ``now_ms`` is set by the shell, once per read and tick.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from broker.core.log import Log, NoLog
+from broker.core.operations import Operation, apply, encode_operation, snapshot
+from broker.core.vhost import Vhost
+
+if TYPE_CHECKING:
+    from broker.core.queue import Queue
+
+
+def _nobody() -> None:
+    """The broker before a loop runs it."""
+
+
+class Broker:
+    """See the module."""
+
+    def __init__(self, log: Log | None = None) -> None:
+        self.log: Log = log if log is not None else NoLog()
+        self.vhosts: dict[str, Vhost] = {}
+        self.next_message_id = 1
+        self.next_queue_id = 1
+        self.now_ms = 0
+        self.dirty: list[Queue] = []
+        self.wake: Callable[[], None] = _nobody
+
+    def change(
+        self, operation: Operation, *, durable: bool, owner: object | None = None
+    ) -> None:
+        """Apply a change of topology, and log it if what it changes is durable."""
+        apply(self, operation, owner)
+        if durable:
+            self.log.operation(encode_operation(operation))
+
+    def declare_vhost(self, name: str) -> Vhost:
+        """The vhost of that name, made if it does not exist."""
+        if name not in self.vhosts:
+            self.change({"op": "vhost.declare", "name": name}, durable=True)
+        return self.vhosts[name]
+
+    def add_vhost(self, name: str) -> None:
+        """Effect of the operation vhost.declare."""
+        if name not in self.vhosts:
+            self.vhosts[name] = Vhost(self, name)
+
+    def remove_vhost(self, name: str) -> None:
+        """Effect of the operation vhost.delete: queues and their messages go with it."""
+        vhost = self.vhosts.pop(name, None)
+        if vhost is not None:
+            for queue in list(vhost.queues.values()):
+                queue.delete()
+            vhost.queues.clear()
+            vhost.generation += 1
+
+    def snapshot(self) -> list[bytes]:
+        """Everything durable as encoded operations: the head of each log segment."""
+        return [encode_operation(operation) for operation in snapshot(self)]
+
+    def pump(self) -> None:
+        """Let every dirty queue deliver once."""
+        dirty, self.dirty = self.dirty, []
+        for queue in dirty:
+            queue.pump()

@@ -1,0 +1,60 @@
+"""A message as queues hold it. Who may write what: nothing changes after creation but ``batch``.
+
+One ``Message`` is shared by all queues it was routed to; what differs by queue (redelivered,
+delivery count) is kept by the queue.
+"""
+
+
+class Message:
+    """A stored message.
+
+    ``id``            grows with arrival, never reused: it is the order of every queue
+    ``address``       exchange and routing key it was published to, as two short strings
+    ``content``       content header frame and body frame, see ``protocol.content``
+    ``size``          octets of body
+    ``published_ms``  when it reached the broker, milliseconds since the epoch
+    ``ttl_ms``        its own expiration, -1 for none
+    ``priority``      its priority property, 0 for none
+    ``batch``         the log batch that holds it, 0 for a message that is not logged
+    """
+
+    __slots__ = (
+        "address",
+        "batch",
+        "content",
+        "id",
+        "priority",
+        "published_ms",
+        "size",
+        "ttl_ms",
+    )
+
+    def __init__(
+        self,
+        message_id: int,
+        address: bytes,
+        content: bytes,
+        size: int,
+        published_ms: int,
+        ttl_ms: int,
+        priority: int,
+        batch: int,
+    ) -> None:
+        self.id = message_id
+        self.address = address
+        self.content = content
+        self.size = size
+        self.published_ms = published_ms
+        self.ttl_ms = ttl_ms
+        self.priority = priority
+        self.batch = batch
+
+    @property
+    def exchange(self) -> str:
+        """Name of the exchange it was published to."""
+        return self.address[1 : 1 + self.address[0]].decode()
+
+    @property
+    def routing_key(self) -> str:
+        """Routing key it was published with."""
+        return self.address[2 + self.address[0] :].decode()

@@ -1,0 +1,208 @@
+"""Changes of topology as plain data: what the log keeps, what definitions import applies.
+
+An operation is a dict with an ``op`` and the object's properties. ``apply`` is the one place
+where exchanges, queues and bindings come and go; ``Vhost`` validates a client's wish and
+states it as an operation, recovery replays operations read from the log. Operations are
+idempotent: applied to a state that already has their effect they change nothing.
+
+On disk an operation is an AMQP field table, which keeps argument types exactly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from broker.core.exchange import EXCHANGE_TYPES, Binding, Exchange
+from broker.core.queue import Queue
+from protocol.tables import Field, Table, decode_table, encode_table, field
+
+if TYPE_CHECKING:
+    from broker.core.broker import Broker
+    from broker.core.vhost import Vhost
+
+Operation = dict[str, Any]
+
+
+def encode_operation(operation: Operation) -> bytes:
+    """The operation's octets for the log; ``arguments`` is a ``Table`` already."""
+    return encode_table(
+        {
+            name: Field("F", value) if name == "arguments" else field(value)
+            for name, value in operation.items()
+        }
+    )
+
+
+def decode_operation(octets: bytes) -> Operation:
+    """The inverse of ``encode_operation``."""
+    table, _ = decode_table(octets)
+    return {
+        name: value.value.decode() if value.tag == "S" else value.value
+        for name, value in table.items()
+    }
+
+
+def apply(broker: Broker, operation: Operation, owner: object | None = None) -> None:
+    """Carry out an operation. ``owner``: the connection of an exclusive queue, never logged."""
+    kind = operation["op"]
+    if kind.startswith("vhost."):
+        _VHOST_OPERATIONS[kind](broker, operation["name"])
+        return
+    vhost = broker.vhosts.get(operation["vhost"])
+    if vhost is None:
+        return
+    if kind == "queue.declare":
+        _declare_queue(vhost, operation, owner)
+    else:
+        _OPERATIONS[kind](vhost, operation)
+    vhost.generation += 1
+
+
+def _declare_queue(vhost: Vhost, operation: Operation, owner: object | None) -> None:
+    if operation["name"] in vhost.queues:
+        return
+    broker = vhost.broker
+    queue = Queue(
+        broker,
+        vhost.name,
+        operation["name"],
+        operation["id"],
+        durable=operation["durable"],
+        auto_delete=operation["auto_delete"],
+        arguments=operation["arguments"],
+        owner=owner,
+    )
+    vhost.queues[queue.name] = queue
+    broker.next_queue_id = max(broker.next_queue_id, queue.id + 1)
+
+
+def _delete_queue(vhost: Vhost, operation: Operation) -> None:
+    queue = vhost.queues.pop(operation["name"], None)
+    if queue is not None:
+        for binding in list(queue.incoming):
+            _remove_binding(binding)
+
+
+def _declare_exchange(vhost: Vhost, operation: Operation) -> None:
+    if operation["name"] in vhost.exchanges:
+        return
+    exchange = EXCHANGE_TYPES[operation["type"]](
+        operation["name"],
+        durable=operation["durable"],
+        auto_delete=operation["auto_delete"],
+        internal=operation["internal"],
+        arguments=operation["arguments"],
+    )
+    vhost.exchanges[exchange.name] = exchange
+
+
+def _delete_exchange(vhost: Vhost, operation: Operation) -> None:
+    exchange = vhost.exchanges.pop(operation["name"], None)
+    if exchange is not None:
+        for binding in [*exchange.bindings.values(), *exchange.incoming]:
+            _remove_binding(binding)
+
+
+def _find_binding(vhost: Vhost, operation: Operation) -> Binding | None:
+    source = vhost.exchanges.get(operation["source"])
+    destination: Queue | Exchange | None
+    if operation["destination_type"] == "queue":
+        destination = vhost.queues.get(operation["destination"])
+    else:
+        destination = vhost.exchanges.get(operation["destination"])
+    if source is None or destination is None:
+        return None
+    return Binding(source, destination, operation["routing_key"], operation["arguments"])
+
+
+def _bind(vhost: Vhost, operation: Operation) -> None:
+    binding = _find_binding(vhost, operation)
+    if binding is not None and binding.identity not in binding.source.bindings:
+        binding.source.bindings[binding.identity] = binding
+        binding.source.add(binding)
+        binding.destination.incoming[binding] = None
+
+
+def _unbind(vhost: Vhost, operation: Operation) -> None:
+    wanted = _find_binding(vhost, operation)
+    if wanted is not None:
+        binding = wanted.source.bindings.get(wanted.identity)
+        if binding is not None:
+            _remove_binding(binding)
+
+
+def _remove_binding(binding: Binding) -> None:
+    if binding.source.bindings.pop(binding.identity, None) is not None:
+        binding.source.remove(binding)
+        del binding.destination.incoming[binding]
+
+
+_VHOST_OPERATIONS: dict[str, Callable[[Broker, str], None]] = {
+    "vhost.declare": lambda broker, name: broker.add_vhost(name),
+    "vhost.delete": lambda broker, name: broker.remove_vhost(name),
+}
+_OPERATIONS: dict[str, Callable[[Vhost, Operation], None]] = {
+    "exchange.declare": _declare_exchange,
+    "exchange.delete": _delete_exchange,
+    "queue.delete": _delete_queue,
+    "bind": _bind,
+    "unbind": _unbind,
+}
+
+
+def snapshot(broker: Broker) -> Iterator[Operation]:
+    """The operations that rebuild everything durable, in an order that can be applied."""
+    for vhost in broker.vhosts.values():
+        yield {"op": "vhost.declare", "name": vhost.name}
+        durable = [exchange for exchange in vhost.exchanges.values() if exchange.durable]
+        for exchange in durable:
+            if not exchange.predeclared:
+                yield declare_exchange_operation(vhost.name, exchange)
+        for queue in vhost.queues.values():
+            if queue.durable:
+                yield declare_queue_operation(queue)
+        for exchange in durable:
+            for binding in exchange.bindings.values():
+                if binding.durable:
+                    yield binding_operation("bind", vhost.name, binding)
+
+
+def declare_exchange_operation(vhost: str, exchange: Exchange) -> Operation:
+    """The operation that declares an exchange like this one."""
+    return {
+        "op": "exchange.declare",
+        "vhost": vhost,
+        "name": exchange.name,
+        "type": exchange.type,
+        "durable": exchange.durable,
+        "auto_delete": exchange.auto_delete,
+        "internal": exchange.internal,
+        "arguments": exchange.arguments,
+    }
+
+
+def declare_queue_operation(queue: Queue) -> Operation:
+    """The operation that declares a queue like this one, under the same id."""
+    return {
+        "op": "queue.declare",
+        "vhost": queue.vhost,
+        "name": queue.name,
+        "id": queue.id,
+        "durable": queue.durable,
+        "auto_delete": queue.auto_delete,
+        "arguments": queue.arguments,
+    }
+
+
+def binding_operation(op: str, vhost: str, binding: Binding) -> Operation:
+    """``bind`` or ``unbind`` for a binding like this one."""
+    return {
+        "op": op,
+        "vhost": vhost,
+        "source": binding.source.name,
+        "destination": binding.destination.name,
+        "destination_type": "exchange" if isinstance(binding.destination, Exchange) else "queue",
+        "routing_key": binding.routing_key,
+        "arguments": binding.arguments,
+    }

@@ -1,0 +1,63 @@
+"""A route: where messages of one address go now, resolved once and used for many messages.
+
+``Route.publish`` is the hot half of a publish. A route holds as long as nothing that it was
+resolved from changes; whoever keeps one drops it when ``Vhost.generation`` moves on.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from broker.core.message import Message
+
+if TYPE_CHECKING:
+    from broker.core.broker import Broker
+    from broker.core.queue import Queue
+
+
+class Publisher(Protocol):
+    """Who publishes: counts messages, and remembers the log batch its last one waits for."""
+
+    published: int
+    awaited_batch: int
+
+
+class Route:
+    """Messages of one publisher to one address."""
+
+    __slots__ = ("_batch", "_row", "address", "broker", "logged", "publisher", "queues")
+
+    def __init__(
+        self, broker: Broker, publisher: Publisher, address: bytes, queues: list[Queue]
+    ) -> None:
+        self.broker = broker
+        self.publisher = publisher
+        self.address = address
+        self.queues = queues
+        self.logged = tuple(queue.id for queue in queues if queue.durable)
+        self._batch = 0  # the log batch in whose route table this address has row _row
+        self._row = 0
+
+    def publish(
+        self, content: bytes, size: int, persistent: bool, priority: int, ttl_ms: int
+    ) -> None:
+        """Store one message on every queue of the route, and in the log if it is to survive."""
+        broker = self.broker
+        publisher = self.publisher
+        publisher.published += 1
+        message_id = broker.next_message_id
+        broker.next_message_id = message_id + 1
+        batch = 0
+        if persistent and self.logged:
+            log = broker.log
+            batch = log.gathering
+            if self._batch != batch:
+                self._row = log.route(self.address, self.logged)
+                self._batch = batch
+            log.publish(self._row, message_id, broker.now_ms, content)
+            publisher.awaited_batch = batch
+        message = Message(
+            message_id, self.address, content, size, broker.now_ms, ttl_ms, priority, batch
+        )
+        for queue in self.queues:
+            queue.push(message)

@@ -1,0 +1,346 @@
+"""A virtual host: names of exchanges and queues, what clients may do with them, routing.
+
+Each operation checks in RabbitMQ's order and raises with RabbitMQ's text; what passes is
+stated as an operation (``broker.core.operations``) and applied. ``generation`` counts changes
+of topology: routes resolved under another generation are void.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from broker.core.arguments import (
+    QUEUE_ARGUMENTS_COMPARED,
+    check_equivalent,
+    check_exchange_arguments,
+    check_queue_arguments,
+    check_same,
+)
+from broker.core.exchange import EXCHANGE_TYPES, Binding, Exchange
+from broker.core.operations import Operation, binding_operation, declare_exchange_operation
+from broker.core.queue import Queue
+from protocol.content import headers_of
+from protocol.errors import (
+    AccessRefused,
+    CommandInvalid,
+    NotFound,
+    PreconditionFailed,
+    ResourceLocked,
+)
+from protocol.tables import Table
+
+if TYPE_CHECKING:
+    from broker.core.broker import Broker
+
+PREDECLARED = (
+    ("", "direct", False),
+    ("amq.direct", "direct", False),
+    ("amq.fanout", "fanout", False),
+    ("amq.topic", "topic", False),
+    ("amq.headers", "headers", False),
+    ("amq.match", "headers", False),
+    ("amq.rabbitmq.trace", "topic", True),
+)
+
+
+class Vhost:
+    """See the module."""
+
+    def __init__(self, broker: Broker, name: str) -> None:
+        self.broker = broker
+        self.name = name
+        self.generation = 0
+        self.queues: dict[str, Queue] = {}
+        self.exchanges: dict[str, Exchange] = {}
+        for exchange_name, kind, internal in PREDECLARED:
+            exchange = EXCHANGE_TYPES[kind](exchange_name, durable=True, internal=internal)
+            exchange.predeclared = True
+            self.exchanges[exchange_name] = exchange
+        self.default_exchange = self.exchanges[""]
+
+    # -- routing -----------------------------------------------------------------------
+
+    def route(self, exchange: Exchange, routing_key: str, content: bytes) -> list[Queue]:
+        """The queues a message reaches, each once: bindings, exchanges behind them, alternates."""
+        if exchange is self.default_exchange:
+            queue = self.queues.get(routing_key)
+            return [queue] if queue is not None else []
+        found: dict[Queue, None] = {}
+        seen = {exchange}
+        todo = [exchange]
+        headers: Table | None = None
+        while todo:
+            source = todo.pop()
+            if source.uses_headers and headers is None:
+                headers = headers_of(content)
+            matched = False
+            for binding in self._match(source, routing_key, headers or {}):
+                matched = True
+                destination = binding.destination
+                if isinstance(destination, Queue):
+                    found[destination] = None
+                elif destination not in seen:
+                    seen.add(destination)
+                    todo.append(destination)
+            if not matched and source.alternate is not None:
+                alternate = self.exchanges.get(source.alternate)
+                if alternate is self.default_exchange:
+                    found.update(dict.fromkeys(self.route(alternate, routing_key, content)))
+                elif alternate is not None and alternate not in seen:
+                    seen.add(alternate)
+                    todo.append(alternate)
+        return list(found)
+
+    @staticmethod
+    def _match(source: Exchange, routing_key: str, headers: Table) -> list[Binding]:
+        return list(source.match(routing_key, headers))
+
+    def is_cacheable(self, exchange: Exchange) -> bool:
+        """Whether the key alone decides a route from here: no headers exchange is reachable."""
+        seen = {exchange}
+        todo = [exchange]
+        while todo:
+            source = todo.pop()
+            if source.uses_headers:
+                return False
+            reachable = [binding.destination for binding in source.bindings.values()]
+            if source.alternate is not None and source.alternate in self.exchanges:
+                reachable.append(self.exchanges[source.alternate])
+            for destination in reachable:
+                if isinstance(destination, Exchange) and destination not in seen:
+                    seen.add(destination)
+                    todo.append(destination)
+        return True
+
+    # -- exchanges ---------------------------------------------------------------------
+
+    def exchange(self, name: str) -> Exchange:
+        """The exchange of that name, or ``NotFound``."""
+        exchange = self.exchanges.get(name)
+        if exchange is None:
+            raise NotFound(f"no exchange '{name}' in vhost '{self.name}'")
+        return exchange
+
+    def _describe(self, exchange: str) -> str:
+        return f"exchange '{exchange}' in vhost '{self.name}'"
+
+    def declare_exchange(
+        self,
+        name: str,
+        kind: str,
+        *,
+        durable: bool,
+        auto_delete: bool,
+        internal: bool,
+        arguments: Table,
+    ) -> None:
+        """exchange.declare: create it, or check that what exists is the same."""
+        described = self._describe(name)
+        if kind not in EXCHANGE_TYPES:
+            known = kind.replace("-", "").replace("_", "").isalnum() and kind.islower()
+            raise CommandInvalid(f"{'unknown' if known else 'invalid'} exchange type '{kind}'")
+        current = self.exchanges.get(name)
+        check_exchange_arguments(described, arguments)
+        if current is not None:
+            self._check_same_exchange(
+                current, kind, durable, auto_delete, internal, arguments, described
+            )
+            return
+        if name.startswith("amq."):
+            raise AccessRefused(f"exchange name '{name}' contains reserved prefix 'amq.*'")
+        wanted = EXCHANGE_TYPES[kind](
+            name, durable=durable, auto_delete=auto_delete, internal=internal, arguments=arguments
+        )
+        self.broker.change(declare_exchange_operation(self.name, wanted), durable=durable)
+
+    @staticmethod
+    def _check_same_exchange(
+        current: Exchange,
+        kind: str,
+        durable: bool,
+        auto_delete: bool,
+        internal: bool,
+        arguments: Table,
+        described: str,
+    ) -> None:
+        check_same("type", described, kind, current.type)
+        check_same("durable", described, durable, current.durable)
+        check_same("auto_delete", described, auto_delete, current.auto_delete)
+        check_same("internal", described, internal, current.internal)
+        check_equivalent(("alternate-exchange",), described, arguments, current.arguments)
+
+    def delete_exchange(self, name: str, *, if_unused: bool = False) -> None:
+        """exchange.delete: a missing one is no error, a predeclared one may not go."""
+        if name == "":
+            raise AccessRefused("operation not permitted on the default exchange")
+        if name.startswith("amq."):
+            raise AccessRefused(f"deletion of system {self._describe(name)} not allowed")
+        exchange = self.exchanges.get(name)
+        if exchange is None:
+            return
+        if if_unused and exchange.bindings:
+            raise PreconditionFailed(f"{self._describe(name)} in use")
+        self._drop_exchange(exchange)
+
+    def _drop_exchange(self, exchange: Exchange) -> None:
+        sources = [binding.source for binding in exchange.incoming]
+        self.broker.change(
+            {"op": "exchange.delete", "vhost": self.name, "name": exchange.name},
+            durable=exchange.durable,
+        )
+        self._drop_unused(sources)
+
+    def _drop_unused(self, sources: list[Exchange]) -> None:
+        """Auto-delete exchanges go when the last binding they are the source of goes."""
+        for source in sources:
+            if source.auto_delete and not source.bindings and source.name in self.exchanges:
+                self._drop_exchange(source)
+
+    # -- queues ------------------------------------------------------------------------
+
+    def queue(self, name: str, owner: object | None = None) -> Queue:
+        """The queue of that name for a connection, or ``NotFound`` / ``ResourceLocked``."""
+        queue = self.queues.get(name)
+        if queue is None:
+            raise NotFound(f"no queue '{name}' in vhost '{self.name}'")
+        self._check_owner(queue, owner)
+        return queue
+
+    @staticmethod
+    def _check_owner(queue: Queue, owner: object | None) -> None:
+        if queue.owner is not None and queue.owner is not owner:
+            raise ResourceLocked(
+                f"cannot obtain exclusive access to locked {queue}. It could be originally "
+                "declared on another connection or the exclusive property value does not match "
+                "that of the original declaration."
+            )
+
+    def declare_queue(
+        self,
+        name: str,
+        *,
+        durable: bool,
+        exclusive: bool,
+        auto_delete: bool,
+        arguments: Table,
+        owner: object,
+        generated: bool = False,
+    ) -> Queue:
+        """queue.declare: create it, or check that what exists is the same.
+
+        ``generated``: the name is the server's own, so the reserved prefix is in order.
+        """
+        described = f"queue '{name}' in vhost '{self.name}'"
+        current = self.queues.get(name)
+        if not generated and name.startswith("amq."):
+            raise AccessRefused(f"queue name '{name}' contains reserved prefix 'amq.*'")
+        if current is not None:
+            self._check_same_queue(
+                current, durable, exclusive, auto_delete, arguments, owner, described
+            )
+            return current
+        check_queue_arguments(described, arguments)
+        operation: Operation = {
+            "op": "queue.declare",
+            "vhost": self.name,
+            "name": name,
+            "id": self.broker.next_queue_id,
+            "durable": durable and not exclusive,
+            "auto_delete": auto_delete,
+            "arguments": arguments,
+        }
+        self.broker.change(
+            operation, durable=durable and not exclusive, owner=owner if exclusive else None
+        )
+        return self.queues[name]
+
+    def _check_same_queue(
+        self,
+        current: Queue,
+        durable: bool,
+        exclusive: bool,
+        auto_delete: bool,
+        arguments: Table,
+        owner: object,
+        described: str,
+    ) -> None:
+        # exclusive first: a difference there is 405, whatever else differs
+        self._check_owner(current, owner)
+        if exclusive and current.owner is None:
+            self._check_owner(_LockedName(current), owner)
+        if not exclusive and current.owner is not None:
+            self._check_owner(_LockedName(current), None)
+        if not exclusive:
+            check_same("durable", described, durable, current.durable)
+        check_same("auto_delete", described, auto_delete, current.auto_delete)
+        check_equivalent(QUEUE_ARGUMENTS_COMPARED, described, arguments, current.arguments)
+
+    def delete_queue(
+        self,
+        name: str,
+        owner: object | None = None,
+        *,
+        if_unused: bool = False,
+        if_empty: bool = False,
+    ) -> int:
+        """queue.delete: how many ready messages went with it; a missing queue is no error."""
+        queue = self.queues.get(name)
+        if queue is None:
+            return 0
+        self._check_owner(queue, owner)
+        if if_unused and queue.consumers:
+            raise PreconditionFailed(f"{queue} in use")
+        if if_empty and len(queue):
+            raise PreconditionFailed(f"{queue} not empty")
+        return self.drop_queue(queue)
+
+    def drop_queue(self, queue: Queue) -> int:
+        """Delete a queue for whatever reason; how many ready messages went with it."""
+        if queue.deleted:
+            return 0
+        sources = [binding.source for binding in queue.incoming]
+        self.broker.change(
+            {"op": "queue.delete", "vhost": self.name, "name": queue.name},
+            durable=queue.durable,
+        )
+        dropped = queue.delete()
+        self._drop_unused(sources)
+        return dropped
+
+    # -- bindings ----------------------------------------------------------------------
+
+    def bind(
+        self, source: str, destination: Queue | Exchange, routing_key: str, arguments: Table
+    ) -> None:
+        """queue.bind and exchange.bind; a binding that exists already is no error."""
+        exchange = self.exchange(source)
+        exchange.check_binding(routing_key, arguments)
+        binding = Binding(exchange, destination, routing_key, arguments)
+        if binding.identity not in exchange.bindings:
+            self.broker.change(
+                binding_operation("bind", self.name, binding), durable=binding.durable
+            )
+
+    def unbind(
+        self, source: str, destination: Queue | Exchange, routing_key: str, arguments: Table
+    ) -> None:
+        """queue.unbind and exchange.unbind; a binding that is missing is no error."""
+        exchange = self.exchanges.get(source)
+        if exchange is None:
+            return
+        binding = Binding(exchange, destination, routing_key, arguments)
+        if binding.identity in exchange.bindings:
+            self.broker.change(
+                binding_operation("unbind", self.name, binding), durable=binding.durable
+            )
+            self._drop_unused([exchange])
+
+
+class _LockedName(Queue):
+    """A queue seen from a declaration whose exclusive flag differs: locked for everybody."""
+
+    def __init__(self, queue: Queue) -> None:
+        self.name, self.vhost, self.owner = queue.name, queue.vhost, _NOBODY
+
+
+_NOBODY = object()
