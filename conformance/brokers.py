@@ -1,0 +1,350 @@
+"""Brokers to test against: a private Leveret or RabbitMQ that a test starts, ends and starts again.
+
+Owns the processes: their free ports on 127.0.0.1, their directories, their environment, their end.
+
+Invariants:
+* A broker is up when it answers an AMQP protocol header with connection.start, not when its log
+  says so; and ``start`` fails at once, showing the end of the log, when the process ends instead.
+* Port and data directory stay the same from one ``start`` to the next, so that a test can kill a
+  broker and find its messages again.
+* Nothing outlives the ``with`` block: no process (RabbitMQ's epmd included), no temporary file.
+
+``python -m conformance.brokers leveret`` (or ``rabbitmq``) runs one until it is interrupted, for
+people and for benchmarks.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import FrameType
+from typing import Any, NoReturn, Self
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+PROTOCOL_HEADER = b"AMQP\x00\x00\x09\x01"
+START_TIMEOUT_S = 60.0
+STOP_TIMEOUT_S = 30.0
+POLL_S = 0.05
+
+
+class BrokerError(Exception):
+    """A broker did not start or end as it should; the text has the end of its log."""
+
+
+def free_port() -> int:
+    """Find a TCP port of 127.0.0.1 that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def speaks_amqp(port: int) -> bool:
+    """Tell whether 127.0.0.1:port answers the protocol header with connection.start."""
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=2.0) as tcp:
+            tcp.sendall(PROTOCOL_HEADER)
+            head = b""
+            while len(head) < 11:
+                part = tcp.recv(11 - len(head))
+                if not part:
+                    return False
+                head += part
+    except OSError:
+        return False
+    # A method frame on channel 0 whose class and method are 10,10; octets 3 to 6 are its size.
+    return head[:3] == b"\x01\x00\x00" and head[7:11] == b"\x00\x0a\x00\x0a"
+
+
+class Broker:
+    """What every broker here can do; used as ``with Leveret() as broker:``."""
+
+    name = "broker"
+
+    def __init__(
+        self,
+        data_dir: str | os.PathLike[str] | None = None,
+        settings: Mapping[str, Any] = {},
+        env: Mapping[str, str] = {},
+    ) -> None:
+        self._temp = Path(tempfile.mkdtemp(prefix=f"{self.name}-"))
+        self.data_dir = Path(data_dir) if data_dir is not None else self._temp / "data"
+        self.log_path = self._temp / f"{self.name}.log"
+        self.port = free_port()
+        self._settings = dict(settings)
+        self._env = dict(env)
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @classmethod
+    def available(cls) -> bool:
+        """Tell whether this machine has the program."""
+        raise NotImplementedError
+
+    @property
+    def url(self) -> str:
+        """The address, with the vhost written out: clients disagree on what an empty one means."""
+        return f"amqp://guest:guest@127.0.0.1:{self.port}/%2F"
+
+    @property
+    def pid(self) -> int:
+        """The broker's own process, not that of a script around it."""
+        if self._process is None:
+            raise BrokerError(f"{self.name} is not running")
+        return self._process.pid
+
+    @property
+    def running(self) -> bool:
+        """Tell whether the process is there; it may still be busy starting."""
+        return self._process is not None and self._process.poll() is None
+
+    def start(self) -> Self:
+        """Start the process and wait until it speaks AMQP."""
+        if self.running:
+            raise BrokerError(f"{self.name} is already running")
+        self._ended()
+        self.data_dir.mkdir(parents=True, exist_ok=True)
+        self._prepare()
+        self._process = self._spawn(self._command(), {**os.environ, **self._environment()})
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while not speaks_amqp(self.port):
+            code = self._process.poll()
+            if code is not None:
+                self._fail(f"ended with exit code {code} before it accepted connections")
+            if time.monotonic() > deadline:
+                self.kill()
+                self._fail(f"did not speak AMQP within {START_TIMEOUT_S:.0f} s")
+            time.sleep(POLL_S)
+        return self
+
+    def stop(self) -> int:
+        """Ask for an orderly end (SIGTERM), wait for it and return the exit code."""
+        process = self._take_process()
+        process.terminate()
+        try:
+            return process.wait(STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            self._fail(f"was still running {STOP_TIMEOUT_S:.0f} s after SIGTERM")
+        finally:
+            self._ended()
+
+    def kill(self) -> None:
+        """End it with no chance to tidy up (SIGKILL), as a crash would."""
+        process = self._take_process()
+        process.kill()
+        process.wait()
+        self._ended()
+
+    def close(self) -> None:
+        """Stop it if it runs, and remove what it left on disk unless the caller gave the place."""
+        try:
+            if self._process is not None:
+                self.stop()
+        finally:
+            shutil.rmtree(self._temp, ignore_errors=True)
+
+    def log_text(self) -> str:
+        """Give everything the broker has written so far, over all its starts."""
+        return self.log_path.read_text("utf-8", "replace") if self.log_path.exists() else ""
+
+    def __enter__(self) -> Self:
+        try:
+            return self.start()
+        except BaseException:
+            self.close()
+            raise
+
+    def __exit__(self, *_exc_info: object) -> None:
+        self.close()
+
+    def _prepare(self) -> None:
+        """Write files and start other processes that the broker needs."""
+
+    def _ended(self) -> None:
+        """End what ``_prepare`` started."""
+
+    def _command(self) -> Sequence[str]:
+        raise NotImplementedError
+
+    def _environment(self) -> Mapping[str, str]:
+        return self._env
+
+    def _spawn(self, command: Sequence[str], env: Mapping[str, str]) -> subprocess.Popen[bytes]:
+        with self.log_path.open("ab") as log:
+            # A session of its own: Ctrl-C reaches us only, and we end the broker in order.
+            return subprocess.Popen(
+                command,
+                cwd=REPOSITORY,
+                env=env,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    def _take_process(self) -> subprocess.Popen[bytes]:
+        if self._process is None:
+            raise BrokerError(f"{self.name} is not running")
+        process, self._process = self._process, None
+        return process
+
+    def _fail(self, what: str) -> NoReturn:
+        tail = "\n".join(self.log_text().splitlines()[-40:]) or "(nothing was logged)"
+        if self._process is not None and self._process.poll() is not None:
+            self._process = None
+            self._ended()
+        raise BrokerError(f"{self.name} {what}; the end of its log:\n{tail}")
+
+
+class Leveret(Broker):
+    """This repository's broker, run as ``python -m broker``; ``settings`` become ``--set``."""
+
+    name = "leveret"
+
+    @classmethod
+    def available(cls) -> bool:
+        """Tell whether the broker's package is beside this one."""
+        return (REPOSITORY / "broker" / "__main__.py").exists()
+
+    def _command(self) -> Sequence[str]:
+        settings = {"listeners.tcp.default": f"127.0.0.1:{self.port}", **self._settings}
+        overrides = [word for key in settings for word in ("--set", f"{key}={settings[key]}")]
+        return [sys.executable, "-m", "broker", "--data-dir", str(self.data_dir), *overrides]
+
+
+class RabbitMQ(Broker):
+    """Debian's RabbitMQ, kept apart from an installed service: own node, epmd, ports and files.
+
+    ``settings`` are lines of its rabbitmq.conf. It runs no plugins, and guest may connect from
+    anywhere; since every listener is on 127.0.0.1, that is here.
+    """
+
+    name = "rabbitmq"
+    _root = Path("/usr/lib/rabbitmq/lib")
+
+    def __init__(
+        self,
+        data_dir: str | os.PathLike[str] | None = None,
+        settings: Mapping[str, Any] = {},
+        env: Mapping[str, str] = {},
+    ) -> None:
+        super().__init__(data_dir, settings, env)
+        self._epmd_port = free_port()
+        self._dist_port = free_port()
+        self._epmd: subprocess.Popen[bytes] | None = None
+
+    @classmethod
+    def _program(cls) -> Path | None:
+        found = sorted(cls._root.glob("rabbitmq_server-*/sbin/rabbitmq-server"))
+        return found[-1] if found else None
+
+    @classmethod
+    def available(cls) -> bool:
+        """Tell whether Debian's rabbitmq-server package is installed."""
+        return cls._program() is not None and shutil.which("epmd") is not None
+
+    def _prepare(self) -> None:
+        settings = {
+            "listeners.tcp.1": f"127.0.0.1:{self.port}",
+            "loopback_users": "none",
+            **self._settings,
+        }
+        lines = (f"{key} = {value}\n" for key, value in settings.items())
+        (self._temp / "rabbitmq.conf").write_text("".join(lines))
+        (self._temp / "enabled_plugins").write_text("[].\n")
+        # Started by us: RabbitMQ would start one as a daemon, and no one would end that.
+        epmd = ["epmd", "-address", "127.0.0.1", "-port", str(self._epmd_port)]
+        self._epmd = self._spawn(epmd, os.environ)
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while time.monotonic() < deadline and self._epmd.poll() is None:
+            with socket.socket() as tcp:
+                if tcp.connect_ex(("127.0.0.1", self._epmd_port)) == 0:
+                    return
+            time.sleep(POLL_S)
+        self._ended()
+        self._fail("got no epmd")
+
+    def _ended(self) -> None:
+        if self._epmd is not None:
+            self._epmd.kill()
+            self._epmd.wait()
+            self._epmd = None
+
+    def _command(self) -> Sequence[str]:
+        program = self._program()
+        if program is None:
+            raise BrokerError("rabbitmq-server is not installed (apt-get install rabbitmq-server)")
+        return [str(program)]
+
+    def _environment(self) -> Mapping[str, str]:
+        temp = str(self._temp)
+        return {
+            "ERL_EPMD_PORT": str(self._epmd_port),
+            "ERL_EPMD_ADDRESS": "127.0.0.1",
+            "HOME": temp,  # the Erlang cookie is written here
+            "RABBITMQ_NODENAME": f"conformance-{self.port}@localhost",
+            "RABBITMQ_DIST_PORT": str(self._dist_port),
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": (
+                "-start_epmd false -kernel inet_dist_use_interface {127,0,0,1}"
+            ),
+            "RABBITMQ_MNESIA_BASE": str(self.data_dir),
+            "RABBITMQ_LOG_BASE": temp,
+            "RABBITMQ_LOGS": "-",
+            "RABBITMQ_PID_FILE": f"{temp}/pid",
+            "RABBITMQ_CONF_ENV_FILE": f"{temp}/none.conf",
+            "RABBITMQ_CONFIG_FILE": f"{temp}/rabbitmq.conf",
+            "RABBITMQ_CONFIG_FILES": f"{temp}/conf.d",
+            "RABBITMQ_ADVANCED_CONFIG_FILE": f"{temp}/advanced.config",
+            "RABBITMQ_ENABLED_PLUGINS_FILE": f"{temp}/enabled_plugins",
+            # The start script then becomes the server instead of waiting beside it.
+            "RUNNING_UNDER_SYSTEMD": "true",
+            **self._env,
+        }
+
+
+BROKERS: Mapping[str, type[Broker]] = {"leveret": Leveret, "rabbitmq": RabbitMQ}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one broker until SIGINT or SIGTERM; print its address as the only line of output."""
+    parser = argparse.ArgumentParser(prog="conformance.brokers", description=main.__doc__)
+    parser.add_argument("broker", choices=sorted(BROKERS))
+    parser.add_argument("--data-dir", help="keep the data here (default: a temporary directory)")
+    parser.add_argument("--set", metavar="KEY=VALUE", action="append", default=[])
+    options = parser.parse_args(argv)
+    settings = dict(word.split("=", 1) for word in options.set)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _interrupt)
+    try:
+        with BROKERS[options.broker](options.data_dir, settings) as broker:
+            print(broker.url, flush=True)
+            while broker.running:
+                time.sleep(POLL_S)
+            print(f"{broker.name} ended by itself:\n{broker.log_text()}", file=sys.stderr)
+            return 1
+    except BrokerError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 0
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> NoReturn:
+    # Once is enough: a second signal must not cut the orderly end short.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    sys.exit(main())
