@@ -1,0 +1,518 @@
+"""A client that speaks frames: what a test sends and what it expects, in order, nothing hidden.
+
+Owns the socket, the handshake and the verbs of a test: ``send``, ``publish``, ``expect``,
+``call`` (send and expect its -ok), ``expect_content``, ``expect_channel_close``,
+``expect_silence``, ``expect_tcp_close``. Nothing is answered on its own except where a verb
+says so; heartbeats of the server are counted and skipped.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+import time
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from conformance.codec import (
+    BODY,
+    FRAME_END,
+    HEADER,
+    METHOD,
+    PROTOCOL_HEADER,
+    Body,
+    Event,
+    Frame,
+    Header,
+    Method,
+    Other,
+    decode,
+    encode_header,
+    encode_method,
+    frame,
+)
+
+CAPABILITIES = {
+    "publisher_confirms": True,
+    "exchange_exchange_bindings": True,
+    "basic.nack": True,
+    "consumer_cancel_notify": True,
+    "connection.blocked": True,
+    "authentication_failure_close": True,
+}
+CLIENT_PROPERTIES: dict[str, Any] = {"product": "conformance", "capabilities": CAPABILITIES}
+TIMEOUT = 10.0
+
+
+class TcpClosed(AssertionError):  # noqa: N818 - it fails the test that did not expect it
+    """The server closed the socket; ``how`` is RST or FIN."""
+
+    def __init__(self, how: str) -> None:
+        super().__init__(f"the server closed TCP ({how})")
+        self.how = how
+
+
+class Silence(AssertionError):  # noqa: N818
+    """Nothing came within the time allowed."""
+
+
+@dataclass
+class Content:
+    """A message as it came: the method, its header and the assembled body."""
+
+    method: Method
+    header: Header
+    body: bytes
+    body_frames: list[int]
+
+    @property
+    def props(self) -> dict[str, Any]:
+        return self.header.props
+
+    @property
+    def headers(self) -> dict[str, Any]:
+        headers: dict[str, Any] = self.header.props.get("headers", {})
+        return headers
+
+    def __getitem__(self, name: str) -> Any:
+        return self.method.args[name]
+
+
+@dataclass
+class Url:
+    """The parts of an amqp:// address."""
+
+    host: str
+    port: int
+    user: str
+    password: str
+    vhost: str
+
+    @classmethod
+    def parse(cls, url: str) -> Url:
+        parts = urlsplit(url)
+        vhost = unquote(parts.path[1:]) if len(parts.path) > 1 else "/"
+        return cls(
+            parts.hostname or "127.0.0.1",
+            parts.port or 5672,
+            unquote(parts.username or "guest"),
+            unquote(parts.password or "guest"),
+            vhost,
+        )
+
+
+class Connection:
+    """One TCP connection. ``stage`` says how far the handshake goes before the test takes over."""
+
+    STAGES = ("tcp", "header", "start", "tune", "tuned", "open")
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        stage: str = "open",
+        user: str | None = None,
+        password: str | None = None,
+        vhost: str | None = None,
+        channel_max: int | None = None,
+        frame_max: int | None = None,
+        heartbeat: int = 0,
+        client_properties: dict[str, Any] | None = None,
+    ) -> None:
+        self.url = Url.parse(url)
+        self.user = self.url.user if user is None else user
+        self.password = self.url.password if password is None else password
+        self.vhost = self.url.vhost if vhost is None else vhost
+        self.tune: dict[str, Any] = {"heartbeat": heartbeat}
+        if channel_max is not None:
+            self.tune["channel_max"] = channel_max
+        if frame_max is not None:
+            self.tune["frame_max"] = frame_max
+        self.client_properties = (
+            CLIENT_PROPERTIES if client_properties is None else client_properties
+        )
+        self.server: dict[str, Any] = {}
+        self.frame_max = 131072
+        self.heartbeats = 0
+        self.handshake_stage = "tcp"
+        self._buffer = bytearray()
+        self._inbox: deque[Event] = deque()
+        self._closed: TcpClosed | None = None
+        self.sock = socket.create_connection((self.url.host, self.url.port), timeout=TIMEOUT)
+        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        try:
+            self.handshake_to(stage)
+        except BaseException:
+            self.sock.close()
+            raise
+
+    def __enter__(self) -> Connection:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # -- handshake
+
+    def handshake_to(self, stage: str) -> None:
+        """Go on with an ordinary handshake up to ``stage``."""
+        start = self.STAGES.index(self.handshake_stage) + 1
+        for step in self.STAGES[start : self.STAGES.index(stage) + 1]:
+            getattr(self, f"_to_{step}")()
+            self.handshake_stage = step
+
+    def _to_header(self) -> None:
+        self.send_raw(PROTOCOL_HEADER)
+
+    def _to_start(self) -> None:
+        self.server = self.expect("connection.start").args
+
+    def _to_tune(self) -> None:
+        self.send_start_ok()
+        tuned = self.expect("connection.tune").args
+        self.tune = tuned | self.tune
+
+    def send_start_ok(self, **args: Any) -> None:
+        """connection.start-ok with PLAIN credentials unless told otherwise."""
+        given = {
+            "client_properties": self.client_properties,
+            "mechanism": "PLAIN",
+            "response": f"\0{self.user}\0{self.password}",
+            "locale": "en_US",
+        }
+        self.send("connection.start-ok", **(given | args))
+
+    def _to_tuned(self) -> None:
+        self.send("connection.tune-ok", **self.tune)
+        self.frame_max = self.tune["frame_max"] or 131072
+
+    def _to_open(self) -> None:
+        self.send("connection.open", virtual_host=self.vhost)
+        self.expect("connection.open-ok")
+
+    # -- sending
+
+    def send_raw(self, octets: bytes) -> None:
+        """Put octets on the wire as they are."""
+        self.sock.sendall(octets)
+
+    def send_frame(self, frame_type: int, channel: int, payload: bytes, **options: Any) -> None:
+        """Send one frame of any type."""
+        self.send_raw(frame(frame_type, channel, payload, **options))
+
+    def send(self, name: str, /, channel: int = 0, **args: Any) -> None:
+        """Send one method."""
+        self.send_frame(METHOD, channel, encode_method(name, args))
+
+    def channel(self, number: int = 1) -> Channel:
+        """Open a channel."""
+        opened = Channel(self, number)
+        opened.call("channel.open")
+        return opened
+
+    # -- receiving
+
+    def read_event(self, timeout: float = TIMEOUT) -> Event:
+        """The next frame from the socket, whatever its channel. Heartbeats come too."""
+        if self._closed:
+            raise self._closed
+        deadline = time.monotonic() + timeout
+        while (got := self._cut_frame()) is None:
+            self._receive(deadline)
+        return decode(got)
+
+    def read_octets(self, count: int, timeout: float = TIMEOUT) -> bytes:
+        """Octets outside of frames, such as the protocol header of a refusal."""
+        deadline = time.monotonic() + timeout
+        while len(self._buffer) < count:
+            self._receive(deadline)
+        octets = bytes(self._buffer[:count])
+        del self._buffer[:count]
+        return octets
+
+    def _receive(self, deadline: float) -> None:
+        left = deadline - time.monotonic()
+        if left <= 0:
+            raise Silence("nothing came")
+        self.sock.settimeout(left)
+        try:
+            octets = self.sock.recv(262144)
+        except TimeoutError:
+            raise Silence("nothing came") from None
+        except (ConnectionResetError, BrokenPipeError):
+            self._closed = TcpClosed("RST")
+            raise self._closed from None
+        finally:
+            self.sock.settimeout(TIMEOUT)
+        if not octets:
+            self._closed = TcpClosed("FIN")
+            raise self._closed
+        self._buffer += octets
+
+    def _cut_frame(self) -> Frame | None:
+        if len(self._buffer) < 8:
+            return None
+        kind, channel, size = struct.unpack_from(">BHI", self._buffer)
+        if len(self._buffer) < size + 8:
+            return None
+        payload = bytes(self._buffer[7 : 7 + size])
+        assert self._buffer[7 + size] == FRAME_END, f"bad frame end {self._buffer[7 + size]:#x}"
+        del self._buffer[: size + 8]
+        return Frame(kind, channel, payload)
+
+    def _next(self, channel: int | None, timeout: float) -> Event:
+        """The next frame of a channel; frames of other channels wait for their own reader."""
+        deadline = time.monotonic() + timeout
+        for n, event in enumerate(self._inbox):
+            if channel is None or event.channel == channel:
+                del self._inbox[n]
+                return event
+        while True:
+            event = self.read_event(max(deadline - time.monotonic(), 0.001))
+            if isinstance(event, Other) and event.type == 8:
+                self.heartbeats += 1
+            elif channel is None or event.channel == channel:
+                return event
+            elif isinstance(event, Method) and event.name == "connection.close":
+                raise AssertionError(f"the server closed the connection: {event.args}")
+            else:
+                self._inbox.append(event)
+
+    def next(self, channel: int | None = 0, timeout: float = TIMEOUT) -> Event:
+        """The next frame of ``channel`` (of any when None)."""
+        return self._next(channel, timeout)
+
+    def expect(self, name: str, /, timeout: float = TIMEOUT, **args: Any) -> Method:
+        """The next frame of channel 0 is this method, with these arguments."""
+        return check(self._next(0, timeout), name, args)
+
+    def expect_connection_close(
+        self, code: int, text: str, class_id: int = 0, method_id: int = 0, *, answer: bool = True
+    ) -> None:
+        """The server closes the connection so; answer with close-ok unless told not to."""
+        self.expect(
+            "connection.close",
+            reply_code=code,
+            reply_text=text,
+            class_id=class_id,
+            method_id=method_id,
+        )
+        if answer:
+            self.send("connection.close-ok")
+            self.expect_tcp_close()
+
+    def expect_silence(self, seconds: float = 0.1) -> None:
+        """Nothing but heartbeats comes, on any channel, for so long."""
+        try:
+            event = self._next(None, seconds)
+        except Silence:
+            return
+        raise AssertionError(f"expected silence, got {event}")
+
+    def expect_tcp_close(self, kind: str | None = None, timeout: float = TIMEOUT) -> float:
+        """The server closes TCP (as RST or FIN if given). Returns the seconds it took."""
+        began = time.monotonic()
+        try:
+            event = self._next(None, timeout)
+        except TcpClosed as closed:
+            assert kind in (None, closed.how), f"expected {kind}, got {closed.how}"
+            return time.monotonic() - began
+        raise AssertionError(f"expected the server to close TCP, got {event}")
+
+    def close(self) -> None:
+        """Close in good order where possible: exclusive queues are gone when this returns."""
+        try:
+            if self.handshake_stage == "open" and not self._closed:
+                self.send("connection.close", reply_code=200, reply_text="bye")
+                while True:
+                    event = self.read_event(2.0)
+                    if isinstance(event, Method) and event.name == "connection.close-ok":
+                        break
+                    if isinstance(event, Method) and event.name == "connection.close":
+                        self.send("connection.close-ok")
+        except (AssertionError, OSError):
+            pass
+        finally:
+            self.sock.close()
+
+    def drop(self) -> None:
+        """Close the socket without a word."""
+        self.sock.close()
+
+
+class Channel:
+    """One channel of a connection; the verbs most tests use."""
+
+    def __init__(self, connection: Connection, number: int) -> None:
+        self.connection = connection
+        self.number = number
+
+    def send(self, name: str, /, **args: Any) -> None:
+        """Send one method on this channel."""
+        self.connection.send(name, channel=self.number, **args)
+
+    def call(self, name: str, /, **args: Any) -> Method:
+        """Send a method and expect its -ok."""
+        self.send(name, **args)
+        return self.expect(f"{name}-ok")
+
+    def expect(self, name: str, /, timeout: float = TIMEOUT, **args: Any) -> Method:
+        """The next frame of this channel is this method, with these arguments."""
+        return check(self.connection.next(self.number, timeout), name, args)
+
+    def next(self, timeout: float = TIMEOUT) -> Event:
+        """The next frame of this channel, whatever it is."""
+        return self.connection.next(self.number, timeout)
+
+    # -- content
+
+    def publish(
+        self,
+        exchange: str = "",
+        routing_key: str = "",
+        body: bytes | str = b"",
+        *,
+        mandatory: bool = False,
+        immediate: bool = False,
+        split: Iterable[int] | int | None = None,
+        **props: Any,
+    ) -> None:
+        """Publish a message; ``split`` sets the size of each body frame."""
+        octets = body.encode() if isinstance(body, str) else body
+        publish = encode_method(
+            "basic.publish",
+            {
+                "exchange": exchange,
+                "routing_key": routing_key,
+                "mandatory": mandatory,
+                "immediate": immediate,
+            },
+        )
+        out = [
+            frame(METHOD, self.number, publish),
+            frame(HEADER, self.number, encode_header(len(octets), props)),
+        ]
+        if split is None or isinstance(split, int):
+            size = split or self.connection.frame_max - 8
+            cuts = [size] * -(-len(octets) // size)
+        else:
+            cuts = list(split)
+        at = 0
+        for size in cuts:
+            out.append(frame(BODY, self.number, octets[at : at + size]))
+            at += size
+        assert at >= len(octets), "split does not cover the body"
+        self.connection.send_raw(b"".join(out))
+
+    def header(self, body_size: int, class_id: int = 60, **props: Any) -> None:
+        """Send a content header frame alone."""
+        self.connection.send_frame(HEADER, self.number, encode_header(body_size, props, class_id))
+
+    def body(self, octets: bytes) -> None:
+        """Send one content body frame alone."""
+        self.connection.send_frame(BODY, self.number, octets)
+
+    def expect_content(
+        self,
+        name: str = "basic.deliver",
+        /,
+        body: bytes | str | None = None,
+        timeout: float = TIMEOUT,
+        **args: Any,
+    ) -> Content:
+        """A method with content: header and body frames follow it at once on this channel."""
+        method = self.expect(name, timeout=timeout, **args)
+        header = self.next()
+        assert isinstance(header, Header), f"expected a content header, got {header}"
+        assert header.class_id == 60
+        parts: list[bytes] = []
+        while sum(map(len, parts)) < header.body_size:
+            part = self.next()
+            assert isinstance(part, Body), f"expected a content body, got {part}"
+            parts.append(part.data)
+        content = Content(method, header, b"".join(parts), [len(part) for part in parts])
+        assert len(content.body) == header.body_size
+        if body is not None:
+            assert content.body == (body.encode() if isinstance(body, str) else body)
+        return content
+
+    def get(self, queue: str, /, *, no_ack: bool = True, **args: Any) -> Content:
+        """basic.get that finds a message."""
+        self.send("basic.get", queue=queue, no_ack=no_ack)
+        return self.expect_content("basic.get-ok", **args)
+
+    def get_empty(self, queue: str) -> None:
+        """basic.get that finds nothing."""
+        self.send("basic.get", queue=queue)
+        self.expect("basic.get-empty", cluster_id="")
+
+    # -- closing
+
+    def expect_channel_close(
+        self, code: int, text: str, class_id: int, method_id: int, *, answer: bool = True
+    ) -> None:
+        """The server closes the channel so; answer with close-ok unless told not to."""
+        self.expect(
+            "channel.close",
+            reply_code=code,
+            reply_text=text,
+            class_id=class_id,
+            method_id=method_id,
+        )
+        if answer:
+            self.send("channel.close-ok")
+
+    def expect_closed_with(self, code: int) -> str:
+        """The server closes the channel with this code; returns the text. Answers close-ok."""
+        text: str = self.expect("channel.close", reply_code=code)["reply_text"]
+        self.send("channel.close-ok")
+        return text
+
+    def reopen(self) -> None:
+        """Open the channel again after it was closed."""
+        self.call("channel.open")
+
+    def close(self) -> None:
+        """Close the channel from this side; frames that cross the close are dropped."""
+        self.send("channel.close", reply_code=200, reply_text="")
+        while True:
+            event = self.next()
+            if isinstance(event, Method) and event.name == "channel.close-ok":
+                return
+
+    def sync(self) -> None:
+        """Return when the server has worked off all this channel sent; nothing came meanwhile."""
+        self.call("channel.flow", active=True)
+
+    # -- short forms for what every test does
+
+    def declare(self, queue: str = "", **args: Any) -> str:
+        """queue.declare; returns the name."""
+        name: str = self.call("queue.declare", queue=queue, **args)["queue"]
+        return name
+
+    def bind(self, queue: str, exchange: str, routing_key: str = "", **args: Any) -> None:
+        """queue.bind."""
+        self.call("queue.bind", queue=queue, exchange=exchange, routing_key=routing_key, **args)
+
+    def consume(self, queue: str, **args: Any) -> str:
+        """basic.consume; returns the consumer tag."""
+        tag: str = self.call("basic.consume", queue=queue, **args)["consumer_tag"]
+        return tag
+
+    def counts(self, queue: str) -> tuple[int, int]:
+        """Ready messages and consumers, by passive declare."""
+        ok = self.call("queue.declare", queue=queue, passive=True)
+        return ok["message_count"], ok["consumer_count"]
+
+
+def check(event: Event, name: str, args: dict[str, Any]) -> Method:
+    """The event is method ``name`` with at least these arguments."""
+    assert isinstance(event, Method), f"expected {name}, got {event}"
+    assert event.name == name, f"expected {name} {args}, got {event.name} {event.args}"
+    got = {key: event.args[key] for key in args}
+    assert got == args, f"{name}: expected {args}, got {got}"
+    return event
