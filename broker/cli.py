@@ -19,9 +19,9 @@ import logging.handlers
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from importlib import metadata
 from pathlib import Path
 
+from broker import __version__
 from broker.config import Config, ConfigError, load, reference
 
 EX_CONFIG = 78
@@ -49,11 +49,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     run: Callable[[argparse.Namespace], int] = _COMMANDS[options.command][0]
     return run(options)
-
-
-def program_version() -> str:
-    """Give Leveret's own version, as opposed to the one that clients are told."""
-    return metadata.version("leveret")
 
 
 def configure_logging(config: Config) -> None:
@@ -166,7 +161,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Leveret, a durable AMQP 0-9-1 broker that RabbitMQ clients use unchanged.",
         epilog="`leveret serve --help` lists options and settings.",
     )
-    parser.add_argument("--version", action="version", version=f"leveret {program_version()}")
+    parser.add_argument("--version", action="version", version=f"leveret {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name, (_, add_arguments, meaning) in _COMMANDS.items():
         add_arguments(commands.add_parser(name, help=meaning, description=meaning.capitalize()))

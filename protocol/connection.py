@@ -22,10 +22,10 @@ from struct import Struct
 
 from pamqp import commands
 
-from protocol import methods
+from protocol import events, methods
+from protocol.channel import METHOD, ChannelState
 from protocol.constants import (
     ACCEPTED_HEADERS,
-    CLASS_BASIC,
     FRAME_BODY,
     FRAME_END,
     FRAME_HEADER,
@@ -35,7 +35,7 @@ from protocol.constants import (
     FRAME_OVERHEAD,
     PROTOCOL_HEADER,
 )
-from protocol.content import FRAME_HEAD, frame, frame_content
+from protocol.content import FRAME_HEAD, frame
 from protocol.errors import (
     AmqpError,
     ChannelMisuse,
@@ -47,63 +47,19 @@ from protocol.errors import (
     SoftError,
     UnexpectedFrame,
 )
-from protocol.events import (
-    ChannelClosed,
-    ChannelOpened,
-    Closed,
-    Event,
-    LoginReceived,
-    MethodReceived,
-    OpenReceived,
-    PublishReceived,
-    SecretReceived,
-    Tuned,
-)
-from protocol.methods import erlang_binary
+from protocol.events import Event
+from protocol.methods import all_octets, erlang_binary, frame_error
 from protocol.tables import Table
 
 # Connection states, in the order a peer passes through them.
 HEADER, STARTING, TUNING, OPENING, RUNNING, CLOSING, CLOSED = range(7)
 STATE_NAMES = ("header", "starting", "tuning", "opening", "running", "closing", "closed")
-# What a channel waits for.
-METHOD, CONTENT_HEADER, CONTENT_BODY = range(3)
 
 REFUSAL_DELAY_S = 3.0  # RabbitMQ's ?SILENT_CLOSE_DELAY
 
 _BASIC_PUBLISH = (60, 40)
 _PUBLISH_ID = 0x003C0028
-_header_class_size = Struct(">HHQ").unpack_from
 _method_id_at = Struct(">I").unpack_from
-
-# Methods that only a server sends, or that belong on channel 0.
-_NOT_FOR_SERVERS = frozenset(
-    cls.index
-    for cls in (
-        *(cls for cls in commands.INDEX_MAPPING.values() if cls.index >> 16 == 10),
-        commands.Channel.OpenOk,
-        commands.Exchange.DeclareOk,
-        commands.Exchange.DeleteOk,
-        commands.Exchange.BindOk,
-        commands.Exchange.UnbindOk,
-        commands.Queue.DeclareOk,
-        commands.Queue.BindOk,
-        commands.Queue.PurgeOk,
-        commands.Queue.DeleteOk,
-        commands.Queue.UnbindOk,
-        commands.Basic.QosOk,
-        commands.Basic.ConsumeOk,
-        commands.Basic.Return,
-        commands.Basic.Deliver,
-        commands.Basic.GetOk,
-        commands.Basic.GetEmpty,
-        commands.Basic.RecoverOk,
-        commands.Tx.SelectOk,
-        commands.Tx.CommitOk,
-        commands.Tx.RollbackOk,
-        commands.Confirm.SelectOk,
-        methods.AccessRequestOk,
-    )
-)
 
 
 @dataclass(slots=True, frozen=True)
@@ -117,26 +73,6 @@ class Offer:
     heartbeat_s: int = 60
     message_size_max: int = 134217728
     initial_frame_max: int = FRAME_MIN_SIZE
-
-
-class ChannelState:
-    """What the wire knows of one channel: open or closing, and the content in progress."""
-
-    __slots__ = ("body", "closing", "expects", "header", "publish", "received", "size", "target")
-
-    def __init__(self) -> None:
-        self.closing = False
-        self.reset()
-
-    def reset(self) -> None:
-        """Forget the content in progress."""
-        self.expects = METHOD
-        self.publish = b""
-        self.target = ("", "", 0, b"")
-        self.header = b""
-        self.body: list[bytes] = []
-        self.size = 0
-        self.received = 0
 
 
 class Connection:
@@ -190,7 +126,7 @@ class Connection:
             self.out.append(PROTOCOL_HEADER)
             raise Drop(f"protocol header {erlang_binary(buffer[:8])} is not AMQP 0-9-1")
         self.state = STARTING
-        self._send(
+        self.send(
             0,
             commands.Connection.Start,
             version_major=version[0],
@@ -223,22 +159,22 @@ class Connection:
         self.channel, self._ids = channel, (0, 0)
         payload = raw[FRAME_HEAD.size : -1]
         if raw[-1] != FRAME_END:
-            raise _frame_error(kind, payload, f": {{invalid_frame_end_marker,{raw[-1]}}}")
+            raise frame_error(kind, payload, f": {{invalid_frame_end_marker,{raw[-1]}}}")
         if kind == FRAME_METHOD and len(payload) >= 4:
             self._ids = methods.method_ids(payload)
         elif kind not in (FRAME_HEADER, FRAME_BODY) and (kind != FRAME_HEARTBEAT or payload):
-            raise _frame_error(kind, payload, ": unknown_frame")
+            raise frame_error(kind, payload, ": unknown_frame")
         if self.state == CLOSING:
             yield from self._while_closing(kind, payload)
         elif kind == FRAME_HEARTBEAT:
             if channel:
-                raise UnexpectedFrame(_all_octets(kind, payload), about_method=False)
+                raise UnexpectedFrame(all_octets(kind, payload), about_method=False)
         elif channel == 0:
             if kind != FRAME_METHOD:
-                raise UnexpectedFrame(_all_octets(kind, payload), about_method=False)
+                raise UnexpectedFrame(all_octets(kind, payload), about_method=False)
             yield from self._connection_method(payload)
         elif self.state != RUNNING:
-            raise UnexpectedFrame(_all_octets(kind, payload), about_method=False)
+            raise UnexpectedFrame(all_octets(kind, payload), about_method=False)
         else:
             yield from self._channel_frame(kind, channel, payload, raw)
 
@@ -262,12 +198,12 @@ class Connection:
                 name for name, value in capabilities.value.items() if value.value is True
             )
         response: bytes = method.response  # type: ignore[assignment]
-        yield LoginReceived(method.mechanism, response, properties)
+        yield events.LoginReceived(method.mechanism, response, properties)
 
     def tune(self) -> None:
         """Accept the login and propose limits."""
         self.state = TUNING
-        self._send(
+        self.send(
             0,
             commands.Connection.Tune,
             channel_max=self.offer.channel_max,
@@ -281,39 +217,39 @@ class Connection:
             ("channel_max", method.channel_max, self.offer.channel_max, 1),
         ):
             # An offer of 0 is no limit; a client's 0 would lift a limit that was offered.
-            if offered and (wanted == 0 or wanted > offered) or 0 < wanted < least:
+            if (offered and (wanted == 0 or wanted > offered)) or 0 < wanted < least:
                 raise NotAllowed(f"negotiated {name} = {wanted} is out of range")
         self.frame_max = method.frame_max or 1 << 31
         self.channel_max = method.channel_max or 65535
         self.heartbeat_s = method.heartbeat
         self.state = OPENING
-        yield Tuned()
+        yield events.Tuned()
 
     def _open(self, method: commands.Connection.Open) -> Iterator[Event]:
-        yield OpenReceived(method.virtual_host)
+        yield events.OpenReceived(method.virtual_host)
 
     def open_ok(self) -> None:
         """Accept connection.open."""
         self.state = RUNNING
-        self._send(0, commands.Connection.OpenOk)
+        self.send(0, commands.Connection.OpenOk)
 
     def _update_secret(self, method: commands.Connection.UpdateSecret) -> Iterator[Event]:
-        self._send(0, commands.Connection.UpdateSecretOk)
+        self.send(0, commands.Connection.UpdateSecretOk)
         secret: bytes = method.new_secret  # type: ignore[assignment]
-        yield SecretReceived(secret)
+        yield events.SecretReceived(secret)
 
     def _close(self, _: commands.Connection.Close) -> Iterator[Event]:
-        self._send(0, commands.Connection.CloseOk)
+        self.send(0, commands.Connection.CloseOk)
         self.state, self.scan = CLOSED, None
-        yield Closed()
+        yield events.Closed()
 
     def _while_closing(self, kind: int, payload: bytes) -> Iterator[Event]:
         if kind == FRAME_METHOD and self.channel == 0:
             if self._ids == (10, 51):
                 self.state = CLOSED
-                yield Closed()
+                yield events.Closed()
             elif self._ids == (10, 50):
-                self._send(0, commands.Connection.CloseOk)
+                self.send(0, commands.Connection.CloseOk)
 
     # -- channels ----------------------------------------------------------------------
 
@@ -325,7 +261,7 @@ class Connection:
                     "expected method frame, got non method frame instead", about_method=False
                 )
             self._open_channel(number, payload)
-            yield ChannelOpened(number)
+            yield events.ChannelOpened(number)
         elif channel.closing:
             yield from self._on_closing_channel(number, channel, kind)
         elif channel.expects == METHOD:
@@ -334,19 +270,16 @@ class Connection:
                     "expected method frame, got non method frame instead", about_method=False
                 )
             if _method_id_at(payload)[0] == _PUBLISH_ID:
-                channel.publish, channel.target = raw, decode_publish(raw)
-                channel.expects = CONTENT_HEADER
+                channel.begin(raw)
                 self._contents_open += 1
             else:
                 yield from self._channel_method(number, payload)
         else:
             self._ids = _BASIC_PUBLISH
-            if channel.expects == CONTENT_HEADER:
-                self._content_header(channel, kind, payload)
-            else:
-                self._content_body(channel, kind, payload)
-            if channel.expects == CONTENT_BODY and channel.received == channel.size:
-                yield self._assembled(number, channel)
+            publish = channel.content_frame(number, kind, payload, self.offer.message_size_max)
+            if publish is not None:
+                self._contents_open -= 1
+                yield publish
 
     def _open_channel(self, number: int, payload: bytes) -> None:
         method = methods.decode(payload)
@@ -359,7 +292,7 @@ class Connection:
         if not isinstance(method, commands.Channel.Open):
             raise ChannelMisuse("expected 'channel.open'")
         self.channels[number] = ChannelState()
-        self._send(number, commands.Channel.OpenOk)
+        self.send(number, commands.Channel.OpenOk)
 
     def _on_closing_channel(self, number: int, channel: ChannelState, kind: int) -> Iterator[Event]:
         if kind != FRAME_METHOD:
@@ -367,7 +300,7 @@ class Connection:
         if self._ids == (20, 41):
             del self.channels[number]
         elif self._ids == (20, 40):
-            self._send(number, commands.Channel.CloseOk)
+            self.send(number, commands.Channel.CloseOk)
         elif self._ids == (20, 10):
             raise ChannelMisuse("second 'channel.open' seen")
         yield from ()
@@ -376,67 +309,20 @@ class Connection:
         method = methods.decode(payload)
         if isinstance(method, commands.Channel.Close):
             # The event first: what the broker still has to say on the channel precedes close-ok.
-            yield ChannelClosed(number)
+            yield events.ChannelClosed(number)
             if self.channels.pop(number, None) is not None:
-                self._send(number, commands.Channel.CloseOk)
+                self.send(number, commands.Channel.CloseOk)
         elif isinstance(method, commands.Channel.Open):
             raise ChannelMisuse("second 'channel.open' seen")
-        elif isinstance(method, commands.Channel.CloseOk) or method.index in _NOT_FOR_SERVERS:
+        elif method.index in methods.NOT_FOR_SERVERS:
             raise CommandInvalid("unimplemented method")
         else:
-            yield MethodReceived(number, method)
-
-    def _content_header(self, channel: ChannelState, kind: int, payload: bytes) -> None:
-        if kind != FRAME_HEADER:
-            raise UnexpectedFrame(
-                f"expected content header for class {CLASS_BASIC}, "
-                "got non content header frame instead"
-            )
-        if len(payload) < 14:
-            raise _frame_error(kind, payload, ": unknown_frame")
-        class_id, _, channel.size = _header_class_size(payload)
-        if class_id != CLASS_BASIC:
-            raise UnexpectedFrame(
-                f"expected content header for class {CLASS_BASIC}, "
-                f"got one for class {class_id} instead"
-            )
-        channel.header = payload
-        channel.expects = CONTENT_BODY
-
-    def _content_body(self, channel: ChannelState, kind: int, payload: bytes) -> None:
-        if kind != FRAME_BODY:
-            raise UnexpectedFrame("expected content body, got non content body frame instead")
-        channel.received += len(payload)
-        if max(channel.received, channel.size) <= self.offer.message_size_max:
-            channel.body.append(payload)
-        else:  # it will be refused once it is complete; until then it costs nothing
-            channel.body.clear()
-
-    def _assembled(self, number: int, channel: ChannelState) -> PublishReceived:
-        raw, header, size = channel.publish, channel.header, channel.size
-        exchange, routing_key, flags, address = channel.target
-        content = frame_content(number, header, b"".join(channel.body))
-        channel.reset()
-        self._contents_open -= 1
-        return PublishReceived(
-            number,
-            raw,
-            exchange,
-            routing_key,
-            bool(flags & 1),
-            bool(flags & 2),
-            address,
-            content,
-            size,
-        )
+            yield events.MethodReceived(number, method)
 
     # -- answers and closes ------------------------------------------------------------
 
     def send(self, channel: int, cls: type[methods.Method], **arguments: object) -> None:
         """Append one method frame to ``out``."""
-        self._send(channel, cls, **arguments)
-
-    def _send(self, channel: int, cls: type[methods.Method], **arguments: object) -> None:
         payload = methods.encode(cls, **arguments)  # type: ignore[arg-type]
         self.out.append(frame(FRAME_METHOD, channel, payload))
 
@@ -456,24 +342,21 @@ class Connection:
             self.close_channel(self.channel, error, ids)
             return
         if self.state < OPENING and not (
-            isinstance(error, LoginRefused)
-            and "authentication_failure_close" in self.capabilities
+            isinstance(error, LoginRefused) and "authentication_failure_close" in self.capabilities
         ):
             raise Drop(error.text, REFUSAL_DELAY_S)
         self.close(error, ids)
         if unparsable:
             raise Drop(error.text, REFUSAL_DELAY_S)
 
-    def close_channel(
-        self, number: int, error: AmqpError, ids: tuple[int, int] = (0, 0)
-    ) -> None:
+    def close_channel(self, number: int, error: AmqpError, ids: tuple[int, int] = (0, 0)) -> None:
         """Send channel.close and discard what still comes on the channel until close-ok."""
         channel = self.channels[number]
         if channel.expects != METHOD:
             self._contents_open -= 1
         channel.reset()
         channel.closing = True
-        self._send(
+        self.send(
             number,
             commands.Channel.Close,
             reply_code=error.code,
@@ -487,7 +370,7 @@ class Connection:
         if self.state >= CLOSING:
             return
         self.state, self.scan = CLOSING, None
-        self._send(
+        self.send(
             0,
             commands.Connection.Close,
             reply_code=error.code,
@@ -495,32 +378,6 @@ class Connection:
             class_id=ids[0],
             method_id=ids[1],
         )
-
-
-def decode_publish(raw: bytes) -> tuple[str, str, int, bytes]:
-    """Exchange, routing key, flags and address of a raw basic.publish frame, by hand.
-
-    0.9 us where the catalogue takes 8: this is what a publish to a fresh routing key costs.
-    """
-    try:
-        key_at = 14 + raw[13]
-        flags_at = key_at + 1 + raw[key_at]
-        if flags_at != len(raw) - 2:
-            raise IndexError
-        exchange = methods.text(raw[14:key_at])
-        routing_key = methods.text(raw[key_at + 1 : flags_at])
-    except IndexError:
-        methods.decode(raw[FRAME_HEAD.size : -1])  # raises the error with its text
-        raise
-    return exchange, routing_key, raw[flags_at], raw[13:flags_at]
-
-
-def _all_octets(kind: int, payload: bytes) -> str:
-    return f"type {kind}, all octets = {erlang_binary(payload)}"
-
-
-def _frame_error(kind: int, payload: bytes, reason: str) -> FrameError:
-    return FrameError(_all_octets(kind, payload) + reason, about_method=False)
 
 
 _CONNECTION_METHODS: dict[tuple[int, int], Callable[..., Iterator[Event]]] = {

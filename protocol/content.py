@@ -9,7 +9,8 @@ Layout: 7 octets frame head, then class (2), weight (2), body size (8), property
 and the properties present, in the order of ``PROPERTIES`` (spec 4.2.6.1), end octet.
 """
 
-from struct import Struct, error as struct_error
+from struct import Struct
+from struct import error as struct_error
 from typing import Any
 
 from protocol.constants import CLASS_BASIC, FRAME_BODY, FRAME_END, FRAME_HEADER, FRAME_OVERHEAD
@@ -88,10 +89,8 @@ def for_channel(content: bytes, channel: int, frame_max: int) -> bytes:
     start, end = header_end + FRAME_HEAD.size, len(content) - 1
     if end - start <= body_max:
         return header + content[header_end : header_end + 1] + number + content[header_end + 3 :]
-    pieces = [header]
-    for at in range(start, end, body_max):
-        pieces.append(frame(FRAME_BODY, channel, content[at : min(at + body_max, end)]))
-    return b"".join(pieces)
+    pieces = [content[at : min(at + body_max, end)] for at in range(start, end, body_max)]
+    return b"".join([header, *[frame(FRAME_BODY, channel, piece) for piece in pieces]])
 
 
 def decode_properties(header: bytes) -> dict[str, Any]:

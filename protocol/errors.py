@@ -40,7 +40,8 @@ class AmqpError(Exception):
         name = REPLY_NAMES[self.code]
         encoded = (f"{name} - {self.text}" if self.text else name).encode()
         if len(encoded) > SHORTSTR_MAX:
-            encoded = encoded[: SHORTSTR_MAX - 3] + b"..."
+            # Cut between characters: clients decode the text, and must not fail on it.
+            encoded = encoded[: SHORTSTR_MAX - 3].decode(errors="ignore").encode() + b"..."
         return encoded
 
 
@@ -136,7 +137,7 @@ class InternalError(HardError):
     code = 541
 
 
-class Drop(Exception):  # noqa: N818 - an instruction to the transport, not a reply
+class Drop(Exception):
     """Close the socket with no AMQP frame, after ``delay_s`` seconds of silence.
 
     RabbitMQ answers errors before a connection is open, and methods nobody knows, this way;

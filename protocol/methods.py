@@ -26,7 +26,7 @@ Method = base.Frame
 class AccessRequest(base.Frame):
     """access.request (30, 10): gone from 0-9-1, still sent by old clients; see ``AccessOk``."""
 
-    __slots__: ClassVar[list[str]] = [  # type: ignore[misc]
+    __slots__: ClassVar[list[str]] = [
         "active",
         "exclusive",
         "passive",
@@ -41,7 +41,7 @@ class AccessRequest(base.Frame):
 class AccessRequestOk(base.Frame):
     """access.request-ok (30, 11): RabbitMQ always grants ticket 1."""
 
-    __slots__: ClassVar[list[str]] = ["ticket"]  # type: ignore[misc]
+    __slots__: ClassVar[list[str]] = ["ticket"]
     name = "Access.RequestOk"
     index: ClassVar[int] = 0x001E000B
     _ticket = "short"
@@ -52,6 +52,16 @@ _CATALOGUE: dict[int, type[base.Frame]] = {
     AccessRequest.index: AccessRequest,
     AccessRequestOk.index: AccessRequestOk,
 }
+_REPLIES_OF_CLIENTS = ("Channel.FlowOk", "Basic.CancelOk")
+_SAID_BY_SERVERS = ("Basic.Return", "Basic.Deliver", "Basic.GetEmpty")
+# What a client may not send on a channel: a server's words, and all of class connection.
+NOT_FOR_SERVERS = frozenset(
+    index
+    for index, cls in _CATALOGUE.items()
+    if index >> 16 == 10
+    or (cls.name.endswith("Ok") and cls.name not in _REPLIES_OF_CLIENTS)
+    or cls.name in _SAID_BY_SERVERS
+)
 _SHORT, _LONG, _LONGLONG = Struct(">H"), Struct(">I"), Struct(">Q")
 _INTEGERS = {"octet": Struct(">B"), "short": _SHORT, "long": _LONG, "longlong": _LONGLONG}
 _INTEGERS["timestamp"] = _LONGLONG
@@ -72,6 +82,16 @@ def erlang_binary(octets: bytes) -> str:
     if octets and all(32 <= octet < 127 for octet in octets):
         return f'<<"{octets.decode()}">>'
     return "<<" + ",".join(map(str, octets)) + ">>"
+
+
+def all_octets(kind: int, payload: bytes) -> str:
+    """A frame as RabbitMQ's error texts show one that cannot be understood."""
+    return f"type {kind}, all octets = {erlang_binary(payload)}"
+
+
+def frame_error(kind: int, payload: bytes, reason: str) -> FrameError:
+    """501 for a frame that is none, whatever method it holds."""
+    return FrameError(all_octets(kind, payload) + reason, about_method=False)
 
 
 def method_ids(payload: bytes) -> tuple[int, int]:

@@ -158,9 +158,11 @@ def encode_field(field: Field) -> bytes:
     head = bytes((code,))
     fixed = _FIXED.get(code)
     if fixed is not None:
-        return head + fixed.pack(value)
+        packed: bytes = fixed.pack(value)
+        return head + packed
     if tag in "Sx":
-        return head + _LENGTH.pack(len(value)) + value
+        octets: bytes = value
+        return head + _LENGTH.pack(len(octets)) + octets
     if tag == "F":
         return head + encode_table(value)
     if tag == "A":

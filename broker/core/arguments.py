@@ -104,9 +104,7 @@ def _word(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def check_equivalent(
-    names: Iterable[str], described: str, received: Table, current: Table
-) -> None:
+def check_equivalent(names: Iterable[str], described: str, received: Table, current: Table) -> None:
     """Raise ``PreconditionFailed`` for the first of ``names`` that differs between the tables."""
     for name in names:
         new, old = received.get(name), current.get(name)

@@ -33,9 +33,7 @@ class Broker:
         self.dirty: list[Queue] = []
         self.wake: Callable[[], None] = _nobody
 
-    def change(
-        self, operation: Operation, *, durable: bool, owner: object | None = None
-    ) -> None:
+    def change(self, operation: Operation, *, durable: bool, owner: object | None = None) -> None:
         """Apply a change of topology, and log it if what it changes is durable."""
         apply(self, operation, owner)
         if durable:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from broker.core.exchange import EXCHANGE_TYPES, Binding, Exchange
 from broker.core.queue import Queue
-from protocol.tables import Field, Table, decode_table, encode_table, field
+from protocol.tables import Field, decode_table, encode_table, field
 
 if TYPE_CHECKING:
     from broker.core.broker import Broker

@@ -1,0 +1,45 @@
+"""The settings as text for people: config/leveret.conf and the list at the end of --help.
+
+Owns: how a row of the table is written down. Nothing here knows any particular setting.
+"""
+
+import textwrap
+
+from broker.config.rows import Setting
+from broker.config.table import SETTINGS
+
+_HEAD = """\
+# Settings of Leveret, in the format of rabbitmq.conf.
+#
+# Every setting is here with its default, commented out: remove the # to change one. Keys and
+# units are RabbitMQ's, so a rabbitmq.conf can be used as it is; keys that have no effect in
+# Leveret are named in one warning at the start. Keys that begin with leveret. are Leveret's own.
+#
+# A # begins a comment, also behind a value; put a value that contains one in 'single quotes'.
+# $(NAME) is the environment variable NAME. RABBITMQ_DEFAULT_USER, RABBITMQ_DEFAULT_PASS and
+# RABBITMQ_DEFAULT_VHOST override this file, and --set key=value overrides both.
+#
+# This file is made from the program by `make reference`; `leveret settings` prints it.
+"""
+_LATER = "Accepted and checked, without effect yet."
+
+
+def conf_text() -> str:
+    """Write the whole reference file: every setting with meaning, unit and default."""
+    return _HEAD + "".join(f"\n{_paragraph(row)}" for row in SETTINGS)
+
+
+def help_text() -> str:
+    """Write one line per setting: the default as an operator would write it, and the unit."""
+    return "\n".join(f"  {line}" for row in SETTINGS for line in _examples(row))
+
+
+def _examples(row: Setting) -> list[str]:
+    # The unit is a comment in the file's own syntax, so the line stays valid without its #.
+    return [f"{example}  # {row.kind.unit}" for example in row.examples]
+
+
+def _paragraph(row: Setting) -> str:
+    meaning = f"{row.meaning} {_LATER}" if row.later else row.meaning
+    prose = textwrap.wrap(meaning, width=98, break_on_hyphens=False, break_long_words=False)
+    return "\n".join([*(f"# {line}" for line in prose), *(f"#{e}" for e in _examples(row)), ""])
