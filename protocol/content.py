@@ -14,7 +14,7 @@ from struct import error as struct_error
 from typing import Any
 
 from protocol.constants import CLASS_BASIC, FRAME_BODY, FRAME_END, FRAME_HEADER, FRAME_OVERHEAD
-from protocol.errors import InternalError
+from protocol.errors import Drop, InternalError
 from protocol.methods import shortstr
 from protocol.tables import Table, Truncated, decode_table, encode_table
 
@@ -48,7 +48,7 @@ PROPERTIES = (
 )
 HEADERS_FLAG = 1 << 13
 DELIVERY_MODE_FLAG = 1 << 12
-_KNOWN_FLAGS = sum(flag for _, flag, _ in PROPERTIES)
+_MORE_FLAGS = 1  # announces a second word of flags, which class basic does not have
 
 
 def frame(kind: int, channel: int, payload: bytes) -> bytes:
@@ -103,14 +103,14 @@ def decode_properties(header: bytes) -> dict[str, Any]:
     try:
         flags = CONTENT_HEAD.unpack_from(header)[3]
         position = CONTENT_HEAD.size
-        if flags & ~_KNOWN_FLAGS:
+        if flags & _MORE_FLAGS:
             raise Truncated("flags")
         for name, flag, kind in PROPERTIES:
             if flags & flag:
                 properties[name], position = _read(header, position, kind)
         if position != len(header):
             raise Truncated("surplus")
-    except (Truncated, IndexError, struct_error):
+    except (Truncated, Drop, IndexError, struct_error):
         raise InternalError(about_method=False) from None
     return properties
 
@@ -222,3 +222,19 @@ def peek(octets: bytes, position: int, end: int, flags: int) -> Peeked | None:
     except (IndexError, struct_error):
         return None
     return (persistent, priority, ttl_ms) if position == end else None
+
+
+def peek_content(content: bytes) -> Peeked:
+    """As ``peek``, for a content that was accepted once: it has no faults to look for."""
+    flags = _CHANNEL.unpack_from(content, _FLAGS_AT)[0]
+    if not flags:
+        return False, 0, -1
+    found = peek(content, PROPERTIES_START, FRAME_HEAD.size + len(header_payload(content)), flags)
+    if found is not None:
+        return found
+    properties = decode_properties(header_payload(content))
+    return (
+        properties.get("delivery_mode") == 2,
+        properties.get("priority", 0),
+        int(properties.get("expiration", -1)),
+    )
