@@ -30,6 +30,7 @@ class Broker:
         self.next_message_id = 1
         self.next_queue_id = 1
         self.now_ms = 0
+        self.changed_batch = 0  # the log batch that holds the newest change of topology
         self.dirty: list[Queue] = []
         self.wake: Callable[[], None] = _nobody
 
@@ -38,6 +39,7 @@ class Broker:
         apply(self, operation, owner)
         if durable:
             self.log.operation(encode_operation(operation))
+            self.changed_batch = self.log.gathering
 
     def declare_vhost(self, name: str) -> Vhost:
         """The vhost of that name, made if it does not exist."""

@@ -26,10 +26,10 @@ class Log(Protocol):
 
 
 class NoLog:
-    """A log that keeps nothing: the model alone, in tests and for a broker without a disk."""
+    """A log that keeps nothing, for the model alone: every batch is number 0, durable already."""
 
     def __init__(self) -> None:
-        self.gathering = 1
+        self.gathering = 0
         self.durable = 0
 
     def route(self, address: bytes, queue_ids: tuple[int, ...]) -> int:

@@ -20,6 +20,10 @@ class Publisher(Protocol):
 
     published: int
     awaited_batch: int
+    fresh: bool  # asks to be told of the first message after each tick
+
+    def first_publish(self) -> None:
+        """The first message since ``fresh`` was set, already counted."""
 
 
 class Route:
@@ -45,6 +49,8 @@ class Route:
         broker = self.broker
         publisher = self.publisher
         publisher.published += 1
+        if publisher.fresh:
+            publisher.first_publish()
         message_id = broker.next_message_id
         broker.next_message_id = message_id + 1
         batch = 0

@@ -43,6 +43,14 @@ PREDECLARED = (
 )
 
 
+def _locked(queue: Queue) -> ResourceLocked:
+    return ResourceLocked(
+        f"cannot obtain exclusive access to locked {queue}. It could be originally declared on "
+        "another connection or the exclusive property value does not match that of the original "
+        "declaration."
+    )
+
+
 class Vhost:
     """See the module."""
 
@@ -52,6 +60,7 @@ class Vhost:
         self.generation = 0
         self.queues: dict[str, Queue] = {}
         self.exchanges: dict[str, Exchange] = {}
+        self._owned: dict[object, list[Queue]] = {}  # exclusive queues by their connection
         for exchange_name, kind, internal in PREDECLARED:
             exchange = EXCHANGE_TYPES[kind](exchange_name, durable=True, internal=internal)
             exchange.predeclared = True
@@ -209,11 +218,7 @@ class Vhost:
     @staticmethod
     def _check_owner(queue: Queue, owner: object | None) -> None:
         if queue.owner is not None and queue.owner is not owner:
-            raise ResourceLocked(
-                f"cannot obtain exclusive access to locked {queue}. It could be originally "
-                "declared on another connection or the exclusive property value does not match "
-                "that of the original declaration."
-            )
+            raise _locked(queue)
 
     def declare_queue(
         self,
@@ -252,6 +257,8 @@ class Vhost:
         self.broker.change(
             operation, durable=durable and not exclusive, owner=owner if exclusive else None
         )
+        if exclusive:
+            self._owned.setdefault(owner, []).append(self.queues[name])
         return self.queues[name]
 
     def _check_same_queue(
@@ -264,12 +271,9 @@ class Vhost:
         owner: object,
         described: str,
     ) -> None:
-        # exclusive first: a difference there is 405, whatever else differs
-        self._check_owner(current, owner)
-        if exclusive and current.owner is None:
-            self._check_owner(_LockedName(current), owner)
-        if not exclusive and current.owner is not None:
-            self._check_owner(_LockedName(current), None)
+        # Exclusive first: a difference there is 405, whatever else differs.
+        if current.owner is not (owner if exclusive else None):
+            raise _locked(current)
         if not exclusive:
             check_same("durable", described, durable, current.durable)
         check_same("auto_delete", described, auto_delete, current.auto_delete)
@@ -307,6 +311,11 @@ class Vhost:
         self._drop_unused(sources)
         return dropped
 
+    def drop_exclusive(self, owner: object) -> None:
+        """A connection is gone: its exclusive queues go with it."""
+        for queue in self._owned.pop(owner, ()):
+            self.drop_queue(queue)
+
     # -- bindings ----------------------------------------------------------------------
 
     def bind(
@@ -334,13 +343,3 @@ class Vhost:
                 binding_operation("unbind", self.name, binding), durable=binding.durable
             )
             self._drop_unused([exchange])
-
-
-class _LockedName(Queue):
-    """A queue seen from a declaration whose exclusive flag differs: locked for everybody."""
-
-    def __init__(self, queue: Queue) -> None:
-        self.name, self.vhost, self.owner = queue.name, queue.vhost, _NOBODY
-
-
-_NOBODY = object()

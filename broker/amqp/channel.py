@@ -1,0 +1,174 @@
+"""One channel: consumers, unacked deliveries, prefetch, and what closing it gives back.
+
+Invariants:
+
+* Delivery tags grow by one; ``unacked`` holds them in growing order. ``_oldest`` is at most
+  the lowest of them, so a multiple ack walks each tag once in the channel's life.
+* Acks are grouped by consumer and reach the queues in the tick (``Tick.settling``); until then
+  they neither free credit nor reach the log. Requeues act at once.
+* ``outstanding`` counts unacked deliveries to consumers, not what basic.get took.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from broker.amqp.confirms import Confirms
+from broker.amqp.consumer import AmqpConsumer, Getter
+from broker.core.message import Message
+from broker.core.queue import Queue
+from protocol.content import for_channel
+from protocol.errors import PreconditionFailed
+
+if TYPE_CHECKING:
+    from broker.amqp.session import Session
+    from broker.amqp.transaction import Transaction
+    from protocol.methods import Method
+
+Unacked = tuple[Message, "AmqpConsumer | Getter"]
+
+
+class Channel:
+    """See the module."""
+
+    def __init__(self, session: Session, number: int) -> None:
+        self.session = session
+        self.number = number
+        self.content_head = b"\x02" + number.to_bytes(2, "big")
+        self.closed = False
+        self.confirms = Confirms(self)
+        self.transaction: Transaction | None = None
+        self.consumers: dict[str, AmqpConsumer] = {}
+        self.getters: dict[Queue, Getter] = {}
+        self.unacked: dict[int, Unacked] = {}
+        self.next_tag = 1
+        self._oldest = 1
+        self.prefetch = session.host.default_consumer_prefetch  # of consumers to come
+        self.global_prefetch = 0
+        self.outstanding = 0
+        self.last_queue = ""  # what a method with an empty queue name means
+
+    def send(self, cls: type[Method], **arguments: object) -> None:
+        """Append one method frame to the connection's output."""
+        self.session.connection.send(self.number, cls, **arguments)
+
+    def send_content(self, cls: type[Method], content: bytes, **arguments: object) -> None:
+        """Append a method that carries content."""
+        self.send(cls, **arguments)
+        session = self.session
+        session.out.append(for_channel(content, self.number, session.connection.frame_max))
+        session.delivered(len(content))
+
+    # -- settling ----------------------------------------------------------------------
+
+    def ack(self, tag: int, multiple: bool) -> bool:
+        """The fast path's ack; false if the tag is not outstanding. Not for transactions."""
+        if multiple:
+            entries = self.take(tag, multiple=True)
+            if entries is None:
+                return False
+            self.settle(entries)
+            return True
+        entry = self.unacked.pop(tag, None)
+        if entry is None:
+            return False
+        message, holder = entry
+        if not holder.acked:
+            self._settle_in_tick(holder)
+        holder.acked.append(message)
+        return True
+
+    def _settle_in_tick(self, holder: AmqpConsumer | Getter) -> None:
+        tick = self.session.tick
+        tick.settling.append(holder)
+        tick.wake()
+
+    def settle(self, entries: Iterable[Unacked]) -> None:
+        """Deliveries are done: group them for the tick."""
+        for message, holder in entries:
+            if not holder.acked:
+                self._settle_in_tick(holder)
+            holder.acked.append(message)
+
+    def take(self, tag: int, *, multiple: bool) -> list[Unacked] | None:
+        """Remove the deliveries a tag stands for; None if it stands for nothing.
+
+        Tag 0 with ``multiple`` is all there are, which may be none.
+        """
+        unacked = self.unacked
+        if not multiple:
+            entry = unacked.pop(tag, None)
+            return None if entry is None else [entry]
+        if tag == 0:
+            entries = list(unacked.values())
+            unacked.clear()
+            self._oldest = self.next_tag
+            return entries
+        if tag not in unacked:
+            return None
+        found = [unacked.pop(number, None) for number in range(self._oldest, tag + 1)]
+        self._oldest = tag + 1
+        return [entry for entry in found if entry is not None]
+
+    def take_or_refuse(self, tag: int, *, multiple: bool) -> list[Unacked]:
+        """As ``take``, or ``PreconditionFailed``."""
+        entries = self.take(tag, multiple=multiple)
+        if entries is None:
+            raise PreconditionFailed(f"unknown delivery tag {tag}")
+        return entries
+
+    def put_back(self, entries: dict[int, Unacked]) -> None:
+        """Undo ``take``: a transaction with these acks was rolled back."""
+        self.unacked = dict(sorted((self.unacked | entries).items()))
+        self._oldest = min(self._oldest, *entries) if entries else self._oldest
+
+    def reject(self, entries: list[Unacked], *, requeue: bool) -> None:
+        """Give deliveries back to their queues, or drop them."""
+        groups: dict[AmqpConsumer | Getter, list[Message]] = {}
+        for message, holder in entries:
+            groups.setdefault(holder, []).append(message)
+        for holder, messages in groups.items():
+            if requeue:
+                holder.queue.requeue(messages)
+            else:
+                holder.queue.reject(messages)
+            holder.returned(len(messages))
+
+    # -- consumers ---------------------------------------------------------------------
+
+    def wake(self) -> None:
+        """Credit shared by all consumers came back, or the socket drains again."""
+        for consumer in self.consumers.values():
+            consumer.queue.wake()
+
+    def getter(self, queue: Queue) -> Getter:
+        """Who holds what basic.get takes from the queue."""
+        getter = self.getters.get(queue)
+        if getter is None:
+            getter = self.getters[queue] = Getter(queue)
+        return getter
+
+    def remove_consumer(self, tag: str) -> AmqpConsumer | None:
+        """End a subscription; its unacked deliveries stay. Drops an auto-delete queue."""
+        consumer = self.consumers.pop(tag, None)
+        if consumer is not None and consumer.queue.remove_consumer(consumer):
+            self.session.vhost.drop_queue(consumer.queue)
+        return consumer
+
+    def close(self) -> None:
+        """The channel is gone: consumers end and unacked deliveries go back, as redelivered."""
+        self.closed = True
+        emptied = [
+            consumer.queue
+            for consumer in self.consumers.values()
+            if consumer.queue.remove_consumer(consumer)
+        ]
+        self.consumers.clear()
+        entries = list(self.unacked.values())
+        if self.transaction is not None:
+            entries += self.transaction.abandon()
+        self.unacked.clear()
+        self.reject(entries, requeue=True)
+        for queue in emptied:
+            self.session.vhost.drop_queue(queue)

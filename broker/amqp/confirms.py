@@ -1,0 +1,83 @@
+"""Publisher confirms of one channel, as a watermark.
+
+Messages are confirmed in the order of publishing, so a confirm can never overtake another:
+what need not be stored waits for what was published before it. A tick notes which log batch
+holds the channel's newest message (``mark``); when that batch is on stable storage, one
+basic.ack confirms everything up to there (``confirm``).
+
+Invariant: ``_pending`` holds (batch, sequence number) growing in both; no number above the
+last one's is confirmed, and none is confirmed before its batch is durable.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+from pamqp import commands
+
+if TYPE_CHECKING:
+    from broker.amqp.channel import Channel
+
+
+class Confirms:
+    """The ``Publisher`` of a channel's routes; owes nothing until ``select``."""
+
+    __slots__ = (
+        "_confirmed",
+        "_pending",
+        "awaited_batch",
+        "channel",
+        "fresh",
+        "published",
+        "selected",
+    )
+
+    def __init__(self, channel: Channel) -> None:
+        self.channel = channel
+        self.selected = False
+        self.fresh = False  # selected, and nothing published since the last tick
+        self.published = 0
+        self.awaited_batch = 0
+        self._confirmed = 0
+        self._pending: deque[tuple[int, int]] = deque()
+
+    def select(self) -> None:
+        """confirm.select: messages are counted from here."""
+        if not self.selected:
+            self.selected = self.fresh = True
+            self.published = self._confirmed = 0
+
+    def first_publish(self) -> None:
+        """The first message since the last tick: be asked for confirms in the coming one."""
+        self.fresh = False
+        tick = self.channel.session.tick
+        tick.confirming.append(self)
+        tick.wake()
+
+    def mark(self, batch: int) -> None:
+        """See ``host.Confirming``."""
+        self.fresh = self.selected
+        pending = self._pending
+        if self.awaited_batch != batch:
+            batch = pending[-1][0] if pending else 0
+        if pending and pending[-1][0] == batch:
+            pending[-1] = (batch, self.published)
+        else:
+            pending.append((batch, self.published))
+
+    def confirm(self, durable: int) -> bool:
+        """See ``host.Confirming``."""
+        pending = self._pending
+        reached = 0
+        while pending and pending[0][0] <= durable:
+            reached = pending.popleft()[1]
+        if reached and not self.channel.closed:
+            self.channel.send(
+                commands.Basic.Ack,
+                delivery_tag=reached,
+                multiple=reached > self._confirmed + 1,
+            )
+            self._confirmed = reached
+            self.channel.session.touch()
+        return not pending

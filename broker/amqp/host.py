@@ -1,0 +1,86 @@
+"""What the AMQP front end asks of the process it runs in; ``broker.server`` provides it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol
+
+from broker.core.broker import Broker
+from protocol.connection import Offer
+
+if TYPE_CHECKING:
+    from broker.amqp.session import Session
+
+
+class Settles(Protocol):
+    """Somebody who holds grouped acks until the tick."""
+
+    def settle(self) -> None:
+        """Pass them to the queue."""
+
+
+class Confirming(Protocol):
+    """Somebody who owes a publisher confirms."""
+
+    def mark(self, batch: int) -> None:
+        """Everything published until now is in batches up to ``batch``, now being sealed."""
+
+    def confirm(self, durable: int) -> bool:
+        """Confirm what batches up to ``durable`` hold; true if nothing is owed any more."""
+
+
+class Writes(Protocol):
+    """Somebody with output to write at the end of the tick."""
+
+    hold_until: int  # the log batch that has to be durable before anything is written
+
+    def flush(self) -> None:
+        """Write what has collected."""
+
+    def unthrottle(self) -> None:
+        """Read on: the tick that the last large read caused is over."""
+
+
+class Tick(Protocol):
+    """The work lists of the coming tick, see ``broker.tick``."""
+
+    settling: list[Settles]
+    confirming: list[Confirming]
+    writers: list[Writes]
+    throttled: list[Writes]
+
+    def wake(self) -> None:
+        """Have the tick run in this iteration of the event loop."""
+
+    def read_clock(self) -> None:
+        """Set ``Broker.now_ms``."""
+
+
+class Host(Protocol):
+    """The process: the model, its tick, who may log in, what is offered, timers."""
+
+    broker: Broker
+    tick: Tick
+    offer: Offer
+    fast_path: bool
+    handshake_timeout_s: float
+    default_consumer_prefetch: int
+
+    def authenticate(self, mechanism: str, response: bytes, peer_host: str) -> str:
+        """The user's name, or ``LoginRefused``."""
+
+    def call_later(self, delay_s: float, callback: Callable[[], None]) -> Timer:
+        """Run ``callback`` once, later."""
+
+    def connected(self, session: Session) -> None:
+        """A socket was accepted."""
+
+    def disconnected(self, session: Session) -> None:
+        """A socket is gone."""
+
+
+class Timer(Protocol):
+    """A pending ``Host.call_later``."""
+
+    def cancel(self) -> None:
+        """Do not call."""

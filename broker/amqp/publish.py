@@ -1,0 +1,161 @@
+"""basic.publish in full: the checks RabbitMQ makes, in its order, and where the message goes.
+
+This is the slow path, complete by itself. When nothing about a message but its octets decides
+what happens to it, the route found here is left in ``Session.routes`` under the raw publish
+frame, and the fast path repeats it for equal frames (invariants F1 and F2).
+
+A route is left there unless: the exchange, or one behind it, looks at headers; the message is
+mandatory and goes nowhere; the channel is in tx mode. The content is not part of the key, so
+what depends on properties (expiration, user-id, CC, BCC, delivery mode) is peeked by the fast
+path, which hands everything unusual back to here.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from pamqp import commands
+
+from broker.core.route import Route
+from protocol.content import decode_properties, header_payload, with_properties
+from protocol.errors import AccessRefused, NotSupported, PreconditionFailed
+from protocol.tables import Field, Table
+
+if TYPE_CHECKING:
+    from broker.amqp.channel import Channel
+    from broker.core.exchange import Exchange
+    from broker.core.queue import Queue
+    from protocol.events import PublishReceived
+
+ROUTES_MAX = 1024  # raw publish frames a session remembers
+_INTEGER = re.compile(rb"[+-]?[0-9]+")
+
+
+def publish(channel: Channel, event: PublishReceived) -> None:
+    """Carry out one publish, or raise what RabbitMQ answers."""
+    session = channel.session
+    limit = session.host.offer.message_size_max
+    if event.immediate:
+        raise NotSupported("immediate=true")
+    if event.size > limit:
+        raise PreconditionFailed(
+            f"message size {event.size} is larger than configured max size {limit}"
+        )
+    vhost = session.vhost
+    exchange = vhost.exchange(event.exchange)
+    if exchange.internal:
+        raise AccessRefused(
+            f"cannot publish to internal exchange '{exchange.name}' in vhost '{vhost.name}'"
+        )
+    properties = decode_properties(header_payload(event.content))
+    keys = _check_properties(properties, session.user)
+    content = event.content
+    if "BCC" in properties.get("headers", ()):
+        headers: Table = {
+            name: value for name, value in properties["headers"].items() if name != "BCC"
+        }
+        content = with_properties(content, {"headers": headers})
+    queues = vhost.route(exchange, event.routing_key, content)
+    if keys:
+        found = dict.fromkeys(queues)
+        for key in keys:
+            found.update(dict.fromkeys(vhost.route(exchange, key, content)))
+        queues = list(found)
+    persistent = properties.get("delivery_mode") == 2
+    priority = properties.get("priority", 0)
+    expiration = properties.get("expiration")
+    ttl_ms = -1 if expiration is None else int(expiration)
+    route = Route(session.broker, channel.confirms, event.address, queues)
+    if channel.transaction is not None:
+        channel.transaction.publish(
+            lambda: _commit(channel, event, route, content, (persistent, priority, ttl_ms))
+        )
+        return
+    if event.mandatory and not queues:
+        return_unroutable(channel, event, content)
+    elif not keys:
+        _remember(channel, event, exchange, route)
+    route.publish(content, event.size, persistent, priority, ttl_ms)
+
+
+def _check_properties(properties: dict[str, Any], user: str) -> list[str]:
+    """Refuse what RabbitMQ refuses; the routing keys that CC and BCC add."""
+    user_id = properties.get("user_id")
+    if user_id is not None and user_id != user.encode():
+        raise PreconditionFailed(
+            f"user_id property set to '{user_id.decode(errors='replace')}' "
+            f"but authenticated user was '{user}'"
+        )
+    expiration = properties.get("expiration")
+    if expiration is not None:
+        _check_expiration(expiration)
+    mode = properties.get("delivery_mode")
+    if mode not in (None, 1, 2):
+        raise PreconditionFailed(f"invalid message: {{delivery_mode_unknown,{mode}}}")
+    headers = properties.get("headers", {})
+    return _keys(headers, "CC") + _keys(headers, "BCC")
+
+
+def _keys(headers: Table, name: str) -> list[str]:
+    value = headers.get(name)
+    if value is None:
+        return []
+    if value.tag != "A":
+        raise PreconditionFailed(
+            f'invalid message: {{unacceptable_type_in_header,"{name}",{value.type_name}}}'
+        )
+    items: list[Field] = value.value
+    return [item.value.decode(errors="surrogateescape") for item in items if item.tag == "S"]
+
+
+def _check_expiration(expiration: bytes) -> None:
+    shown = expiration.decode(errors="replace")
+    match = _INTEGER.match(expiration)
+    if match is None:
+        raise PreconditionFailed(f"invalid expiration '{shown}': no_integer")
+    rest = expiration[match.end() :].decode(errors="replace")
+    if rest:
+        raise PreconditionFailed(f"invalid expiration '{shown}': {{leftover_string,\"{rest}\"}}")
+    if int(match[0]) < 0:
+        raise PreconditionFailed(
+            f"invalid expiration '{shown}': {{value_negative,{int(match[0])}}}"
+        )
+
+
+def _remember(channel: Channel, event: PublishReceived, exchange: Exchange, route: Route) -> None:
+    """Leave the route to the fast path, if the frame alone decides it."""
+    session = channel.session
+    if not session.host.fast_path or not session.vhost.is_cacheable(exchange):
+        return
+    if len(session.routes) >= ROUTES_MAX:
+        session.routes.clear()
+    session.routes[event.frame] = route.publish
+
+
+def _commit(
+    channel: Channel,
+    event: PublishReceived,
+    route: Route,
+    content: bytes,
+    facts: tuple[bool, int, int],
+) -> None:
+    """Store a message of a transaction on those of its queues that still exist."""
+    queues: list[Queue] = [queue for queue in route.queues if not queue.deleted]
+    if event.mandatory and not queues:
+        return_unroutable(channel, event, content)
+    if len(queues) != len(route.queues):
+        route = Route(route.broker, route.publisher, route.address, queues)
+    route.publish(content, event.size, *facts)
+
+
+def return_unroutable(channel: Channel, event: PublishReceived, content: bytes) -> None:
+    """basic.return with 312 NO_ROUTE; it precedes the message's confirm."""
+    channel.send_content(
+        commands.Basic.Return,
+        content,
+        reply_code=312,
+        reply_text="NO_ROUTE",
+        exchange=event.exchange,
+        routing_key=event.routing_key,
+    )

@@ -1,0 +1,391 @@
+"""One client's socket: octets to ``protocol.Connection``, events to channels, output back.
+
+Invariants:
+
+* Everything for the client is appended to ``out`` and leaves in ``flush``, one write a tick.
+* Nothing leaves before the log batch ``hold_until`` is durable, so that a declare-ok or
+  commit-ok never promises what a crash could take back.
+* ``routes`` is empty or was filled at ``generation`` of the vhost (fast path invariant F2); it
+  is checked before each scan, and nothing else runs during one.
+* ``writable`` is false while the socket does not drain or this tick's output is large:
+  consumers then have no capacity. What stops reading is a set of reasons, see ``_pause``.
+* When the connection ends, for whatever reason, ``_release`` runs once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import struct
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from broker.amqp import methods, publish
+from broker.amqp.channel import Channel
+from protocol.connection import CLOSED, CLOSING, RUNNING, Connection
+from protocol.constants import FRAME_HEARTBEAT, FRAME_METHOD
+from protocol.content import frame
+from protocol.errors import AmqpError, Drop, InternalError, NotAllowed, SoftError
+from protocol.events import (
+    ChannelClosed,
+    ChannelOpened,
+    Closed,
+    Event,
+    LoginReceived,
+    MethodReceived,
+    OpenReceived,
+    PublishReceived,
+    SecretReceived,
+    Tuned,
+)
+from protocol.fastpath import Ack, Publish, scan
+from protocol.methods import encode
+
+if TYPE_CHECKING:
+    from broker.amqp.host import Host, Timer
+    from broker.core.vhost import Vhost
+    from protocol.methods import Method
+
+LINGER_S = 30.0  # how long a closed connection may keep its socket, as RabbitMQ's CLOSING_TIMEOUT
+OUT_BYTES_MAX = 1 << 20  # output of one tick, and the socket buffer's high mark
+BACKLOG_BYTES_MAX = 1 << 25  # unread output at which the peer is not read any more
+LARGE_READ_BYTES = 1 << 16  # a read this large probably has more behind it: others first
+SILENT_BEATS_MAX = 6  # half heartbeat intervals without an octet: the peer is dead
+_HEARTBEAT = frame(FRAME_HEARTBEAT, 0, b"")
+_RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # linger for 0 s: close with RST
+
+# Why reading is paused; reading goes on when there is no reason left.
+WRITING, TICK, CONGESTION = 1, 2, 4
+
+_log = logging.getLogger("leveret.connection")
+
+
+class Session(asyncio.Protocol):
+    """See the module."""
+
+    vhost: Vhost
+
+    def __init__(self, host: Host) -> None:
+        self.host = host
+        self.broker = host.broker
+        self.tick = host.tick
+        self.out: list[bytes] = []
+        self.connection = Connection(host.offer, self.out)
+        self.channels: dict[int, Channel] = {}
+        self.routes: dict[bytes, Publish] = {}
+        self.acks: dict[int, Ack] = {}
+        self.generation = -1
+        self.user = ""
+        self.name = ""
+        self.hold_until = 0
+        self.writable = True
+        self.starved = False  # a consumer was refused capacity because of ``writable``
+        self._draining = True  # the socket takes what we write
+        self._out_bytes = 0
+        self._notices: list[bytes] = []  # what follows the answer to the current method
+        self._listed = False  # stands in Tick.writers
+        self._pauses = 0
+        self._gone = False  # nothing more is read
+        self._released = False
+        self._wrote = False
+        self._silent_beats = 0
+        self._timers: dict[str, Timer] = {}
+
+    # -- the socket --------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Accept; the client has a limited time to log in."""
+        self.transport: asyncio.Transport = transport  # type: ignore[assignment]
+        self.transport.set_write_buffer_limits(high=OUT_BYTES_MAX, low=OUT_BYTES_MAX // 4)
+        peer, here = transport.get_extra_info("peername"), transport.get_extra_info("sockname")
+        self.peer_host: str = peer[0] if peer else ""
+        self.name = f"{_address(peer)} -> {_address(here)}"
+        self._timers["handshake"] = self.host.call_later(
+            self.host.handshake_timeout_s, self._handshake_timeout
+        )
+        self.host.connected(self)
+
+    def data_received(self, data: bytes) -> None:
+        """Act on everything that ``data`` completes."""
+        if self._gone:
+            return
+        self._silent_beats = 0
+        self.tick.read_clock()
+        connection = self.connection
+        try:
+            for event in connection.receive(data):
+                self._act(event)
+        except Drop as drop:
+            self._drop(drop)
+        except Exception:
+            _log.exception("%s: internal error on the fast path", self.name)
+            self.abort()
+        if connection.state >= CLOSING:
+            self._release()
+            self._timers.setdefault("linger", self.host.call_later(LINGER_S, self.abort))
+        if self.out:
+            self.touch()
+        if len(data) >= LARGE_READ_BYTES:
+            self._pause(TICK)
+            self.tick.throttled.append(self)
+            self.tick.wake()
+
+    def eof_received(self) -> None:
+        """The peer will send no more: the socket closes."""
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The socket is gone."""
+        self._gone = True
+        for timer in self._timers.values():
+            timer.cancel()
+        self._release()
+        self.out.clear()
+        self.host.disconnected(self)
+
+    def pause_writing(self) -> None:
+        """The peer reads slower than we write."""
+        self._draining = self.writable = False
+
+    def resume_writing(self) -> None:
+        """The socket drains again."""
+        self._draining = True
+        self._resume(WRITING)
+        self._make_writable()
+
+    def _make_writable(self) -> None:
+        self.writable = self._draining
+        if self.writable and self.starved:
+            self.starved = False
+            for channel in self.channels.values():
+                channel.wake()
+
+    def _pause(self, reason: int) -> None:
+        if not self._pauses and not self.transport.is_closing():
+            self.transport.pause_reading()
+        self._pauses |= reason
+
+    def _resume(self, reason: int) -> None:
+        if self._pauses & reason:
+            self._pauses &= ~reason
+            if not self._pauses and not self.transport.is_closing():
+                self.transport.resume_reading()
+
+    def unthrottle(self) -> None:
+        """See ``host.Writes``."""
+        self._resume(TICK)
+
+    # -- output ------------------------------------------------------------------------
+
+    def touch(self) -> None:
+        """There is output: have it written at the end of the tick."""
+        if not self._listed:
+            self._listed = True
+            self.tick.writers.append(self)
+            self.tick.wake()
+
+    def delivered(self, size: int) -> None:
+        """``size`` octets of content were appended to ``out``."""
+        self._out_bytes += size
+        if self._out_bytes > OUT_BYTES_MAX:
+            self.writable = False
+        if not self._listed:
+            self.touch()
+
+    def notify(self, channel: int, cls: type[Method], **arguments: Any) -> None:
+        """Send a method that follows the answer to whatever is being handled."""
+        self._notices.append(frame(FRAME_METHOD, channel, encode(cls, **arguments)))
+        self.touch()
+
+    def hold(self) -> None:
+        """Write nothing before what the log gathers now is durable."""
+        self.hold_until = self.broker.log.gathering
+
+    def flush(self) -> None:
+        """See ``host.Writes``; the tick calls it when ``hold_until`` is durable."""
+        self._listed = False
+        out = self.out
+        if self._notices:
+            out += self._notices
+            self._notices.clear()
+        if out:
+            octets = out[0] if len(out) == 1 else b"".join(out)
+            out.clear()
+            self._out_bytes = 0
+            self._wrote = True
+            if not self.transport.is_closing():
+                self.transport.write(octets)
+                if not self._draining:
+                    self._check_backlog()
+        if not self.writable and self._draining:
+            self._make_writable()
+
+    def _check_backlog(self) -> None:
+        if self.transport.get_write_buffer_size() > BACKLOG_BYTES_MAX:
+            self._pause(WRITING)
+
+    # -- events ------------------------------------------------------------------------
+
+    def _act(self, event: Event) -> None:
+        try:
+            _EVENTS[type(event)](self, event)
+        except AmqpError as error:
+            self._refuse(error)
+        except Drop:
+            raise
+        except Exception:
+            _log.exception("%s: internal error while handling %s", self.name, type(event).__name__)
+            self._refuse(InternalError(about_method=False))
+        if self._notices:
+            self.out += self._notices
+            self._notices.clear()
+
+    def _refuse(self, error: AmqpError) -> None:
+        number = self.connection.channel
+        reason = error.reply_text.decode(errors="replace")
+        _log.error("%s: channel %d: %s", self.name, number, reason)
+        self.connection.close_for(error)
+        if isinstance(error, SoftError):
+            self._close_channel(number)
+
+    def _login(self, event: LoginReceived) -> None:
+        self.user = self.host.authenticate(event.mechanism, event.response, self.peer_host)
+        self.connection.tune()
+
+    def _tuned(self, _: Tuned) -> None:
+        interval_s = self.connection.heartbeat_s / 2
+        if interval_s:
+            self._timers["heartbeat"] = self.host.call_later(interval_s, self._beat)
+
+    def _open(self, event: OpenReceived) -> None:
+        vhost = self.broker.vhosts.get(event.vhost)
+        if vhost is None:
+            raise NotAllowed(f"vhost {event.vhost} not found")
+        self.vhost = vhost
+        self.connection.open_ok()
+        if self.host.fast_path:
+            self.connection.scan = self._scan
+        self._timers.pop("handshake").cancel()
+        _log.info("%s: user '%s' opened vhost '%s'", self.name, self.user, vhost.name)
+
+    def _secret(self, _: SecretReceived) -> None:
+        """Only mechanisms with tokens that expire would need the new secret."""
+
+    def _open_channel(self, event: ChannelOpened) -> None:
+        channel = Channel(self, event.channel)
+        self.channels[event.channel] = channel
+        if self.host.fast_path:
+            self.acks[event.channel] = channel.ack
+
+    def _closed_channel(self, event: ChannelClosed) -> None:
+        self._close_channel(event.channel)
+
+    def _method(self, event: MethodReceived) -> None:
+        methods.handle(self.channels[event.channel], event.method)
+        if self.broker.changed_batch > self.broker.log.durable:
+            self.hold_until = self.broker.changed_batch
+
+    def _publish(self, event: PublishReceived) -> None:
+        if self.generation != self.vhost.generation:
+            self.forget_routes()
+        publish.publish(self.channels[event.channel], event)
+
+    def _closed(self, _: Closed) -> None:
+        """``data_received`` sees the state."""
+
+    def _scan(self, buffer: bytes, position: int) -> int:
+        if self.generation != self.vhost.generation:
+            self.forget_routes()
+        return scan(buffer, position, self.routes, self.acks, self.connection.frame_max)
+
+    def forget_routes(self) -> None:
+        """Something that cached routes depend on has changed."""
+        self.routes.clear()
+        self.generation = self.vhost.generation
+
+    # -- endings -----------------------------------------------------------------------
+
+    def _close_channel(self, number: int) -> None:
+        channel = self.channels.pop(number, None)
+        if channel is not None:
+            self.acks.pop(number, None)
+            self.forget_routes()
+            channel.close()
+
+    def _release(self) -> None:
+        """The connection is over: give back what its channels hold, drop its own queues."""
+        if self._released:
+            return
+        self._released = True
+        for number in list(self.channels):
+            self._close_channel(number)
+        if self.user and hasattr(self, "vhost"):
+            self.vhost.drop_exclusive(self)
+            _log.info("%s: closed", self.name)
+
+    def close_for(self, error: AmqpError) -> None:
+        """Close the connection from the server's side, for instance at shutdown."""
+        if self.connection.state == RUNNING:
+            self.connection.close(error)
+            self._release()
+            self.touch()
+            self._timers.setdefault("linger", self.host.call_later(LINGER_S, self.abort))
+        elif self.connection.state < RUNNING:
+            self.abort()
+
+    def _drop(self, drop: Drop) -> None:
+        _log.error("%s: dropped: %s", self.name, drop)
+        self._gone = True
+        self._pause(WRITING)
+        self._release()
+        self.touch()
+        # Output leaves with the tick, so even "at once" waits for it.
+        self._timers["linger"] = self.host.call_later(max(drop.delay_s, 0.02), self.abort)
+
+    def abort(self) -> None:
+        """Close the socket at once, with RST as RabbitMQ does."""
+        self._gone = True
+        sock = self.transport.get_extra_info("socket")
+        if sock is not None and not self.transport.is_closing():
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+        self.transport.abort()
+
+    def _handshake_timeout(self) -> None:
+        if self.connection.state < RUNNING:
+            _log.error("%s: no login within %g s", self.name, self.host.handshake_timeout_s)
+            self.abort()
+
+    def _beat(self) -> None:
+        """Every half heartbeat interval: say something if nothing was said, and listen."""
+        if not self._wrote:
+            self.out.append(_HEARTBEAT)
+            self.touch()
+        self._wrote = False
+        # While we do not read, silence says nothing; unless the peer itself stopped reading.
+        if not self._pauses & ~WRITING:
+            self._silent_beats += 1
+        if self._silent_beats >= SILENT_BEATS_MAX and self.connection.state != CLOSED:
+            _log.error("%s: missed heartbeats from client", self.name)
+            self.abort()
+            return
+        interval_s = self.connection.heartbeat_s / 2
+        self._timers["heartbeat"] = self.host.call_later(interval_s, self._beat)
+
+
+def _address(parts: Any) -> str:
+    if not parts:
+        return "?"
+    return f"[{parts[0]}]:{parts[1]}" if ":" in parts[0] else f"{parts[0]}:{parts[1]}"
+
+
+_EVENTS: dict[type[Any], Callable[[Session, Any], None]] = {
+    LoginReceived: Session._login,
+    Tuned: Session._tuned,
+    OpenReceived: Session._open,
+    SecretReceived: Session._secret,
+    ChannelOpened: Session._open_channel,
+    ChannelClosed: Session._closed_channel,
+    MethodReceived: Session._method,
+    PublishReceived: Session._publish,
+    Closed: Session._closed,
+}

@@ -1,0 +1,224 @@
+"""The process: recovers the log, listens, and ends in order.
+
+Start: recover the log, declare what the configuration asks for, listen, announce readiness.
+Stop (SIGTERM, SIGINT): refuse new connections, tell clients 320, wait until they are gone or
+the drain timeout is over, write the rest of the log, exit 0.
+
+Invariant: a log that failed is never written again. The broker ends at once with exit code 74
+(EX_IOERR) and confirms nothing more; what was confirmed is on the disk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import platform
+import signal
+import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import uvloop
+
+from broker import __version__, garbage, notify
+from broker.amqp import host
+from broker.amqp.session import Session
+from broker.auth import Users
+from broker.config import Config, Listener
+from broker.core.broker import Broker
+from broker.restore import Restore
+from broker.tick import Tick
+from broker.wal import CorruptLog, DirectoryInUse, Log, LogFailed
+from protocol.connection import Offer
+from protocol.errors import ConnectionForced
+from protocol.tables import Table, table
+
+EX_IOERR = 74
+
+_log = logging.getLogger("leveret.broker")
+
+CAPABILITIES = (
+    "publisher_confirms",
+    "exchange_exchange_bindings",
+    "basic.nack",
+    "consumer_cancel_notify",
+    "connection.blocked",
+    "consumer_priorities",
+    "authentication_failure_close",
+    "per_consumer_qos",
+    "direct_reply_to",
+)
+
+
+def run(config: Config) -> int:
+    """Serve until told to stop; the process's exit code."""
+    garbage.start()
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(_serve(config))
+
+
+async def _serve(config: Config) -> int:
+    started = time.monotonic()
+    try:
+        server = Server(config)
+    except (CorruptLog, DirectoryInUse, LogFailed, OSError) as error:
+        _log.critical("cannot start: %s", error)
+        return EX_IOERR
+    return await server.serve(started)
+
+
+class Server:
+    """The ``Host`` of all sessions (see ``broker.amqp.host``)."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.loop = asyncio.get_running_loop()
+        self.broker = Broker()
+        self.log = self._recover(Path(config.data_dir, "log"))
+        self.broker.log = self.log
+        self.broker.declare_vhost(config.default_vhost)
+        self.tick: host.Tick = Tick(self.broker, self.log, self.loop.call_soon)
+        self.broker.wake = self.tick.wake
+        self.users = Users(config)
+        self.sessions: set[Session] = set()
+        self.fast_path = config.fast_path
+        self.handshake_timeout_s = config.handshake_timeout_ms / 1000
+        self.default_consumer_prefetch = config.default_consumer_prefetch
+        self.offer = Offer(
+            _server_properties(config),
+            mechanisms=" ".join(config.auth_mechanisms),
+            channel_max=config.channel_max,
+            frame_max=config.frame_max,
+            heartbeat_s=config.heartbeat_s,
+            message_size_max=config.max_message_bytes,
+            initial_frame_max=config.initial_frame_max,
+        )
+        self._stop = asyncio.Event()
+        self._deserted = asyncio.Event()  # no session is left
+        self._deserted.set()
+        self._exit_code = 0
+
+    def _recover(self, directory: Path) -> Log:
+        directory.mkdir(parents=True, exist_ok=True)
+        restore = Restore(self.broker)
+        log = Log.open(
+            directory,
+            replay=restore.replay,
+            snapshot=self.broker.snapshot,
+            on_durable=self._durable,
+            on_failure=self._failed,
+            call_in_loop=self.loop.call_soon_threadsafe,
+            report=_log.warning,
+            segment_bytes=self.config.log_segment_bytes,
+        )
+        count = restore.finish(log)
+        if count:
+            _log.info("recovered %d messages from %s", count, directory)
+        return log
+
+    # -- life --------------------------------------------------------------------------
+
+    async def serve(self, started: float) -> int:
+        """Listen until told to stop."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self.loop.add_signal_handler(number, self._stop.set)
+        try:
+            servers = [await self._listen(listener) for listener in self.config.listeners]
+        except OSError as error:
+            _log.critical("cannot listen: %s", error)
+            self.log.close()
+            return EX_IOERR
+        places = ", ".join(
+            str(Listener(*listening.getsockname()[:2]))
+            for server in servers
+            for listening in server.sockets
+        )
+        elapsed_s = time.monotonic() - started
+        _log.info("Leveret %s ready in %.2f s, AMQP on %s", __version__, elapsed_s, places)
+        notify.ready(f"AMQP on {places}")
+        self.call_later(garbage.INTERVAL_S, self._collect)
+        await self._stop.wait()
+        notify.stopping()
+        for server in servers:
+            server.close()
+        return await self._end()
+
+    async def _listen(self, listener: Listener) -> asyncio.Server:
+        return await self.loop.create_server(
+            lambda: Session(self),
+            listener.host or None,
+            listener.port,
+            backlog=self.config.tcp_backlog,
+            reuse_address=True,
+        )
+
+    async def _end(self) -> int:
+        if self._exit_code:
+            for session in list(self.sessions):
+                session.abort()
+            return self._exit_code
+        _log.info("stopping, %d connections to close", len(self.sessions))
+        for session in list(self.sessions):
+            session.close_for(
+                ConnectionForced(
+                    "broker forced connection closure with reason 'shutdown'", about_method=False
+                )
+            )
+        try:
+            async with asyncio.timeout(self.config.drain_timeout_ms / 1000):
+                await self._deserted.wait()
+        except TimeoutError:
+            _log.warning("%d connections did not close in time", len(self.sessions))
+        for session in list(self.sessions):
+            session.abort()
+        self.log.close()
+        _log.info("stopped")
+        return self._exit_code
+
+    def _collect(self) -> None:
+        garbage.collect(self.broker)
+        self.call_later(garbage.INTERVAL_S, self._collect)
+
+    def _durable(self, _: int) -> None:
+        self.tick.wake()
+
+    def _failed(self, failure: LogFailed) -> None:
+        _log.critical("the log failed, nothing more is confirmed: %s", failure)
+        self._exit_code = EX_IOERR
+        self._stop.set()
+
+    # -- what sessions ask of their host -----------------------------------------------
+
+    def authenticate(self, mechanism: str, response: bytes, peer_host: str) -> str:
+        """See ``Users.authenticate``."""
+        return self.users.authenticate(mechanism, response, peer_host)
+
+    def call_later(self, delay_s: float, callback: Callable[[], None]) -> asyncio.TimerHandle:
+        """Run ``callback`` once, later."""
+        return self.loop.call_later(delay_s, callback)
+
+    def connected(self, session: Session) -> None:
+        """A socket was accepted."""
+        self.sessions.add(session)
+        self._deserted.clear()
+
+    def disconnected(self, session: Session) -> None:
+        """A socket is gone."""
+        self.sessions.discard(session)
+        if not self.sessions:
+            self._deserted.set()
+
+
+def _server_properties(config: Config) -> Table:
+    properties: dict[str, Any] = {
+        "capabilities": dict.fromkeys(CAPABILITIES, True),
+        "cluster_name": config.cluster_name or f"leveret@{socket.gethostname()}",
+        "copyright": "Copyright (c) The Leveret authors",
+        "information": "Licensed under the Apache License 2.0",
+        "platform": f"Leveret {__version__}, Python {platform.python_version()}",
+        "product": config.product,
+        "version": config.version,
+    }
+    return table(properties)

@@ -1,0 +1,101 @@
+"""What happens once in an iteration of the event loop, after all sockets have been read.
+
+Input handlers only append: to queues, to the log's gathering batch, to the work lists here.
+The tick then settles acks, delivers, commits, confirms and writes, in this order, so that what
+one client publishes reaches another within one iteration and every socket is written once.
+
+Invariants:
+
+* A confirm leaves only when its log batch is durable; a session's output only when the batch
+  in its ``hold_until`` is.
+* The tick runs only when something asked for it (``wake``); an idle broker does nothing.
+* A read large enough to have more behind it is followed by a tick before the same socket is
+  read again, whatever its peer sends: this is how consumers get their turn.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from broker.amqp.host import Confirming, Settles, Writes
+    from broker.core.broker import Broker
+
+
+class CommittingLog(Protocol):
+    """What the tick needs of a log."""
+
+    gathering: int
+    durable: int
+
+    def commit(self) -> None:
+        """Start making durable what has gathered."""
+
+
+class Tick:
+    """See the module. ``call_soon`` is the event loop's."""
+
+    def __init__(
+        self,
+        broker: Broker,
+        log: CommittingLog,
+        call_soon: Callable[[Callable[[], None]], object],
+    ) -> None:
+        self.broker = broker
+        self.log = log
+        self.settling: list[Settles] = []
+        self.confirming: list[Confirming] = []
+        self.writers: list[Writes] = []
+        self.throttled: list[Writes] = []
+        self._waiting: dict[Confirming, None] = {}  # for a batch to become durable
+        self._call_soon = call_soon
+        self._awake = False
+
+    def wake(self) -> None:
+        """Have the tick run in this iteration of the event loop."""
+        if not self._awake:
+            self._awake = True
+            self._call_soon(self.run)
+
+    def read_clock(self) -> None:
+        """Set the model's time."""
+        self.broker.now_ms = time.time_ns() // 1_000_000
+
+    def run(self) -> None:
+        """See the module. The log calls for it too, when a batch has become durable."""
+        self._awake = False
+        self.read_clock()
+        settling, self.settling = self.settling, []
+        for holder in settling:
+            holder.settle()
+        self.broker.pump()
+        self._commit_and_confirm()
+        self._write()
+
+    def _commit_and_confirm(self) -> None:
+        log = self.log
+        if self.confirming:
+            for owing in self.confirming:
+                owing.mark(log.gathering)
+                self._waiting[owing] = None
+            self.confirming.clear()
+        log.commit()
+        if self._waiting:
+            durable = log.durable
+            paid = [owing for owing in self._waiting if owing.confirm(durable)]
+            for owing in paid:
+                del self._waiting[owing]
+
+    def _write(self) -> None:
+        durable = self.log.durable
+        writers, self.writers = self.writers, []
+        for writer in writers:
+            if writer.hold_until <= durable:
+                writer.flush()
+            else:
+                self.writers.append(writer)
+        throttled, self.throttled = self.throttled, []
+        for reader in throttled:
+            reader.unthrottle()
