@@ -116,7 +116,7 @@ class Connection:
                 except AmqpError as error:
                     self.close_for(error)
         finally:
-            self._rest = buffer[position:] if position else buffer
+            self._rest = buffer[position:] if self.state != CLOSED else b""
 
     def _protocol_header(self, buffer: bytes) -> int:
         if len(buffer) < len(PROTOCOL_HEADER) and PROTOCOL_HEADER[:4].startswith(buffer[:4]):

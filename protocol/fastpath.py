@@ -81,7 +81,7 @@ def scan(
             after_body > end
             or body_kind != 3
             or size != body_size
-            or size > frame_max
+            or not 0 < size <= frame_max
             or header_end - after_method > frame_max
             or buffer[header_end] != FRAME_END
             or buffer[after_body - 1] != FRAME_END
