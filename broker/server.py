@@ -79,7 +79,9 @@ class Server:
         self.log = self._recover(Path(config.data_dir, "log"))
         self.broker.log = self.log
         self.broker.declare_vhost(config.default_vhost)
-        self.tick: host.Tick = Tick(self.broker, self.log, self.loop.call_soon)
+        self.tick: host.Tick = Tick(
+            self.broker, self.log, self.loop.call_soon, self.loop.call_later
+        )
         self.broker.wake = self.tick.wake
         self.users = Users(config)
         self.sessions: set[Session] = set()

@@ -19,9 +19,14 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
+from broker.pressure import Pressure
+
 if TYPE_CHECKING:
     from broker.amqp.host import Confirming, Settles, Writes
     from broker.core.broker import Broker
+
+
+LOOK_AGAIN_S = 0.002  # while readers are held back, how soon to see whether they may go on
 
 
 class CommittingLog(Protocol):
@@ -35,13 +40,14 @@ class CommittingLog(Protocol):
 
 
 class Tick:
-    """See the module. ``call_soon`` is the event loop's."""
+    """See the module. ``call_soon`` and ``call_later`` are the event loop's."""
 
     def __init__(
         self,
         broker: Broker,
         log: CommittingLog,
         call_soon: Callable[[Callable[[], None]], object],
+        call_later: Callable[[float, Callable[[], None]], object],
     ) -> None:
         self.broker = broker
         self.log = log
@@ -50,7 +56,10 @@ class Tick:
         self.writers: list[Writes] = []
         self.throttled: list[Writes] = []
         self._waiting: dict[Confirming, None] = {}  # for a batch to become durable
+        self.pressure = Pressure()
         self._call_soon = call_soon
+        self._call_later = call_later
+        self._alarm_set = False
         self._awake = False
 
     def wake(self) -> None:
@@ -73,6 +82,21 @@ class Tick:
         self.broker.pump()
         self._commit_and_confirm()
         self._write()
+        self._press()
+
+    def _press(self) -> None:
+        """Back-pressure; while a reader is held back, a timer keeps the ticks coming."""
+        pressure, backlogged = self.pressure, self.broker.backlogged
+        if not backlogged and not pressure.congested and not pressure.waits:
+            return
+        self.broker.backlogged = []
+        if pressure.judge(backlogged, time.monotonic()) and not self._alarm_set:
+            self._alarm_set = True
+            self._call_later(LOOK_AGAIN_S, self._alarm)
+
+    def _alarm(self) -> None:
+        self._alarm_set = False
+        self.wake()
 
     def _commit_and_confirm(self) -> None:
         log = self.log

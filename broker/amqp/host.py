@@ -41,6 +41,13 @@ class Writes(Protocol):
         """Read on: the tick that the last large read caused is over."""
 
 
+class Pressure(Protocol):
+    """Back-pressure, see ``broker.pressure``."""
+
+    def check(self, reader: Session) -> None:
+        """After a read: hold the session back if it publishes to a congested queue."""
+
+
 class Tick(Protocol):
     """The work lists of the coming tick, see ``broker.tick``."""
 
@@ -48,6 +55,10 @@ class Tick(Protocol):
     confirming: list[Confirming]
     writers: list[Writes]
     throttled: list[Writes]
+
+    @property
+    def pressure(self) -> Pressure:
+        """Whom to ask after each read."""
 
     def wake(self) -> None:
         """Have the tick run in this iteration of the event loop."""

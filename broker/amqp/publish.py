@@ -66,6 +66,7 @@ def publish(channel: Channel, event: PublishReceived) -> None:
     priority = properties.get("priority", 0)
     expiration = properties.get("expiration")
     ttl_ms = -1 if expiration is None else int(expiration)
+    session.targets.update(queues)
     route = Route(session.broker, channel.confirms, event.address, queues)
     if channel.transaction is not None:
         channel.transaction.publish(

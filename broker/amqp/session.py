@@ -44,6 +44,7 @@ from protocol.methods import encode
 
 if TYPE_CHECKING:
     from broker.amqp.host import Host, Timer
+    from broker.core.queue import Queue
     from broker.core.vhost import Vhost
     from protocol.methods import Method
 
@@ -75,6 +76,7 @@ class Session(asyncio.Protocol):
         self.channels: dict[int, Channel] = {}
         self.routes: dict[bytes, Publish] = {}
         self.acks: dict[int, Ack] = {}
+        self.targets: set[Queue] = set()  # queues that ``routes`` lead to
         self.generation = -1
         self.user = ""
         self.name = ""
@@ -130,6 +132,7 @@ class Session(asyncio.Protocol):
             self._pause(TICK)
             self.tick.throttled.append(self)
             self.tick.wake()
+        self.tick.pressure.check(self)
 
     def eof_received(self) -> None:
         """The peer will send no more: the socket closes."""
@@ -170,6 +173,14 @@ class Session(asyncio.Protocol):
             self._pauses &= ~reason
             if not self._pauses and not self.transport.is_closing():
                 self.transport.resume_reading()
+
+    def hold_back(self) -> None:
+        """A queue this session publishes to is congested: read no more for now."""
+        self._pause(CONGESTION)
+
+    def read_on(self) -> None:
+        """The congestion is over."""
+        self._resume(CONGESTION)
 
     def unthrottle(self) -> None:
         """See ``host.Writes``."""
@@ -301,6 +312,7 @@ class Session(asyncio.Protocol):
     def forget_routes(self) -> None:
         """Something that cached routes depend on has changed."""
         self.routes.clear()
+        self.targets.clear()
         self.generation = self.vhost.generation
 
     # -- endings -----------------------------------------------------------------------

@@ -32,6 +32,7 @@ class Broker:
         self.now_ms = 0
         self.changed_batch = 0  # the log batch that holds the newest change of topology
         self.dirty: list[Queue] = []
+        self.backlogged: list[Queue] = []  # queues that this tick could not empty
         self.wake: Callable[[], None] = _nobody
 
     def change(self, operation: Operation, *, durable: bool, owner: object | None = None) -> None:

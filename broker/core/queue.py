@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 # loop from reading acks and publishes (a tick of 1,000 small deliveries takes about 1 ms).
 DELIVER_BATCH_MAX = 1000
 DELIVER_BYTES_MAX = 1 << 18
+BACKLOG_MIN = 2000  # ready messages from which back-pressure is considered
 
 
 class Queue:
@@ -129,12 +130,14 @@ class Queue:
         while budget > 0 and (self.ready or self.requeued):
             takers = self._takers()
             if not takers:
-                return
+                break
             if len(takers) == 1:
                 consumer, room = takers[0]
                 budget -= self._hand(consumer, *self._take(min(room, budget)))
             else:
                 budget -= self._share(takers, budget)
+        if len(self.ready) > BACKLOG_MIN:
+            self.broker.backlogged.append(self)
         self.wake()
 
     def _takers(self) -> list[tuple[Consumer, int]]:
