@@ -16,17 +16,19 @@ Files of a log directory
 All integers are little endian, without padding.
 
     segment   header, then frames, then whatever was in the file before
-    header    magic 8s "LVRTWAL1" | first batch u64 | salt u64 | chain u32 | crc u32
-              crc: CRC-32 of the fields before it. chain: the crc of the log's frame before this
-              segment, so that segments cannot be lost, swapped or cut short unnoticed.
-    frame     magic u32 | flags u32 | batch u64 | durable u64 | length u64 | chain u32 |
-              payload crc u32 | crc u32, then `length` octets of payload, then 48 zero octets
+    header    magic 8s "LEVERET\\n" | version u32 | first batch u64 | salt u32 | chain u32 |
+              crc u32
+              crc: CRC-32 of the fields before it. chain: the crc of the log's last frame before
+              this segment, so that a segment lost, swapped or cut short is noticed.
+    frame     salt u32 | flags u32 | batch u64 | durable u64 | length u64 | chain u32 |
+              payload crc u32 | crc u32, then `length` octets of payload, then 44 zero octets
               that the next frame overwrites.
-              crc: CRC-32 of the fields before it, starting from the CRC-32 of the salt. chain:
-              the crc of the frame before (of the segment header, for a first frame). Salt and
-              chain make old frames in a recycled file unreadable. durable: the last batch known
-              to be durable when this one was written. flags: 1 = snapshot.
-    payload   ten counts u32, then columns: see `broker.wal.record`.
+              crc: CRC-32 of the fields before it. chain: the crc of the frame before (of the
+              segment header, for a first frame). durable: the last batch known to be durable
+              when this one was written. flags: 1 = snapshot. The salt is the segment's, drawn at
+              random: it makes old frames in a recycled file unreadable, and clients cannot
+              publish what looks like a frame.
+    payload   seven counts u32, then columns: see `broker.wal.record`.
 
 Invariants
 ==========

@@ -1,0 +1,187 @@
+"""Reading a log back: every segment in order, batch by batch, and the judgement of its tail.
+
+Nothing is skipped. What does not continue the chain is either the torn tail of the last segment
+or a reason to refuse: see invariant 3 of the package. Memory holds one batch at a time.
+"""
+
+from __future__ import annotations
+
+import os
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from broker.wal.disk import Disk
+from broker.wal.errors import CorruptLog
+from broker.wal.record import Batch, MalformedBatch, decode
+from broker.wal.segment import (
+    END,
+    FRAME,
+    HEADER,
+    Frame,
+    Header,
+    parse_frame,
+    parse_header,
+    segment_name,
+    segment_names,
+)
+from broker.wal.space import Space
+
+_CHUNK_BYTES = 1 << 20
+
+
+@dataclass(slots=True)
+class Position:
+    """How far a log was read: its last batch, that frame's crc, and the place behind it."""
+
+    number: int = 0
+    chain: int = 0
+    name: str = ""
+    offset: int = 0
+
+
+def recover(
+    disk: Disk,
+    directory: str,
+    space: Space,
+    replay: Callable[[Batch], None],
+    report: Callable[[str], None],
+) -> Position:
+    """Replay a directory's log and cut a torn tail off; where it ends."""
+    position = Position()
+    names = segment_names(disk.list(directory))
+    for name in names:
+        reader = _SegmentReader(disk, directory, name)
+        try:
+            if name == names[-1]:
+                # What a killed process left in memory becomes durable, what a failed sync left
+                # there is forgotten: from here on reading tells what the disk holds.
+                disk.sync(reader.fd)
+                disk.drop_cache(reader.fd)
+            reader.enter(position)
+            space.begin(name, reader.header.first_batch, HEADER.size)
+            for batch, octets in reader.batches(position):
+                space.add(batch.number, octets, batch.published_octets(), batch.references())
+                replay(batch)
+            if name == names[-1]:
+                reader.cut_tail(position, report)
+        finally:
+            disk.close(reader.fd)
+    return position
+
+
+class _SegmentReader:
+    """One segment, being read."""
+
+    header: Header
+
+    def __init__(self, disk: Disk, directory: str, name: str) -> None:
+        self.disk = disk
+        self.directory = directory
+        self.name = name
+        self.fd = disk.open(os.path.join(directory, name))
+
+    def enter(self, position: Position) -> None:
+        """Check that this segment follows what was read, and stand before its first frame."""
+        header = parse_header(self.disk.read(self.fd, HEADER.size, 0))
+        if isinstance(header, str):
+            raise CorruptLog(self.name, 0, header)
+        first = header.first_batch
+        if self.name != segment_name(first):
+            raise CorruptLog(self.name, 0, f"the file's name does not say batch {first}")
+        if position.name:
+            if first != position.number + 1:
+                reason = (
+                    f"batch {position.number + 1} is damaged or missing, "
+                    f"and the next segment begins with batch {first}"
+                )
+                raise CorruptLog(position.name, position.offset, reason)
+            if header.chain != position.chain:
+                raise CorruptLog(self.name, 0, f"this does not continue {position.name}")
+        self.header = header
+        position.number = first - 1
+        position.chain = header.crc
+        position.name = self.name
+        position.offset = HEADER.size
+
+    def batches(self, position: Position) -> Iterator[tuple[Batch, int]]:
+        """The batches that continue the chain, each with its size on disk."""
+        size = self.disk.size(self.fd)
+        while True:
+            at = position.offset
+            frame = parse_frame(self.disk.read(self.fd, FRAME.size, at), self.header.salt)
+            if (
+                frame is None
+                or frame.number != position.number + 1
+                or frame.chain != position.chain
+                or frame.length > size - at - FRAME.size
+            ):
+                return
+            payload = self.disk.read(self.fd, frame.length, at + FRAME.size)
+            if zlib.crc32(payload) != frame.payload_crc:
+                return
+            batch = self._decode(frame, payload, at)
+            octets = FRAME.size + frame.length
+            position.number = frame.number
+            position.chain = frame.crc
+            position.offset = at + octets
+            yield batch, octets
+
+    def _decode(self, frame: Frame, payload: bytes, offset: int) -> Batch:
+        is_first = frame.number == self.header.first_batch
+        if frame.is_snapshot != is_first:
+            raise CorruptLog(self.name, offset, "a segment has one snapshot, its first batch")
+        try:
+            return decode(frame.number, frame.is_snapshot, payload)
+        except MalformedBatch as error:
+            raise CorruptLog(self.name, offset, f"batch {frame.number}: {error}") from None
+
+    def cut_tail(self, position: Position, report: Callable[[str], None]) -> None:
+        """Judge what is behind the last good frame of the log, and cut it off."""
+        at, lost = position.offset, position.number + 1
+        if lost == self.header.first_batch:
+            # The snapshot was durable before the segment got its name.
+            raise CorruptLog(self.name, at, f"batch {lost}, the snapshot, is damaged")
+        proof = self._later_frame(at, lost)
+        if proof is not None:
+            reason = f"batch {lost} is damaged; batch {proof.number} shows it was durable"
+            raise CorruptLog(self.name, at, reason)
+        size = self.disk.size(self.fd)
+        if self.disk.read(self.fd, len(END), at).strip(b"\0"):
+            broken = f"{self.name}.{at}.broken"
+            self._copy_tail(at, size, broken)
+            report(
+                f"{self.name}, offset {at}: cut off a torn batch {lost}, which was never "
+                f"confirmed; its remains are in {broken}"
+            )
+        if size > at:
+            self.disk.truncate(self.fd, at)
+            self.disk.sync(self.fd)
+
+    def _later_frame(self, at: int, lost: int) -> Frame | None:
+        """A frame written when batch ``lost`` was durable. Its header alone is the proof."""
+        mark = self.header.salt.to_bytes(4, "little")
+        while True:
+            chunk = self.disk.read(self.fd, _CHUNK_BYTES, at)
+            found = chunk.find(mark)
+            while found >= 0:
+                frame = parse_frame(chunk, self.header.salt, found)
+                if frame is not None and frame.number > lost and frame.durable >= lost:
+                    return frame
+                found = chunk.find(mark, found + 1)
+            if len(chunk) < _CHUNK_BYTES:
+                return None
+            at += len(chunk) - FRAME.size + 1
+
+    def _copy_tail(self, at: int, size: int, name: str) -> None:
+        fd = self.disk.open(os.path.join(self.directory, name), create=True)
+        try:
+            for offset in range(at, size, _CHUNK_BYTES):
+                chunk = self.disk.read(self.fd, min(_CHUNK_BYTES, size - offset), offset)
+                written = 0
+                while written < len(chunk):
+                    to = offset - at + written
+                    written += self.disk.write(fd, [memoryview(chunk)[written:]], to)
+        finally:
+            self.disk.close(fd)
+        self.disk.sync_directory(self.directory)

@@ -1,0 +1,96 @@
+"""Which segments there are, how much of each is live, and which one may go.
+
+Invariant: a segment goes only from the head, when it has no live reference and the batch that
+took the last one away is durable. The last segment never goes: it is being written.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+@dataclass(slots=True)
+class Segment:
+    """A segment's account. ``octets`` is all it holds, ``published`` what its messages take."""
+
+    name: str
+    first_batch: int
+    last_batch: int
+    octets: int = 0
+    published: int = 0
+    references: int = 0
+    live: int = 0
+    released_in: int = 0  # the batch in which it last lost a reference
+
+    @property
+    def live_octets(self) -> int:
+        """An estimate: all messages of a segment count as equally large."""
+        return self.published * self.live // self.references if self.references else 0
+
+
+class Space:
+    """The segments in order."""
+
+    def __init__(self, segment_bytes: int) -> None:
+        self.segment_bytes = segment_bytes
+        self.segments: list[Segment] = []
+        self._firsts: list[int] = []
+
+    def begin(self, name: str, first_batch: int, octets: int) -> None:
+        """A segment begins, with a snapshot."""
+        self.segments.append(Segment(name, first_batch, first_batch, octets))
+        self._firsts.append(first_batch)
+
+    def add(self, number: int, octets: int, published: int, references: int) -> None:
+        """A batch is added to the last segment. Its references are live only by ``retain``."""
+        segment = self.segments[-1]
+        segment.last_batch = number
+        segment.octets += octets
+        segment.published += published
+        segment.references += references
+
+    def retain(self, batch: int, references: int) -> None:
+        """A batch holds this many live references more."""
+        segment = self._find(batch)
+        assert segment is not None, "a batch of no segment"
+        segment.live += references
+
+    def release(self, batches: Iterable[int], released_in: int) -> None:
+        """References are gone, one for each item, once the batch ``released_in`` is durable."""
+        for batch, references in Counter(batches).items():
+            segment = self._find(batch)
+            if segment is not None:  # else its segment went already, and this is of no interest
+                segment.live -= references
+                segment.released_in = released_in
+
+    def _find(self, batch: int) -> Segment | None:
+        at = bisect_right(self._firsts, batch) - 1
+        return self.segments[at] if at >= 0 else None
+
+    def reclaimable(self, durable: int) -> list[Segment]:
+        """The segments that may go: from the head on, never the last."""
+        free: list[Segment] = []
+        for segment in self.segments[:-1]:
+            if segment.live or segment.released_in > durable:
+                break
+            free.append(segment)
+        return free
+
+    def forget(self, count: int) -> None:
+        """The first segments are gone."""
+        del self.segments[:count], self._firsts[:count]
+
+    def stale_head(self) -> int | None:
+        """The last batch of the head, if less than half of a log of some size is live.
+
+        Copying forward then costs at most as much writing as it frees.
+        """
+        head = self.segments[0]
+        used = sum(segment.octets for segment in self.segments)
+        if used < 4 * self.segment_bytes or head is self.segments[-1] or not head.live:
+            return None
+        live = sum(segment.live_octets for segment in self.segments)
+        return head.last_batch if 2 * live < used else None
