@@ -138,7 +138,8 @@ class Queue:
                 budget -= self._share(takers, budget)
         if len(self.ready) > BACKLOG_MIN:
             self.broker.backlogged.append(self)
-        self.wake()
+        if budget <= 0:
+            self.wake()
 
     def _takers(self) -> list[tuple[Consumer, int]]:
         """Consumers of the highest priority that have room, with their room, in turn."""
