@@ -23,8 +23,9 @@ from typing import TYPE_CHECKING, Any
 
 from broker.amqp import methods, publish
 from broker.amqp.channel import Channel
-from protocol.connection import CLOSED, CLOSING, RUNNING, Connection
-from protocol.constants import FRAME_HEARTBEAT, FRAME_METHOD
+from broker.amqp.heartbeat import Heartbeat
+from protocol.connection import CLOSING, RUNNING, Connection
+from protocol.constants import FRAME_METHOD
 from protocol.content import frame
 from protocol.errors import AmqpError, Drop, InternalError, NotAllowed, SoftError
 from protocol.events import (
@@ -52,8 +53,6 @@ LINGER_S = 30.0  # how long a closed connection may keep its socket, as RabbitMQ
 OUT_BYTES_MAX = 1 << 20  # output of one tick, and the socket buffer's high mark
 BACKLOG_BYTES_MAX = 1 << 25  # unread output at which the peer is not read any more
 LARGE_READ_BYTES = 1 << 16  # a read this large probably has more behind it: others first
-SILENT_BEATS_MAX = 6  # half heartbeat intervals without an octet: the peer is dead
-_HEARTBEAT = frame(FRAME_HEARTBEAT, 0, b"")
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # linger for 0 s: close with RST
 
 # Why reading is paused; reading goes on when there is no reason left.
@@ -90,9 +89,9 @@ class Session(asyncio.Protocol):
         self._pauses = 0
         self._gone = False  # nothing more is read
         self._released = False
-        self._wrote = False
-        self._silent_beats = 0
-        self._timers: dict[str, Timer] = {}
+        self.reads = 0  # how often octets came
+        self.writes = 0  # how often octets were written
+        self.timers: dict[str, Timer] = {}
 
     # -- the socket --------------------------------------------------------------------
 
@@ -103,7 +102,7 @@ class Session(asyncio.Protocol):
         peer, here = transport.get_extra_info("peername"), transport.get_extra_info("sockname")
         self.peer_host: str = peer[0] if peer else ""
         self.name = f"{_address(peer)} -> {_address(here)}"
-        self._timers["handshake"] = self.host.call_later(
+        self.timers["handshake"] = self.host.call_later(
             self.host.handshake_timeout_s, self._handshake_timeout
         )
         self.host.connected(self)
@@ -112,7 +111,7 @@ class Session(asyncio.Protocol):
         """Act on everything that ``data`` completes."""
         if self._gone:
             return
-        self._silent_beats = 0
+        self.reads += 1
         self.tick.read_clock()
         connection = self.connection
         try:
@@ -125,7 +124,7 @@ class Session(asyncio.Protocol):
             self.abort()
         if connection.state >= CLOSING:
             self._release()
-            self._timers.setdefault("linger", self.host.call_later(LINGER_S, self.abort))
+            self.timers.setdefault("linger", self.host.call_later(LINGER_S, self.abort))
         if self.out:
             self.touch()
         if len(data) >= LARGE_READ_BYTES:
@@ -140,7 +139,7 @@ class Session(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """The socket is gone."""
         self._gone = True
-        for timer in self._timers.values():
+        for timer in self.timers.values():
             timer.cancel()
         self._release()
         self.out.clear()
@@ -173,6 +172,11 @@ class Session(asyncio.Protocol):
             self._pauses &= ~reason
             if not self._pauses and not self.transport.is_closing():
                 self.transport.resume_reading()
+
+    @property
+    def held_back(self) -> bool:
+        """Whether the broker, not the peer, is why nothing is read."""
+        return bool(self._pauses & ~WRITING)
 
     def hold_back(self) -> None:
         """A queue this session publishes to is congested: read no more for now."""
@@ -223,7 +227,7 @@ class Session(asyncio.Protocol):
             octets = out[0] if len(out) == 1 else b"".join(out)
             out.clear()
             self._out_bytes = 0
-            self._wrote = True
+            self.writes += 1
             if not self.transport.is_closing():
                 self.transport.write(octets)
                 if not self._draining:
@@ -264,9 +268,8 @@ class Session(asyncio.Protocol):
         self.connection.tune()
 
     def _tuned(self, _: Tuned) -> None:
-        interval_s = self.connection.heartbeat_s / 2
-        if interval_s:
-            self._timers["heartbeat"] = self.host.call_later(interval_s, self._beat)
+        if self.connection.heartbeat_s:
+            Heartbeat(self, self.connection.heartbeat_s)
 
     def _open(self, event: OpenReceived) -> None:
         vhost = self.broker.vhosts.get(event.vhost)
@@ -276,7 +279,7 @@ class Session(asyncio.Protocol):
         self.connection.open_ok()
         if self.host.fast_path:
             self.connection.scan = self._scan
-        self._timers.pop("handshake").cancel()
+        self.timers.pop("handshake").cancel()
         _log.info("%s: user '%s' opened vhost '%s'", self.name, self.user, vhost.name)
 
     def _secret(self, _: SecretReceived) -> None:
@@ -341,7 +344,7 @@ class Session(asyncio.Protocol):
             self.connection.close(error)
             self._release()
             self.touch()
-            self._timers.setdefault("linger", self.host.call_later(LINGER_S, self.abort))
+            self.timers.setdefault("linger", self.host.call_later(LINGER_S, self.abort))
         elif self.connection.state < RUNNING:
             self.abort()
 
@@ -352,7 +355,7 @@ class Session(asyncio.Protocol):
         self._release()
         self.touch()
         # Output leaves with the tick, so even "at once" waits for it.
-        self._timers["linger"] = self.host.call_later(max(drop.delay_s, 0.02), self.abort)
+        self.timers["linger"] = self.host.call_later(max(drop.delay_s, 0.02), self.abort)
 
     def abort(self) -> None:
         """Close the socket at once, with RST as RabbitMQ does."""
@@ -362,26 +365,14 @@ class Session(asyncio.Protocol):
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
         self.transport.abort()
 
+    def give_up(self, reason: str) -> None:
+        """The peer does not do its part."""
+        _log.error("%s: %s", self.name, reason)
+        self.abort()
+
     def _handshake_timeout(self) -> None:
         if self.connection.state < RUNNING:
-            _log.error("%s: no login within %g s", self.name, self.host.handshake_timeout_s)
-            self.abort()
-
-    def _beat(self) -> None:
-        """Every half heartbeat interval: say something if nothing was said, and listen."""
-        if not self._wrote:
-            self.out.append(_HEARTBEAT)
-            self.touch()
-        self._wrote = False
-        # While we do not read, silence says nothing; unless the peer itself stopped reading.
-        if not self._pauses & ~WRITING:
-            self._silent_beats += 1
-        if self._silent_beats >= SILENT_BEATS_MAX and self.connection.state != CLOSED:
-            _log.error("%s: missed heartbeats from client", self.name)
-            self.abort()
-            return
-        interval_s = self.connection.heartbeat_s / 2
-        self._timers["heartbeat"] = self.host.call_later(interval_s, self._beat)
+            self.give_up(f"no login within {self.host.handshake_timeout_s:g} s")
 
 
 def _address(parts: Any) -> str:

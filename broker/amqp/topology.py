@@ -1,0 +1,150 @@
+"""exchange.* and queue.*: what clients may change about the topology, and how it is answered."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pamqp import commands
+
+from broker.amqp.names import clean, generated, queue_name, refuse_default_exchange
+
+if TYPE_CHECKING:
+    from broker.amqp.channel import Channel
+
+# -- exchange --------------------------------------------------------------------------
+
+
+def exchange_declare(channel: Channel, method: commands.Exchange.Declare) -> None:
+    """exchange.declare, passive or not."""
+    vhost = channel.session.vhost
+    name = clean(method.exchange)
+    if method.passive:
+        refuse_default_exchange(name)
+        vhost.exchange(name)
+    else:
+        vhost.declare_exchange(
+            name,
+            method.exchange_type,
+            durable=method.durable,
+            auto_delete=method.auto_delete,
+            internal=method.internal,
+            arguments=method.arguments,  # type: ignore[arg-type]
+        )
+    if not method.nowait:
+        channel.send(commands.Exchange.DeclareOk)
+
+
+def exchange_delete(channel: Channel, method: commands.Exchange.Delete) -> None:
+    """exchange.delete."""
+    channel.session.vhost.delete_exchange(clean(method.exchange), if_unused=method.if_unused)
+    if not method.nowait:
+        channel.send(commands.Exchange.DeleteOk)
+
+
+def exchange_bind(channel: Channel, method: commands.Exchange.Bind) -> None:
+    """exchange.bind: a RabbitMQ extension."""
+    vhost = channel.session.vhost
+    source, destination = clean(method.source), clean(method.destination)
+    refuse_default_exchange(destination, source)
+    vhost.exchange(source)
+    vhost.bind(
+        source,
+        vhost.exchange(destination),
+        method.routing_key,
+        method.arguments,  # type: ignore[arg-type]
+    )
+    if not method.nowait:
+        channel.send(commands.Exchange.BindOk)
+
+
+def exchange_unbind(channel: Channel, method: commands.Exchange.Unbind) -> None:
+    """exchange.unbind: what is missing is no error."""
+    vhost = channel.session.vhost
+    source, destination = clean(method.source), clean(method.destination)
+    refuse_default_exchange(destination, source)
+    if destination in vhost.exchanges:
+        vhost.unbind(
+            source,
+            vhost.exchange(destination),
+            method.routing_key,
+            method.arguments,  # type: ignore[arg-type]
+        )
+    if not method.nowait:
+        channel.send(commands.Exchange.UnbindOk)
+
+
+# -- queue -----------------------------------------------------------------------------
+
+
+def queue_declare(channel: Channel, method: commands.Queue.Declare) -> None:
+    """queue.declare, passive or not; an empty name asks for one of the server's making."""
+    session = channel.session
+    name = clean(method.queue)
+    if method.passive:
+        queue = session.vhost.queue(name, session)
+    else:
+        queue = session.vhost.declare_queue(
+            name or generated("amq.gen-"),
+            durable=method.durable,
+            exclusive=method.exclusive,
+            auto_delete=method.auto_delete,
+            arguments=method.arguments,  # type: ignore[arg-type]
+            owner=session,
+            generated=not name,
+        )
+    channel.last_queue = queue.name
+    if not method.nowait:
+        channel.send(
+            commands.Queue.DeclareOk,
+            queue=queue.name,
+            message_count=len(queue),
+            consumer_count=len(queue.consumers),
+        )
+
+
+def queue_bind(channel: Channel, method: commands.Queue.Bind) -> None:
+    """queue.bind; queue and key both empty bind the last queue under its own name."""
+    session = channel.session
+    name = queue_name(channel, method.queue)
+    key = method.routing_key or ("" if method.queue else name)
+    exchange = clean(method.exchange)
+    refuse_default_exchange(exchange)
+    session.vhost.exchange(exchange)
+    queue = session.vhost.queue(name, session)
+    session.vhost.bind(exchange, queue, key, method.arguments)  # type: ignore[arg-type]
+    if not method.nowait:
+        channel.send(commands.Queue.BindOk)
+
+
+def queue_unbind(channel: Channel, method: commands.Queue.Unbind) -> None:
+    """queue.unbind: what is missing is no error, nor is another connection's queue."""
+    vhost = channel.session.vhost
+    name = queue_name(channel, method.queue)
+    key = method.routing_key or ("" if method.queue else name)
+    exchange = clean(method.exchange)
+    refuse_default_exchange(exchange)
+    queue = vhost.queues.get(name)
+    if queue is not None:
+        vhost.unbind(exchange, queue, key, method.arguments)  # type: ignore[arg-type]
+    channel.send(commands.Queue.UnbindOk)
+
+
+def queue_purge(channel: Channel, method: commands.Queue.Purge) -> None:
+    """queue.purge: ready messages go, unacked ones stay."""
+    session = channel.session
+    count = session.vhost.queue(queue_name(channel, method.queue), session).purge()
+    if not method.nowait:
+        channel.send(commands.Queue.PurgeOk, message_count=count)
+
+
+def queue_delete(channel: Channel, method: commands.Queue.Delete) -> None:
+    """queue.delete."""
+    session = channel.session
+    count = session.vhost.delete_queue(
+        queue_name(channel, method.queue),
+        session,
+        if_unused=method.if_unused,
+        if_empty=method.if_empty,
+    )
+    if not method.nowait:
+        channel.send(commands.Queue.DeleteOk, message_count=count)
