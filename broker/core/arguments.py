@@ -61,6 +61,8 @@ QUEUE_ARGUMENTS_COMPARED = (
     "x-queue-master-locator",
 )
 
+_DEFAULTS = {"x-queue-type": Field("S", b"classic")}  # leaving it out is the same
+
 
 def check_queue_arguments(described: str, arguments: Table) -> None:
     """Raise ``PreconditionFailed`` for the first argument RabbitMQ would refuse."""
@@ -108,7 +110,8 @@ def check_equivalent(names: Iterable[str], described: str, received: Table, curr
     """Raise ``PreconditionFailed`` for the first of ``names`` that differs between the tables."""
     for name in names:
         new, old = received.get(name), current.get(name)
-        if new is None and old is None:
+        default = _DEFAULTS.get(name)
+        if (new or default) == (old or default):
             continue
         if new is not None and old is not None:
             if not same_value(new, old):

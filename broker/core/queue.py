@@ -96,7 +96,7 @@ class Queue:
     def requeue(self, messages: Iterable[Message]) -> None:
         """Take back delivered messages, each to its original place, as redelivered."""
         if self.deleted:
-            self._forget(list(messages))
+            self.reject(list(messages))
             return
         for message in messages:
             heappush(self.requeued, (message.id, message))

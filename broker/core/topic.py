@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import Generic, TypeVar
 
 Value = TypeVar("Value")
+_WILDCARDS = ("*", "#")
 
 
 class _Node(Generic[Value]):
@@ -66,9 +67,11 @@ class TopicTrie(Generic[Value]):
             if not children:
                 continue
             if position < count:
-                for word in (words[position], "*"):
-                    child = children.get(word)
-                    if child is not None and word != "#":  # "#" in a key is a word like others
+                # In a key "*" and "#" are words like others, which only wildcards match.
+                word = words[position]
+                for edge in ("*",) if word in _WILDCARDS else (word, "*"):
+                    child = children.get(edge)
+                    if child is not None:
                         todo.append((child, position + 1))
             rest = children.get("#")
             if rest is not None:
