@@ -27,7 +27,7 @@ class Disk:
         """Create a directory, and those above it, unless it exists."""
         os.makedirs(path, exist_ok=True)
 
-    def list(self, path: str) -> list[str]:
+    def list_directory(self, path: str) -> list[str]:
         """Names in a directory."""
         return os.listdir(path)
 

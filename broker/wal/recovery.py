@@ -49,7 +49,7 @@ def recover(
 ) -> Position:
     """Replay a directory's log and cut a torn tail off; where it ends."""
     position = Position()
-    names = segment_names(disk.list(directory))
+    names = segment_names(disk.list_directory(directory))
     for name in names:
         reader = _SegmentReader(disk, directory, name)
         try:

@@ -127,11 +127,13 @@ class SegmentWriter:
 
     def tidy(self) -> None:
         """At opening: adopt the spares that were left, and drop what is of no value."""
-        for name in sorted(self.disk.list(self.directory)):
+        for name in sorted(self.disk.list_directory(self.directory)):
             if name.endswith(".spare") and len(self.spares) < SPARES_MAX:
                 self.spares.append(name)
             elif name.endswith((".spare", ".new")):
                 self.disk.unlink(self._path(name))
+        # The process before may have been killed between a rename and its sync: see ``retire``.
+        self.disk.sync_directory(self.directory)
 
     def begin(self, first_batch: int, octets: bytes) -> None:
         """Go on in a new segment that begins with these octets: header and snapshot."""
