@@ -60,7 +60,7 @@ class Vhost:
         self.generation = 0
         self.queues: dict[str, Queue] = {}
         self.exchanges: dict[str, Exchange] = {}
-        self._owned: dict[object, list[Queue]] = {}  # exclusive queues by their connection
+        self._owned: dict[object, dict[Queue, None]] = {}  # exclusive queues by their connection
         for exchange_name, kind, internal in PREDECLARED:
             exchange = EXCHANGE_TYPES[kind](exchange_name, durable=True, internal=internal)
             exchange.predeclared = True
@@ -149,7 +149,6 @@ class Vhost:
             known = kind.replace("-", "").replace("_", "").isalnum() and kind.islower()
             raise CommandInvalid(f"{'unknown' if known else 'invalid'} exchange type '{kind}'")
         current = self.exchanges.get(name)
-        check_exchange_arguments(described, arguments)
         if current is not None:
             self._check_same_exchange(
                 current, kind, durable, auto_delete, internal, arguments, described
@@ -157,6 +156,7 @@ class Vhost:
             return
         if name.startswith("amq."):
             raise AccessRefused(f"exchange name '{name}' contains reserved prefix 'amq.*'")
+        check_exchange_arguments(described, arguments)
         wanted = EXCHANGE_TYPES[kind](
             name, durable=durable, auto_delete=auto_delete, internal=internal, arguments=arguments
         )
@@ -258,7 +258,7 @@ class Vhost:
             operation, durable=durable and not exclusive, owner=owner if exclusive else None
         )
         if exclusive:
-            self._owned.setdefault(owner, []).append(self.queues[name])
+            self._owned.setdefault(owner, {})[self.queues[name]] = None
         return self.queues[name]
 
     def _check_same_queue(
@@ -309,11 +309,16 @@ class Vhost:
         )
         dropped = queue.delete()
         self._drop_unused(sources)
+        owned = self._owned.get(queue.owner)
+        if owned is not None:
+            owned.pop(queue, None)
+            if not owned:
+                del self._owned[queue.owner]
         return dropped
 
     def drop_exclusive(self, owner: object) -> None:
         """A connection is gone: its exclusive queues go with it."""
-        for queue in self._owned.pop(owner, ()):
+        for queue in list(self._owned.get(owner, ())):
             self.drop_queue(queue)
 
     # -- bindings ----------------------------------------------------------------------
