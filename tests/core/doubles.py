@@ -1,6 +1,6 @@
 """Stand-ins for what the core is given: a consumer with credit, a publisher, a log that listens."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from broker.core.broker import Broker
@@ -69,6 +69,13 @@ class StandInPublisher:
 
     published: int = 0
     awaited_batch: int = 0
+    fresh: bool = False
+    told_at: list[int] = field(default_factory=list)
+
+    def first_publish(self) -> None:
+        """Note the count at which this was told."""
+        self.fresh = False
+        self.told_at.append(self.published)
 
 
 class ListeningLog(NoLog):
