@@ -1,0 +1,1 @@
+"""Unmodified clients, each used as its users use it; see README.md."""

@@ -1,0 +1,137 @@
+"""What the client programs share: which broker to use, names nobody else has, and the runner.
+
+A client program is a module with functions called ``check_*``, each taking a ``Target`` and
+failing by an exception. It may have ``session(target)``, a context manager around all its checks,
+which gives what they take instead of the target. ``Skip`` says why something cannot be tried here.
+
+The broker is the one at CONFORMANCE_URL. Without that, one is started: Leveret, or what
+CONFORMANCE_BROKER names (``leveret`` or ``rabbitmq``).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import os
+import sys
+import time
+import traceback
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+from conformance.brokers import BROKERS, Broker
+
+Check = Callable[[Any], None]
+
+PROGRAMS = (
+    "with_pika",
+    "with_pika_async",
+    "with_aio_pika",
+    "with_kombu",
+    "with_celery",
+    "with_amqplib",
+    "with_amqp_tools",
+)
+
+
+class Skip(Exception):
+    """A check cannot be made on this machine; the text says why."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """The broker under test."""
+
+    url: str
+    kind: type[Broker] | None
+    """How to start another one like it; None when CONFORMANCE_URL named it."""
+
+    def another(self, **settings: Any) -> Broker:
+        """Give a broker of the same kind, not started, that the check may kill."""
+        if self.kind is None:
+            raise Skip("needs a broker that it may kill, and CONFORMANCE_URL names a given one")
+        return self.kind(settings={key.replace("__", "."): settings[key] for key in settings})
+
+
+@contextlib.contextmanager
+def target() -> Iterator[Target]:
+    """Find the broker to test, or start one for as long as the block lasts."""
+    url = os.environ.get("CONFORMANCE_URL")
+    if url:
+        yield Target(url, None)
+        return
+    kind = BROKERS[os.environ.get("CONFORMANCE_BROKER") or "leveret"]
+    if not kind.available():
+        raise Skip(f"{kind.name} is not installed here")
+    with kind() as broker:
+        yield Target(broker.url, kind)
+
+
+def unique(stem: str) -> str:
+    """Make a name that no other test and no earlier run uses."""
+    return f"{stem}.{uuid.uuid4().hex[:12]}"
+
+
+def wait_until(condition: Callable[[], object], what: str, timeout_s: float = 15.0) -> None:
+    """Poll until the condition holds; fail saying what did not happen."""
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, f"within {timeout_s:.0f} s: {what}"
+        time.sleep(0.05)
+
+
+def equal(got: object, expected: object, what: str) -> None:
+    """Fail with both values; the programs run without pytest as well, so assert alone says less."""
+    assert got == expected, f"{what}: got {got!r}, expected {expected!r}"
+
+
+def load(program: str) -> ModuleType:
+    """Import one client program; Skip if its client is not installed."""
+    try:
+        return importlib.import_module(f"conformance.clients.{program}")
+    except ModuleNotFoundError as error:
+        if (error.name or "conformance").startswith("conformance"):
+            raise
+        raise Skip(f"the Python package {error.name} is not installed") from None
+
+
+def checks(program: ModuleType) -> Mapping[str, Check]:
+    """Give the checks of a client program by name, in the order they are written."""
+    found = vars(program).items()
+    return {name.removeprefix("check_"): f for name, f in found if name.startswith("check_")}
+
+
+def session(program: ModuleType, where: Target) -> contextlib.AbstractContextManager[Any]:
+    """Enter what a program wants around its checks; by default they get the target itself."""
+    opened: contextlib.AbstractContextManager[Any] = (
+        program.session(where) if hasattr(program, "session") else contextlib.nullcontext(where)
+    )
+    return opened
+
+
+def main(name: str) -> int:
+    """Run the checks of one program, or those named as arguments; print a line for each."""
+    program = sys.modules[name]
+    wanted = sys.argv[1:]
+    failed = 0
+    try:
+        with target() as where, session(program, where) as client:
+            for check, run in checks(program).items():
+                if wanted and check not in wanted:
+                    continue
+                started = time.monotonic()
+                try:
+                    run(client)
+                    word = "ok"
+                except Skip as reason:
+                    word = f"skipped: {reason}"
+                except Exception:
+                    word = f"FAILED\n{traceback.format_exc()}"
+                    failed += 1
+                print(f"{check} ({time.monotonic() - started:.1f} s): {word}", flush=True)
+    except Skip as reason:
+        print(f"all skipped: {reason}")
+    return 1 if failed else 0
