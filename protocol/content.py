@@ -16,7 +16,7 @@ from typing import Any
 from protocol.constants import CLASS_BASIC, FRAME_BODY, FRAME_END, FRAME_HEADER, FRAME_OVERHEAD
 from protocol.errors import Drop, InternalError
 from protocol.methods import shortstr
-from protocol.tables import Table, Truncated, decode_table, encode_table
+from protocol.tables import Table, Truncated, decode_table, encode_table, is_well_formed
 
 FRAME_HEAD = Struct(">BHI")
 CONTENT_HEAD = Struct(">HHQH")
@@ -185,7 +185,9 @@ def peek(octets: bytes, position: int, end: int, flags: int) -> Peeked | None:
         if flags & 0x2000:
             start = position
             position += 4 + _LONG.unpack_from(octets, position)[0]
-            if octets.find(b"CC", start, position) >= 0:
+            if position > end or octets.find(b"CC", start, position) >= 0:
+                return None
+            if not is_well_formed(octets, start + 4, position):
                 return None
         if flags & 0x1000:
             mode = octets[position]

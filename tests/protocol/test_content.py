@@ -220,6 +220,14 @@ def test_peek_never_reads_beyond_the_header(octets: bytes, flags: int) -> None:
     assert found == content.peek(octets + b"\x09" * 300, 0, len(octets), flags)
 
 
+@pytest.mark.parametrize("pairs", [b"\x01aZxyz", b"\x01aS\x00\x00\x00\x09x", b"\x05ab"])
+def test_peek_leaves_malformed_headers(pairs: bytes) -> None:
+    """Headers that do not decode are left for the full check, which refuses them."""
+    wire = len(pairs).to_bytes(4, "big") + pairs
+    payload = header_payload(1, wire, flags=content.HEADERS_FLAG)
+    assert peeked(content.frame_content(1, payload, b"")) is None
+
+
 def test_a_table_in_headers_is_measured_by_its_length() -> None:
     """Peek steps over headers by their length field, without decoding them."""
     headers = {"a": Field("F", table({"b": [1, 2]}))}

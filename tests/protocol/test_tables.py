@@ -16,6 +16,7 @@ from protocol.tables import (
     encode_table,
     field,
     is_integer,
+    is_well_formed,
     join_pairs,
     plain,
     same_value,
@@ -193,6 +194,36 @@ def test_any_table_survives(values: dict[str, Field]) -> None:
     wire = encode_table(values)
     assert decode_table(wire) == (values, len(wire))
     assert join_pairs(split_pairs(wire[4:])) == wire[4:]
+
+
+@given(st.one_of(st.binary(max_size=60), st.dictionaries(st.text(max_size=8), fields, max_size=4)))
+def test_well_formed_is_what_decodes(made: bytes | dict[str, Field]) -> None:
+    """A table is well formed exactly if it decodes, whole or cut, wherever it stands."""
+    whole = made if isinstance(made, bytes) else encode_table(made)[4:]
+    for end in range(len(whole) + 1):
+        pairs = whole[:end]
+        try:
+            decode_table(len(pairs).to_bytes(4, "big") + pairs)
+        except (Truncated, Drop):
+            decodes = False
+        else:
+            decodes = True
+        assert is_well_formed(b"??" + pairs + b"!!", 2, 2 + end) == decodes
+
+
+@pytest.mark.parametrize("inner", [b"", b"\x01kt\x01"])
+@pytest.mark.parametrize("depth", range(60, 70))
+def test_nesting_has_one_limit(depth: int, inner: bytes) -> None:
+    """Tables nest as deep when they are checked as when they are decoded."""
+    pairs = inner
+    for _ in range(depth):
+        pairs = b"\x01kF" + len(pairs).to_bytes(4, "big") + pairs
+    try:
+        decode_table(len(pairs).to_bytes(4, "big") + pairs)
+    except Drop:
+        assert not is_well_formed(pairs, 0, len(pairs))
+    else:
+        assert is_well_formed(pairs, 0, len(pairs))
 
 
 @given(st.binary(max_size=60))
