@@ -1,0 +1,169 @@
+"""Headers, and the files of an open log."""
+
+import errno
+from collections.abc import Sequence
+
+import pytest
+
+from broker.wal import segment
+from broker.wal.disk import Buffer
+from broker.wal.segment import FRAME, HEADER, SegmentWriter
+from tests.faults import File, MemoryDisk
+
+DIRECTORY = "data"
+
+
+@pytest.fixture(autouse=True)
+def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Grow files in steps that can be counted."""
+    monkeypatch.setattr(segment, "EXTEND_BYTES", 1000)
+
+
+def writer(disk: MemoryDisk) -> SegmentWriter:
+    """Segments of 100 octets, on a disk."""
+    return SegmentWriter(disk, DIRECTORY, 100)
+
+
+def octets(disk: MemoryDisk, name: str) -> bytes:
+    """What is durable of a file."""
+    return bytes(disk.durable_names[f"{DIRECTORY}/{name}"].durable)
+
+
+def test_header_round_trip() -> None:
+    """A segment header is read as it was written, and its crc begins the chain."""
+    header, crc = segment.encode_header(42, 7, 9)
+    assert len(header) == HEADER.size
+    assert segment.parse_header(header) == (42, 7, 9, crc)
+
+
+def test_frame_round_trip() -> None:
+    """A frame header is read as it was written, wherever it stands."""
+    header, crc = segment.encode_frame(5, 4, b"payload", 3, 7, segment.SNAPSHOT)
+    frame = segment.parse_frame(b"xx" + header, 7, 2)
+    assert frame is not None
+    assert (frame.number, frame.durable, frame.is_snapshot) == (5, 4, True)
+    assert (frame.length, frame.chain, frame.crc) == (7, 3, crc)
+
+
+def test_every_bit_of_a_header_counts() -> None:
+    """Neither kind of header is believed with a bit flipped or an octet missing."""
+    header, _ = segment.encode_header(42, 7, 9)
+    frame, _ = segment.encode_frame(5, 4, b"payload", 3, 7)
+    for at in range(len(header)):
+        assert isinstance(segment.parse_header(header[:at]), str)
+        for bit in range(8):
+            damaged = bytearray(header)
+            damaged[at] ^= 1 << bit
+            assert isinstance(segment.parse_header(bytes(damaged)), str)
+    for at in range(len(frame)):
+        assert segment.parse_frame(frame[:at], 7) is None
+        for bit in range(8):
+            damaged = bytearray(frame)
+            damaged[at] ^= 1 << bit
+            assert segment.parse_frame(bytes(damaged), 7) is None
+
+
+@pytest.mark.parametrize("first_batch", [0, 1 << 63, (1 << 64) - 1])
+def test_impossible_batch_numbers_are_refused(first_batch: int) -> None:
+    """Number 0 means "not logged", and a log must be able to count on."""
+    header, _ = segment.encode_header(first_batch, 7, 9)
+    assert isinstance(segment.parse_header(header), str)
+
+
+def test_a_segment_is_durable_before_it_has_its_name() -> None:
+    """First the octets, then the name, then the directory."""
+    disk = MemoryDisk()
+    writer(disk).begin(1, b"beginning")
+    assert disk.trace == ["open", "size", "write", "rename", "sync_directory"]
+    assert octets(disk, segment.segment_name(1)).startswith(b"beginning")
+
+
+def test_small_writes_take_room_along() -> None:
+    """The file grows in steps, so that most writes stay inside it; behind the end are zeros."""
+    disk = MemoryDisk()
+    files = writer(disk)
+    files.begin(1, b"x" * 10)
+    name = segment.segment_name(1)
+    sizes = [len(octets(disk, name))]
+    for _ in range(20):
+        files.append([b"y" * 60, b"y" * 40])
+        sizes.append(len(octets(disk, name)))
+    assert sizes[0] == 1010
+    assert len(set(sizes)) == 3
+    assert octets(disk, name).rstrip(b"\0") == b"x" * 10 + b"y" * 2000
+    files.append([b"z" * 5000])
+    assert len(octets(disk, name)) == 7010 + FRAME.size, "a large write does not"
+
+
+def test_a_short_write_is_continued() -> None:
+    """What the kernel did not take at once is written after it."""
+    disk = MemoryDisk({3: "short", 6: "short", 7: "short"})
+    files = writer(disk)
+    files.begin(1, b"beginning")
+    files.append([b"abcdefgh" * 200, b"ij"])
+    assert disk.trace.count("write") == 4, "of the first write the padding was left out"
+    assert (
+        octets(disk, segment.segment_name(1)).rstrip(b"\0")
+        == b"beginning" + b"abcdefgh" * 200 + b"ij"
+    )
+
+
+class FullDisk(MemoryDisk):
+    """A disk with room for some octets of each file."""
+
+    room = 0
+
+    def write(self, fd: int, parts: Sequence[Buffer], offset: int) -> int:
+        """Write what there is room for."""
+        fitting = b"".join(parts)[: max(0, self.room - offset)]
+        if not fitting:
+            raise OSError(errno.ENOSPC, "no space left on device")
+        return super().write(fd, [fitting], offset)
+
+
+def test_a_full_disk_need_not_take_the_padding() -> None:
+    """The last octets of a disk are good for a frame; only then is it full."""
+    disk = FullDisk()
+    disk.room = 100
+    files = writer(disk)
+    files.begin(1, b"x" * 10)
+    files.append([b"y" * 90])
+    assert octets(disk, segment.segment_name(1)) == b"x" * 10 + b"y" * 90
+    with pytest.raises(OSError, match="no space"):
+        files.append([b"z"])
+
+
+def test_retired_segments_become_spares_first() -> None:
+    """Two are kept to be written over, unless they are huge; the others go."""
+    disk = MemoryDisk()
+    files = writer(disk)
+    names = [segment.segment_name(number) for number in range(1, 6)]
+    for name in names:
+        disk.names[f"{DIRECTORY}/{name}"] = File(b"old" * (100 if name == names[1] else 10))
+    files.retire(names[:4])
+    left = sorted(disk.durable_names)
+    spares = [f"{DIRECTORY}/{name.removesuffix('.log')}.spare" for name in (names[0], names[2])]
+    assert left == sorted([*spares, f"{DIRECTORY}/{names[4]}"])
+    files.begin(9, b"new")
+    assert octets(disk, segment.segment_name(9))[:6] == b"new\0\0\0"
+    assert len(files.spares) == 1
+    assert not disk.unsynced_names
+
+
+def test_each_retirement_is_durable_before_the_next() -> None:
+    """A crash never leaves a hole: segments go in order."""
+    disk = MemoryDisk()
+    files = writer(disk)
+    names = [segment.segment_name(number) for number in range(1, 4)]
+    for name in names:
+        disk.names[f"{DIRECTORY}/{name}"] = File()
+    files.retire(names)
+    changes = [call for call in disk.trace if call in ("rename", "unlink", "sync_directory")]
+    assert changes == ["rename", "sync_directory"] * 2 + ["unlink", "sync_directory"]
+
+
+def test_only_segments_count_as_such() -> None:
+    """The order of the log is that of the names; other files are left out."""
+    names = ["x.log", "00000000000000000010.log", "00000000000000000002.log", "lock"]
+    names += ["00000000000000000002.log.9.broken", "00000000000000000001.spare"]
+    assert segment.segment_names(names) == ["00000000000000000002.log", "00000000000000000010.log"]
