@@ -335,7 +335,7 @@ class Player:
                 assert others, f"expected confirms {expected}, got {got} and {event}"
                 self._compare(event, others[0][3], others[0][4])
                 others.pop(0)
-        done |= expected.keys()
+        done.update(expected)
 
     # -- comparing
 
