@@ -169,7 +169,7 @@ async def check_exchanges(target: Target) -> None:
         ):
             await logs.publish(Message(key.encode(), headers=headers), key, mandatory=False)
         equal(await bodies(alarms), [b"web.error", b"db.error"], "by headers")
-        # The third matched a binding of `logs`; that `errors` then had no queue for it is no matter.
+        # The third matched a binding of `logs`, though `errors` then had no queue for it.
         equal(await bodies(unmatched), [b"db.info"], "by the alternate exchange")
 
 
