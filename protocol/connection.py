@@ -247,7 +247,7 @@ class Connection:
         if kind == FRAME_METHOD and self.channel == 0:
             if self._ids == (10, 51):
                 self.state = CLOSED
-                yield events.Closed()
+                yield events.Closed(confirmed=True)
             elif self._ids == (10, 50):
                 self.send(0, commands.Connection.CloseOk)
 

@@ -79,8 +79,9 @@ class PublishReceived:
 
 @dataclass(slots=True, frozen=True)
 class Closed:
-    """Nothing more will be said on this connection: the peer closed it, or confirmed ours."""
+    """Nothing more will be said: the peer asked to close, or confirmed our close."""
 
+    confirmed: bool = False  # it was our close
 
 Event = (
     LoginReceived

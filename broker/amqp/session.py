@@ -304,8 +304,10 @@ class Session(asyncio.Protocol):
             self.forget_routes()
         publish.publish(self.channels[event.channel], event)
 
-    def _closed(self, _: Closed) -> None:
-        """``data_received`` sees the state."""
+    def _closed(self, event: Closed) -> None:
+        """Once our close is confirmed, the socket goes; after its own close, the peer ends it."""
+        if event.confirmed:
+            self.timers["linger"] = self.host.call_later(0, self.abort)
 
     def _scan(self, buffer: bytes, position: int) -> int:
         if self.generation != self.vhost.generation:

@@ -236,7 +236,7 @@ def test_connection_errors(octets: bytes, answer: tuple[int, str, int, int], chu
     assert peer.dropped is None
     # What comes after is discarded until close-ok.
     assert peer.feed(method(1, QOS) + publish() + message()) == []
-    assert peer.feed(method(0, commands.Connection.CloseOk())) == [events.Closed()]
+    assert peer.feed(method(0, commands.Connection.CloseOk())) == [events.Closed(confirmed=True)]
     assert peer.out == []
 
 
@@ -313,7 +313,7 @@ def test_server_closes() -> None:
     assert peer.feed(method(1, QOS)) == []
     assert peer.feed(method(0, commands.Connection.Close(200, "", 0, 0))) == []
     assert peer.said() == ["Connection.CloseOk"]
-    assert peer.feed(method(0, commands.Connection.CloseOk())) == [events.Closed()]
+    assert peer.feed(method(0, commands.Connection.CloseOk())) == [events.Closed(confirmed=True)]
 
 
 def test_soft_error_without_its_channel_closes_the_connection() -> None:
