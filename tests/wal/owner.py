@@ -19,6 +19,7 @@ class Owner:
     """Queues by id, kept in a log. Queue names are left out: an id is declared or deleted."""
 
     def __init__(self, disk: Disk, segment_bytes: int = SEGMENT_BYTES, **settings: Any) -> None:
+        self.disk = disk
         self.queues: State = {}
         self.batch_of: dict[tuple[int, int], int] = {}  # queue and message -> where it is logged
         self.next_id = 1  # of messages and queues alike: no id is used twice

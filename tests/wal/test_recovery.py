@@ -14,12 +14,6 @@ from tests.wal.owner import DIRECTORY, Owner, State
 SEED = 7
 
 
-@pytest.fixture(autouse=True)
-def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Grow files in steps that fit the small segments of these tests."""
-    monkeypatch.setattr(segment, "EXTEND_BYTES", 200)
-
-
 class Written:
     """A log of several segments that was left without closing it, and where its batches are."""
 
@@ -72,7 +66,7 @@ def reopen(disk: MemoryDisk) -> Owner:
     queue = again.declare()
     again.publish([queue], b"after")
     again.commit()
-    last = Owner(again.log._writer.disk.copy())
+    last = Owner(again.disk.copy())
     assert last.queues == again.queues
     return owner
 

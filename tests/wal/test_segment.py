@@ -13,12 +13,6 @@ from tests.faults import File, MemoryDisk
 DIRECTORY = "data"
 
 
-@pytest.fixture(autouse=True)
-def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Grow files in steps that can be counted."""
-    monkeypatch.setattr(segment, "EXTEND_BYTES", 1000)
-
-
 def writer(disk: MemoryDisk) -> SegmentWriter:
     """Segments of 100 octets, on a disk."""
     return SegmentWriter(disk, DIRECTORY, 100)
@@ -101,11 +95,9 @@ def test_a_short_write_is_continued() -> None:
     files = writer(disk)
     files.begin(1, b"beginning")
     files.append([b"abcdefgh" * 200, b"ij"])
+    written = b"beginning" + b"abcdefgh" * 200 + b"ij"
     assert disk.trace.count("write") == 4, "of the first write the padding was left out"
-    assert (
-        octets(disk, segment.segment_name(1)).rstrip(b"\0")
-        == b"beginning" + b"abcdefgh" * 200 + b"ij"
-    )
+    assert octets(disk, segment.segment_name(1)).rstrip(b"\0") == written
 
 
 class FullDisk(MemoryDisk):
