@@ -40,6 +40,10 @@ class Content:
     body_frames: list[int]
 
     @property
+    def text(self) -> str:
+        return self.body.decode()
+
+    @property
     def props(self) -> dict[str, Any]:
         return self.header.props
 
@@ -142,7 +146,14 @@ class Channel:
         **args: Any,
     ) -> Content:
         """A method with content: header and body frames follow it at once on this channel."""
-        method = self.expect(name, timeout=timeout, **args)
+        content = self.content_of(self.expect(name, timeout=timeout, **args))
+        if body is not None:
+            assert content.body == (body.encode() if isinstance(body, str) else body)
+        return content
+
+    def content_of(self, method: Event) -> Content:
+        """Read the content that follows a method."""
+        assert isinstance(method, Method)
         header = self.next()
         assert isinstance(header, Header), f"expected a content header, got {header}"
         assert header.class_id == 60
@@ -153,8 +164,6 @@ class Channel:
             parts.append(part.data)
         content = Content(method, header, b"".join(parts), [len(part) for part in parts])
         assert len(content.body) == header.body_size
-        if body is not None:
-            assert content.body == (body.encode() if isinstance(body, str) else body)
         return content
 
     def get(self, queue: str, /, *, no_ack: bool = True, **args: Any) -> Content:
@@ -205,7 +214,47 @@ class Channel:
         """Return when the server has worked off all this channel sent; nothing came meanwhile."""
         self.call("channel.flow", active=True)
 
+    def expect_confirms(self, *tags: int) -> dict[int, str]:
+        """Read acks and nacks until each of these tags is covered once; how each was answered."""
+        waiting = set(tags)
+        answers: dict[int, str] = {}
+        while waiting:
+            event = self.next()
+            assert isinstance(event, Method), f"expected a confirm, got {event}"
+            assert event.name in ("basic.ack", "basic.nack"), f"expected a confirm, got {event}"
+            last: int = event["delivery_tag"]
+            covered = {tag for tag in waiting if tag <= last} if event["multiple"] else {last}
+            assert last in waiting, f"{event} answers nothing of {waiting}"
+            answers |= dict.fromkeys(covered, event.name.split(".")[1])
+            waiting -= covered
+        return answers
+
     # -- short forms for what every test does
+
+    def fill(self, queue: str, *bodies: str, **props: Any) -> None:
+        """Put messages in a queue and return when they are in it; on a channel apart."""
+        publisher = Channel(self.connection, 999)
+        publisher.call("channel.open")
+        publisher.call("confirm.select")
+        for body in bodies:
+            publisher.publish("", queue, body, **props)
+        publisher.expect_confirms(*range(1, len(bodies) + 1))
+        publisher.close()
+
+    def drain(self, queue: str) -> list[str]:
+        """Take every ready message of a queue; their bodies in order."""
+        bodies: list[str] = []
+        while True:
+            self.send("basic.get", queue=queue, no_ack=True)
+            event = self.next()
+            if isinstance(event, Method) and event.name == "basic.get-empty":
+                return bodies
+            check(event, "basic.get-ok", {})
+            bodies.append(self.content_of(event).body.decode())
+
+    def deliveries(self, count: int) -> list[Content]:
+        """The next deliveries of this channel, which must follow one another."""
+        return [self.expect_content() for _ in range(count)]
 
     def declare(self, queue: str = "", **args: Any) -> str:
         """queue.declare; returns the name."""
