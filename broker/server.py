@@ -16,18 +16,20 @@ import platform
 import signal
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import uvloop
 
-from broker import __version__, garbage, notify
+from broker import __version__, garbage, notify, reclaim
 from broker.amqp import host
 from broker.amqp.session import Session
 from broker.auth import Users
 from broker.config import Config, Listener
 from broker.core.broker import Broker
+from broker.core.message import Message
+from broker.core.queue import Queue
 from broker.restore import Restore
 from broker.tick import Tick
 from broker.wal import CorruptLog, DirectoryInUse, Log, LogFailed
@@ -141,6 +143,7 @@ class Server:
         _log.info("Leveret %s ready in %.2f s, AMQP on %s", __version__, elapsed_s, places)
         notify.ready(f"AMQP on {places}")
         self.call_later(garbage.INTERVAL_S, self._collect)
+        self.call_later(reclaim.INTERVAL_S, self._reclaim)
         await self._stop.wait()
         notify.stopping()
         for server in servers:
@@ -178,6 +181,17 @@ class Server:
         self.log.close()
         _log.info("stopped")
         return self._exit_code
+
+    def _reclaim(self) -> None:
+        self.tick.settle()
+        reclaim.copy_forward(self.broker, self.log, self._unacked)
+        self.call_later(reclaim.INTERVAL_S, self._reclaim)
+
+    def _unacked(self) -> Iterator[tuple[Queue, Message]]:
+        for session in self.sessions:
+            for channel in session.channels.values():
+                for message, holder in channel.held():
+                    yield holder.queue, message
 
     def _collect(self) -> None:
         garbage.collect(self.broker)

@@ -76,13 +76,17 @@ class Tick:
         """See the module. The log calls for it too, when a batch has become durable."""
         self._awake = False
         self.read_clock()
-        settling, self.settling = self.settling, []
-        for holder in settling:
-            holder.settle()
+        self.settle()
         self.broker.pump()
         self._commit_and_confirm()
         self._write()
         self._press()
+
+    def settle(self) -> None:
+        """Pass grouped acks to their queues."""
+        settling, self.settling = self.settling, []
+        for holder in settling:
+            holder.settle()
 
     def _press(self) -> None:
         """Back-pressure; while a reader is held back, a timer keeps the ticks coming."""

@@ -49,7 +49,7 @@ from protocol.errors import (
 )
 from protocol.events import Event
 from protocol.methods import all_octets, erlang_binary, frame_error
-from protocol.tables import Table
+from protocol.tables import Field, Table
 
 # Connection states, in the order a peer passes through them.
 HEADER, STARTING, TUNING, OPENING, RUNNING, CLOSING, CLOSED = range(7)
@@ -126,12 +126,15 @@ class Connection:
             self.out.append(PROTOCOL_HEADER)
             raise Drop(f"protocol header {erlang_binary(buffer[:8])} is not AMQP 0-9-1")
         self.state = STARTING
+        properties = self.offer.server_properties
+        if version != (0, 9):  # a client of AMQP 0-8 is offered no extensions
+            properties = properties | {"capabilities": Field("F", {})}
         self.send(
             0,
             commands.Connection.Start,
             version_major=version[0],
             version_minor=version[1],
-            server_properties=self.offer.server_properties,
+            server_properties=properties,
             mechanisms=self.offer.mechanisms,
             locales="en_US",
         )

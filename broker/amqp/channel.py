@@ -11,7 +11,7 @@ Invariants:
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from broker.amqp.confirms import Confirms
@@ -135,6 +135,12 @@ class Channel:
                 holder.queue.reject(messages)
             holder.returned(len(messages))
 
+    def held(self) -> Iterator[Unacked]:
+        """All deliveries that are not settled, those of an open transaction included."""
+        yield from self.unacked.values()
+        if self.transaction is not None:
+            yield from self.transaction.held()
+
     # -- consumers ---------------------------------------------------------------------
 
     def wake(self) -> None:
@@ -165,9 +171,7 @@ class Channel:
             if consumer.queue.remove_consumer(consumer)
         ]
         self.consumers.clear()
-        entries = list(self.unacked.values())
-        if self.transaction is not None:
-            entries += self.transaction.abandon()
+        entries = list(self.held())
         self.unacked.clear()
         self.reject(entries, requeue=True)
         for queue in emptied:

@@ -60,6 +60,9 @@ class Tick(Protocol):
     def pressure(self) -> Pressure:
         """Whom to ask after each read."""
 
+    def settle(self) -> None:
+        """Pass grouped acks to their queues now."""
+
     def wake(self) -> None:
         """Have the tick run in this iteration of the event loop."""
 

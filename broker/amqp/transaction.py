@@ -62,8 +62,8 @@ class Transaction:
         self.channel.put_back(taken)
         self._acked, self._rejected = {}, []
 
-    def abandon(self) -> list[Unacked]:
-        """The channel closes: the deliveries that were acked here go back to their queues."""
+    def held(self) -> list[Unacked]:
+        """The deliveries that were acked or rejected here: unsettled until commit."""
         taken = list(self._acked.values())
         for entries, _ in self._rejected:
             taken += entries.values()

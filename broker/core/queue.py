@@ -15,7 +15,7 @@ Invariants:
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING
 
@@ -239,6 +239,12 @@ class Queue:
         else:
             self.unacked += 1
         return messages[0], redelivered
+
+    def stored(self) -> Iterator[Message]:
+        """All ready messages, in no particular order."""
+        yield from self.ready
+        for _, message in self.requeued:
+            yield message
 
     # -- settled -----------------------------------------------------------------------
 
