@@ -312,6 +312,9 @@ class Log:
         self._space.forget(count)
         self._stale_head = self._space.stale_head()
         self.reclaimed += count
+        if self._batch:
+            # It was gathered while the worker was busy here, and its commit turned away.
+            self._on_durable(self.durable)
 
     def stale_head(self) -> int | None:
         """The last batch of the oldest segment, if its live messages should be copied forward.
