@@ -13,13 +13,14 @@ from __future__ import annotations
 import contextlib
 import importlib
 import os
+import signal
 import sys
 import time
 import traceback
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from types import ModuleType
+from types import FrameType, ModuleType
 from typing import Any
 
 from conformance.brokers import BROKERS, Broker
@@ -35,6 +36,10 @@ PROGRAMS = (
     "with_amqplib",
     "with_amqp_tools",
 )
+
+
+CHECK_S = 60
+"""A check that takes longer than this has failed; most take a fraction of a second."""
 
 
 class Skip(Exception):
@@ -112,6 +117,10 @@ def session(program: ModuleType, where: Target) -> contextlib.AbstractContextMan
     return opened
 
 
+def _too_long(_number: int, _frame: FrameType | None) -> None:
+    raise TimeoutError(f"not done after {CHECK_S} s")
+
+
 def main(name: str) -> int:
     """Run the checks of one program, or those named as arguments; print a line for each."""
     program = sys.modules[name]
@@ -123,6 +132,8 @@ def main(name: str) -> int:
                 if wanted and check not in wanted:
                     continue
                 started = time.monotonic()
+                signal.signal(signal.SIGALRM, _too_long)
+                signal.alarm(CHECK_S)
                 try:
                     run(client)
                     word = "ok"
@@ -131,6 +142,8 @@ def main(name: str) -> int:
                 except Exception:
                     word = f"FAILED\n{traceback.format_exc()}"
                     failed += 1
+                finally:
+                    signal.alarm(0)
                 print(f"{check} ({time.monotonic() - started:.1f} s): {word}", flush=True)
     except Skip as reason:
         print(f"all skipped: {reason}")
