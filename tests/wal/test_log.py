@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from broker.wal import REAL_DISK, CorruptLog, DirectoryInUse, Log, LogFailed
+from broker.wal import REAL_DISK, CorruptLog, DirectoryInUse, Log, LogFailed, segment
 from tests.faults import MemoryDisk
 from tests.wal.owner import Owner
 
@@ -138,6 +138,27 @@ def test_each_segment_begins_with_the_topology(owner: Owner) -> None:
     again = reopened(owner)
     assert again.queues == owner.queues
     assert again.recovered == owner.log.durable
+
+
+def test_frames_say_what_was_durable(owner: Owner, disk: MemoryDisk) -> None:
+    """Each frame names the last durable batch when it was written, and bears its segment's salt."""
+    queue = owner.declare()
+    publish_and_commit(owner, queue, 10)
+    salts = set()
+    before = 0
+    for name in segment.segment_names(disk.list_directory("data")):
+        octets = bytes(disk.names[f"data/{name}"].durable)
+        header = segment.parse_header(octets)
+        assert not isinstance(header, str)
+        salts.add(header.salt)
+        at = segment.HEADER.size
+        while (frame := segment.parse_frame(octets, header.salt, at)) is not None:
+            assert frame.durable == before
+            # The first batch of a segment after its snapshot was sealed before that was durable.
+            before = frame.number if not frame.is_snapshot or frame.number == 1 else before
+            at += segment.FRAME.size + frame.length
+    assert before == owner.log.durable
+    assert len(salts) == owner.log.segments > 1
 
 
 def test_settled_segments_are_reclaimed(owner: Owner, disk: MemoryDisk) -> None:
@@ -402,6 +423,7 @@ def test_real_directory(tmp_path: Path) -> None:
     """On a real disk: begin, fill segments, reclaim, restart, and refuse a second opener."""
     batches: list[int] = []
     durable: list[int] = []
+    calls: Queue[tuple[Callable[..., None], tuple[Any, ...]]] = Queue()
 
     def start() -> Log:
         return Log.open(
@@ -410,7 +432,7 @@ def test_real_directory(tmp_path: Path) -> None:
             snapshot=list,
             on_durable=durable.append,
             on_failure=lambda error: pytest.fail(str(error)),
-            call_in_loop=lambda function, *args: None,
+            call_in_loop=lambda function, *args: calls.put((function, args)),
             disk=REAL_DISK,
             segment_bytes=10_000,
         )
@@ -420,11 +442,13 @@ def test_real_directory(tmp_path: Path) -> None:
     with pytest.raises(DirectoryInUse):
         start()
     for message_id in range(100):
-        log._worker.estimate_s = 0.0
         log.publish(log.route(b"", (1,)), message_id, 0, bytes(1000))
         if message_id < 50:
             log.settle(1, [message_id], [log.gathering])
         log.commit()
+        while log.pending:
+            function, args = calls.get(timeout=10)
+            function(*args)
     assert len(durable) == 100
     log.close()
     log = start()

@@ -154,6 +154,21 @@ def test_every_octet_flipped(flip: int, chunk_bytes: int, monkeypatch: pytest.Mo
                 assert len(result.reports) == is_torn
 
 
+def test_a_damaged_snapshot_is_refused() -> None:
+    """A segment had its snapshot before it had its name, so this cannot be a torn tail."""
+    written = Written(batches=1)
+    written.owner.log.close()
+    Owner(written.disk)
+    *_, name = segment.segment_names(written.disk.list_directory(DIRECTORY))
+    octets = written.octets(name)
+    start, end = written.frames(name)
+    for at in range(end):
+        damaged = bytearray(octets)
+        damaged[at] ^= 4
+        error = refusal(written.with_file(name, bytes(damaged)))
+        assert (error.file, error.offset) == (name, start if at >= start else 0)
+
+
 def test_a_missing_segment_is_refused() -> None:
     """A hole in the middle of the log names the file and offset before it."""
     written = Written()
