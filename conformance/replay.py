@@ -282,8 +282,6 @@ class Player:
         deadline = time.monotonic() + PATIENCE_S
         while True:
             event = connection.next(number)
-            if isinstance(event, Method) and event.name == "connection.close":
-                connection.closed_by_server = True
             try:
                 self._compare(event, what, args)
             except AssertionError:

@@ -266,7 +266,7 @@ def test_oversized_frame(connect: Connect, frame_max: int, size: int) -> None:
     connection.channel(1)
     connection.send_raw(b"\x01\x00\x01" + size.to_bytes(4, "big"))
     text = f"FRAME_ERROR - type 1, all octets = <<>>: {{frame_too_large,{size},{frame_max - 8}}}"
-    connection.expect_connection_close(501, text)
+    connection.expect_connection_close(501, text, answer=False)
 
 
 def test_four_gigabyte_announcement(connect: Connect) -> None:
@@ -274,7 +274,7 @@ def test_four_gigabyte_announcement(connect: Connect) -> None:
     connection = connect()
     connection.send_raw(b"\x01\x00\x00\xff\xff\xff\xff")
     text = "FRAME_ERROR - type 1, all octets = <<>>: {frame_too_large,4294967295,131064}"
-    connection.expect_connection_close(501, text)
+    connection.expect_connection_close(501, text, answer=False)
 
 
 def test_empty_method_frame(connect: Connect) -> None:
@@ -320,7 +320,7 @@ def test_protocol_header_in_the_middle(connect: Connect) -> None:
     connection = connect()
     connection.send_raw(PROTOCOL_HEADER)
     text = "FRAME_ERROR - type 65, all octets = <<>>: {frame_too_large,1342177289,131064}"
-    connection.expect_connection_close(501, text)
+    connection.expect_connection_close(501, text, answer=False)
 
 
 def test_blocked_from_a_client(connect: Connect) -> None:

@@ -112,6 +112,7 @@ class Connection:
         self.frame_max = 131072
         self.heartbeats = 0
         self.closed_by_server = False
+        self.closing = False
         self.handshake_stage = "tcp"
         self._buffer = bytearray()
         self._inbox: deque[Event] = deque()
@@ -185,6 +186,8 @@ class Connection:
 
     def send(self, name: str, /, channel: int = 0, **args: Any) -> None:
         """Send one method."""
+        if name in ("connection.close", "connection.close-ok"):
+            self.closing = True
         self.send_frame(METHOD, channel, encode_method(name, args))
 
     def channel(self, number: int = 1) -> Channel:
@@ -202,7 +205,10 @@ class Connection:
         deadline = time.monotonic() + timeout
         while (got := self._cut_frame()) is None:
             self._receive(deadline)
-        return decode(got)
+        event = decode(got)
+        if isinstance(event, Method) and event.name == "connection.close":
+            self.closed_by_server = True
+        return event
 
     def read_octets(self, count: int, timeout: float = TIMEOUT) -> bytes:
         """Octets outside of frames, such as the protocol header of a refusal."""
@@ -307,7 +313,9 @@ class Connection:
     def close(self) -> None:
         """Close in good order where possible: exclusive queues are gone when this returns."""
         try:
-            if self.handshake_stage == "open" and not self._closed:
+            if self.handshake_stage == "open" and not (
+                self.closing or self.closed_by_server or self.tcp_closed
+            ):
                 self.send("connection.close", reply_code=200, reply_text="bye")
                 while True:
                     event = self.read_event(2.0)
