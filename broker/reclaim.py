@@ -40,6 +40,9 @@ def copy_forward(broker: Broker, log: Log, unacked: Unacked) -> int:
         message.batch = log.gathering
         row = log.route(message.address, tuple(queue.id for queue in queues))
         log.publish(row, message.id, message.published_ms, message.content)
+        for queue in queues:
+            if queue.counts and message.id in queue.counts:
+                log.count(queue.id, message.id, queue.counts[message.id])
         log.release([old] * len(queues))
         size += len(message.content)
         copied += 1
@@ -54,7 +57,7 @@ def _holders(broker: Broker, unacked: Unacked, head: int) -> dict[Message, list[
     for vhost in broker.vhosts.values():
         for queue in vhost.queues.values():
             if queue.durable:
-                for message in queue.stored():
+                for message in queue.backlog:
                     if 0 < message.batch <= head:
                         holders.setdefault(message, []).append(queue)
     for queue, message in unacked():

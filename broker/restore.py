@@ -30,6 +30,7 @@ class Restore:
         self.broker = broker
         self._snapshot_seen = False
         self._messages: dict[int, dict[int, Message]] = {}  # queue id -> message id -> message
+        self._counts: dict[tuple[int, int], int] = {}  # (queue id, message id) -> returns
         self._highest_id = 0
 
     def replay(self, batch: Batch) -> None:
@@ -54,10 +55,13 @@ class Restore:
                 self._messages.setdefault(queue_id, {})[message_id] = message
         if batch.publish_id:
             self._highest_id = max(self._highest_id, *batch.publish_id)
+        for queue_id, message_id, count in batch.counts:
+            self._counts[queue_id, message_id] = count
         for queue_id, message_ids in batch.settles:
             messages = self._messages.get(queue_id, {})
             for message_id in message_ids:
                 messages.pop(message_id, None)
+                self._counts.pop((queue_id, message_id), None)
 
     def _apply(self, batch: Batch) -> None:
         # Each segment restates the topology; the first statement and what followed it suffice.
@@ -76,10 +80,11 @@ class Restore:
         broker.next_message_id = self._highest_id + 1
         references: Counter[int] = Counter()
         for queue in self._queues():
-            queue.recovered_below = broker.next_message_id
+            queue.backlog.recovered_below = broker.next_message_id
             messages = self._messages.pop(queue.id, {})
             for message_id in sorted(messages):
-                queue.recover(messages[message_id])
+                count = self._counts.get((queue.id, message_id), 0)
+                queue.recover(messages[message_id], count)
             references.update(message.batch for message in messages.values())
         for batch, count in references.items():
             log.retain(batch, count)

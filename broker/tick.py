@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from broker.pressure import Pressure
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
 
 
 LOOK_AGAIN_S = 0.002  # while readers are held back, how soon to see whether they may go on
+
+
+TIMER_MAX_S = 3600.0
 
 
 class CommittingLog(Protocol):
@@ -61,6 +65,7 @@ class Tick:
         self._call_later = call_later
         self._alarm_set = False
         self._awake = False
+        self._timer_ms = 0  # when the pending timer is due; 0 if none is pending
 
     def wake(self) -> None:
         """Have the tick run in this iteration of the event loop."""
@@ -78,9 +83,24 @@ class Tick:
         self.read_clock()
         self.settle()
         self.broker.pump()
+        self.broker.timers.run(self.broker.now_ms)
         self._commit_and_confirm()
         self._write()
         self._press()
+        self._set_timer()
+
+    def _set_timer(self) -> None:
+        """See that a tick comes when the model has something to do."""
+        due_ms = self.broker.timers.next_due_ms
+        if due_ms is not None and (self._timer_ms == 0 or due_ms < self._timer_ms):
+            self._timer_ms = due_ms
+            delay_s = max(0, due_ms - self.broker.now_ms) / 1000
+            self._call_later(min(delay_s, TIMER_MAX_S), partial(self._timer, due_ms))
+
+    def _timer(self, due_ms: int) -> None:
+        if due_ms == self._timer_ms:  # else one that is due earlier took its place
+            self._timer_ms = 0
+        self.wake()
 
     def settle(self) -> None:
         """Pass grouped acks to their queues."""

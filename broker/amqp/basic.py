@@ -74,6 +74,7 @@ def basic_get(channel: Channel, method: commands.Basic.Get) -> None:
     """basic.get."""
     session = channel.session
     queue = session.vhost.queue(queue_name(channel, method.queue), session)
+    queue.used()
     found = queue.get(no_ack=method.no_ack)
     if found is None:
         channel.send(commands.Basic.GetEmpty)

@@ -25,11 +25,13 @@ class Confirms:
 
     __slots__ = (
         "_confirmed",
+        "_nacks",
         "_pending",
         "awaited_batch",
         "channel",
         "fresh",
         "published",
+        "refused",
         "selected",
     )
 
@@ -41,6 +43,8 @@ class Confirms:
         self.awaited_batch = 0
         self._confirmed = 0
         self._pending: deque[tuple[int, int]] = deque()
+        self._nacks: deque[int] = deque()  # sequence numbers of refused messages
+        self.refused = 0
 
     def select(self) -> None:
         """confirm.select: messages are counted from here."""
@@ -66,6 +70,12 @@ class Confirms:
         else:
             pending.append((batch, self.published))
 
+    def refuse(self) -> None:
+        """The message just published was refused by a queue: nack it in its turn."""
+        self.refused += 1
+        if self.selected:
+            self._nacks.append(self.published)
+
     def confirm(self, durable: int) -> bool:
         """See ``host.Confirming``."""
         pending = self._pending
@@ -73,11 +83,24 @@ class Confirms:
         while pending and pending[0][0] <= durable:
             reached = pending.popleft()[1]
         if reached and not self.channel.closed:
+            nacks = self._nacks
+            while nacks and nacks[0] <= reached:
+                nack = nacks.popleft()
+                self._ack(nack - 1)
+                # Nothing lower is unconfirmed, which is when RabbitMQ says multiple here.
+                self.channel.send(
+                    commands.Basic.Nack, delivery_tag=nack, multiple=True, requeue=True
+                )
+                self._confirmed = nack
+            self._ack(reached)
+            self.channel.session.touch()
+        return not pending
+
+    def _ack(self, reached: int) -> None:
+        if reached > self._confirmed:
             self.channel.send(
                 commands.Basic.Ack,
                 delivery_tag=reached,
                 multiple=reached > self._confirmed + 1,
             )
             self._confirmed = reached
-            self.channel.session.touch()
-        return not pending

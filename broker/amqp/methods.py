@@ -69,8 +69,11 @@ def _transaction(channel: Channel) -> Transaction:
 
 def tx_commit(channel: Channel, _: commands.Tx.Commit) -> None:
     """tx.commit: the answer waits until what was committed is on stable storage."""
-    _transaction(channel).commit()
+    transaction, refused = _transaction(channel), channel.confirms.refused
+    transaction.commit()
     channel.session.hold()
+    if channel.confirms.refused != refused:
+        raise PreconditionFailed("partial tx completion")
     channel.send(commands.Tx.CommitOk)
 
 

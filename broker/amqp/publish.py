@@ -5,15 +5,15 @@ what happens to it, the route found here is left in ``Session.routes`` under the
 frame, and the fast path repeats it for equal frames (invariants F1 and F2).
 
 A route is left there unless: the exchange, or one behind it, looks at headers; the message is
-mandatory and goes nowhere; the channel is in tx mode. The content is not part of the key, so
-what depends on properties (expiration, user-id, CC, BCC, delivery mode) is peeked by the fast
-path, which hands everything unusual back to here.
+mandatory and goes nowhere; a queue may refuse it; the channel is in tx mode. The content is
+not part of the key, so what depends on properties (expiration, user-id, CC, BCC, delivery mode)
+is peeked by the fast path, which hands everything unusual back to here.
 """
 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pamqp import commands
 
@@ -27,6 +27,15 @@ if TYPE_CHECKING:
     from broker.core.exchange import Exchange
     from broker.core.queue import Queue
     from protocol.events import PublishReceived
+
+
+class Facts(NamedTuple):
+    """What storing needs of a message's properties, in the order of ``Route.publish``."""
+
+    persistent: bool
+    priority: int
+    ttl_ms: int
+
 
 ROUTES_MAX = 1024  # raw publish frames a session remembers
 _INTEGER = re.compile(rb"[+-]?[0-9]+")
@@ -62,22 +71,38 @@ def publish(channel: Channel, event: PublishReceived) -> None:
         for key in keys:
             found.update(dict.fromkeys(vhost.route(exchange, key, content)))
         queues = list(found)
-    persistent = properties.get("delivery_mode") == 2
-    priority = properties.get("priority", 0)
-    expiration = properties.get("expiration")
-    ttl_ms = -1 if expiration is None else int(expiration)
     session.targets.update(queues)
-    route = Route(session.broker, channel.confirms, event.address, queues)
+    expiration = properties.get("expiration")
+    facts = Facts(
+        properties.get("delivery_mode") == 2,
+        properties.get("priority", 0),
+        -1 if expiration is None else int(expiration),
+    )
     if channel.transaction is not None:
-        channel.transaction.publish(
-            lambda: _commit(channel, event, route, content, (persistent, priority, ttl_ms))
-        )
+        channel.transaction.publish(lambda: _commit(channel, event, content, facts, queues))
         return
+    if _store(channel, event, content, facts, queues) and not keys:
+        _remember(channel, event, exchange, queues)
+
+
+def _store(
+    channel: Channel, event: PublishReceived, content: bytes, facts: Facts, queues: list[Queue]
+) -> bool:
+    """Put a message on the queues that take it, and see to it that it is answered.
+
+    True if a message with the same frame would be treated in the same way.
+    """
     if event.mandatory and not queues:
         return_unroutable(channel, event, content)
-    elif not keys:
-        _remember(channel, event, exchange, route)
-    route.publish(content, event.size, persistent, priority, ttl_ms)
+    refusing = [queue for queue in queues if queue.rejects()]
+    accepting = [queue for queue in queues if queue not in refusing] if refusing else queues
+    route = Route(channel.session.broker, channel.confirms, event.address, accepting)
+    route.publish(content, event.size, *facts)
+    if refusing:
+        channel.confirms.refuse()
+        for queue in refusing:
+            queue.refuse(event.address, content, event.size)
+    return bool(queues or not event.mandatory)
 
 
 def _check_properties(properties: dict[str, Any], user: str) -> list[str]:
@@ -124,30 +149,28 @@ def _check_expiration(expiration: bytes) -> None:
         )
 
 
-def _remember(channel: Channel, event: PublishReceived, exchange: Exchange, route: Route) -> None:
+def _remember(
+    channel: Channel, event: PublishReceived, exchange: Exchange, queues: list[Queue]
+) -> None:
     """Leave the route to the fast path, if the frame alone decides it."""
     session = channel.session
-    if not session.host.fast_path or not session.vhost.is_cacheable(exchange):
+    if (
+        not session.host.fast_path
+        or not session.vhost.is_cacheable(exchange)
+        or any(queue.settings.rejects_publishes for queue in queues)
+    ):
         return
     if len(session.routes) >= ROUTES_MAX:
         session.routes.clear()
+    route = Route(session.broker, channel.confirms, event.address, queues)
     session.routes[event.frame] = route.publish
 
 
 def _commit(
-    channel: Channel,
-    event: PublishReceived,
-    route: Route,
-    content: bytes,
-    facts: tuple[bool, int, int],
+    channel: Channel, event: PublishReceived, content: bytes, facts: Facts, queues: list[Queue]
 ) -> None:
     """Store a message of a transaction on those of its queues that still exist."""
-    queues: list[Queue] = [queue for queue in route.queues if not queue.deleted]
-    if event.mandatory and not queues:
-        return_unroutable(channel, event, content)
-    if len(queues) != len(route.queues):
-        route = Route(route.broker, route.publisher, route.address, queues)
-    route.publish(content, event.size, *facts)
+    _store(channel, event, content, facts, [queue for queue in queues if not queue.deleted])
 
 
 def return_unroutable(channel: Channel, event: PublishReceived, content: bytes) -> None:

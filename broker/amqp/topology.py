@@ -93,6 +93,8 @@ def queue_declare(channel: Channel, method: commands.Queue.Declare) -> None:
             generated=not name,
         )
     channel.last_queue = queue.name
+    queue.refresh()
+    queue.used()
     if not method.nowait:
         channel.send(
             commands.Queue.DeclareOk,
@@ -132,7 +134,9 @@ def queue_unbind(channel: Channel, method: commands.Queue.Unbind) -> None:
 def queue_purge(channel: Channel, method: commands.Queue.Purge) -> None:
     """queue.purge: ready messages go, unacked ones stay."""
     session = channel.session
-    count = session.vhost.queue(queue_name(channel, method.queue), session).purge()
+    queue = session.vhost.queue(queue_name(channel, method.queue), session)
+    queue.refresh()
+    count = queue.purge()
     if not method.nowait:
         channel.send(commands.Queue.PurgeOk, message_count=count)
 

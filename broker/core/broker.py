@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from broker.core.log import Log, NoLog
 from broker.core.operations import Operation, apply, encode_operation, snapshot
+from broker.core.timers import Timers
 from broker.core.vhost import Vhost
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ class Broker:
         self.now_ms = 0
         self.changed_batch = 0  # the log batch that holds the newest change of topology
         self.dirty: list[Queue] = []
+        self.timers = Timers()
         self.backlogged: list[Queue] = []  # queues that this tick could not empty
         self.wake: Callable[[], None] = _nobody
 

@@ -18,6 +18,9 @@ class Log(Protocol):
     def settle(self, queue_id: int, message_ids: list[int], batches: list[int]) -> None:
         """Messages are gone from a queue."""
 
+    def count(self, queue_id: int, message_id: int, times: int) -> None:
+        """A message came back to a queue, for the ``times``-th time."""
+
     def operation(self, payload: bytes) -> None:
         """A change of topology."""
 
@@ -40,6 +43,9 @@ class NoLog:
         """See ``Log``."""
 
     def settle(self, queue_id: int, message_ids: list[int], batches: list[int]) -> None:
+        """See ``Log``."""
+
+    def count(self, queue_id: int, message_id: int, times: int) -> None:
         """See ``Log``."""
 
     def operation(self, payload: bytes) -> None:

@@ -4,6 +4,11 @@ One ``Message`` is shared by all queues it was routed to; what differs by queue 
 delivery count) is kept by the queue.
 """
 
+from __future__ import annotations
+
+from protocol.content import headers_of, with_properties
+from protocol.tables import Field
+
 
 class Message:
     """A stored message.
@@ -48,6 +53,20 @@ class Message:
         self.ttl_ms = ttl_ms
         self.priority = priority
         self.batch = batch
+
+    def with_header(self, name: str, value: int) -> Message:
+        """A copy whose headers table has one entry more, of the type long."""
+        headers = headers_of(self.content) | {name: Field("l", value)}
+        return Message(
+            self.id,
+            self.address,
+            with_properties(self.content, {"headers": headers}),
+            self.size,
+            self.published_ms,
+            self.ttl_ms,
+            self.priority,
+            self.batch,
+        )
 
     @property
     def exchange(self) -> str:

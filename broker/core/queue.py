@@ -1,43 +1,41 @@
-"""A queue: ready messages in order of arrival, consumers, and who gets what next.
+"""A queue: what it holds ready, who consumes it, and who gets what next.
 
 Invariants:
 
-* Order is message id order. ``ready`` holds never-delivered messages in that order;
-  ``requeued`` is a heap of messages that came back, all with smaller ids than the head of
-  ``ready``. So a requeued message has its original place, and it is redelivered exactly if it
-  comes from ``requeued`` (or is older than ``recovered_below``, after a restart).
-* A message is in exactly one of ready, requeued, or unacked (held by a channel).
+* A message is in exactly one place: ready (``backlog``), or unacked and held by a channel.
 * ``scheduled`` says the queue stands in ``Broker.dirty``; ``quiet`` that a push need not put
   it there. Delivery happens only in ``pump``, once per tick, never inside a publish.
-* What leaves for good passes ``_forget``, which tells the log: exactly once a message.
+* What leaves for good passes ``_forget``, which tells the log: exactly once a message. What a
+  queue gives up (rejected, expired, too many) passes ``drop`` before, which dead-letters it.
+* ``retention`` and ``counts`` are None for a queue that needs neither: that is the hot path.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterable, Iterator
-from heapq import heappop, heappush
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from broker.core.backlog import make_backlog
 from broker.core.consumer import Consumer
+from broker.core.deadletter import DELIVERY_LIMIT, MAXLEN, REJECTED, dead_letter
+from broker.core.lease import Lease
 from broker.core.message import Message
+from broker.core.retention import Retention
+from broker.core.settings import QueueSettings, effective_settings
 
 if TYPE_CHECKING:
     from broker.core.broker import Broker
     from broker.core.exchange import Binding
     from protocol.tables import Table
 
-# One pump hands a queue's consumers at most this much, so that a deep backlog cannot keep the
+# One pump hands a queue's consumers at most so many, so that a deep backlog cannot keep the
 # loop from reading acks and publishes (a tick of 1,000 small deliveries takes about 1 ms).
 DELIVER_BATCH_MAX = 1000
-DELIVER_BYTES_MAX = 1 << 18
 BACKLOG_MIN = 2000  # ready messages from which back-pressure is considered
 
 
 class Queue:
     """See the module. ``owner`` is the connection an exclusive queue belongs to."""
-
-    kind = "classic"
 
     def __init__(
         self,
@@ -62,13 +60,18 @@ class Queue:
         self.deleted = False
         self.incoming: dict[Binding, None] = {}  # bindings that lead here
 
-        self.ready: deque[Message] = deque()
-        self.requeued: list[tuple[int, Message]] = []
-        self.ready_bytes = 0
+        kind = arguments.get("x-queue-type")
+        self.type: str = kind.value.decode() if kind is not None else "classic"
+        self.settings = effective_settings(arguments)
+        self.backlog = make_backlog(self.settings.max_priority)
         self.unacked = 0
-        self.recovered_below = 0
+        self.retention: Retention | None = None
+        self.counts: dict[int, int] | None = None  # message id -> how often it came back
+        self.lease: Lease | None = None
+        self.configure(self.settings)
 
         self.consumers: list[Consumer] = []  # by priority, highest first, then by age
+        self.active: Consumer | None = None  # with single active consumer: who gets everything
         self._turn = 0  # index of the consumer whose turn it is, among equals
         self.scheduled = False
         self.quiet = True
@@ -82,32 +85,91 @@ class Queue:
 
     def __len__(self) -> int:
         """Ready messages, which is what declare-ok and get-ok count."""
-        return len(self.ready) + len(self.requeued)
+        return len(self.backlog)
+
+    def configure(self, settings: QueueSettings) -> None:
+        """Take over new settings: a policy has changed."""
+        self.settings = settings
+        if settings.message_ttl_ms is not None or settings.limits_length:
+            self.retention = Retention(self)
+            self.retention.enforce()
+        if settings.delivery_limit is not None or self.type == "quorum":
+            self.counts = self.counts or {}
+        self.lease = Lease(self) if settings.expires_ms is not None else None
+
+    def used(self) -> None:
+        """A client declared, consumed or got from the queue: what x-expires counts from."""
+        if self.lease is not None:
+            self.lease.renew()
 
     # -- in ----------------------------------------------------------------------------
 
     def push(self, message: Message) -> None:
         """Append a new message. Hot: one call for each publish and queue."""
-        self.ready.append(message)
-        self.ready_bytes += message.size
+        self.backlog.append(message)
+        if self.retention is not None:
+            self.retention.arrived(message)
         if not self.quiet:
             self.schedule()
+
+    def expect_expiring(self) -> None:
+        """A message with an expiration of its own is about to be pushed."""
+        if self.retention is None:
+            self.retention = Retention(self)
+
+    def rejects(self) -> bool:
+        """Whether a publish is to be refused, because the queue is full and set to do so."""
+        if not self.settings.rejects_publishes or self.retention is None:
+            return False
+        self.refresh()
+        return self.retention.is_full()
+
+    def refuse(self, address: bytes, content: bytes, size: int) -> None:
+        """A publish was refused: with reject-publish-dlx it is dead-lettered."""
+        if self.settings.overflow == "reject-publish-dlx":
+            message = Message(0, address, content, size, self.broker.now_ms, -1, 0, 0)
+            self.drop([message], MAXLEN)
 
     def requeue(self, messages: Iterable[Message]) -> None:
         """Take back delivered messages, each to its original place, as redelivered."""
         if self.deleted:
             self.reject(list(messages))
             return
+        if self.counts is not None:
+            messages = self._count(list(messages))
         for message in messages:
-            heappush(self.requeued, (message.id, message))
-            self.ready_bytes += message.size
+            self.backlog.put_back(message)
             self.unacked -= 1
+            if self.retention is not None:
+                self.retention.arrived(message)
         self.wake()
 
-    def recover(self, message: Message) -> None:
+    def _count(self, messages: list[Message]) -> list[Message]:
+        """Count returns; those above the delivery limit are dropped, the others returned."""
+        assert self.counts is not None
+        kept, spent = [], []
+        limit = self.settings.delivery_limit
+        for message in messages:
+            count = self.counts.get(message.id, 0) + 1
+            if limit is not None and count > limit:
+                spent.append(message)
+                continue
+            self.counts[message.id] = count
+            if message.batch and self.durable:
+                self.broker.log.count(self.id, message.id, count)
+            kept.append(message)
+        if spent:
+            self.unacked -= len(spent)
+            self.drop(spent, DELIVERY_LIMIT)
+        return kept
+
+    def recover(self, message: Message, count: int = 0) -> None:
         """Append a message read from the log: in id order, before anything is published."""
-        self.ready.append(message)
-        self.ready_bytes += message.size
+        if message.ttl_ms >= 0:
+            self.expect_expiring()
+        if count and self.counts is not None:
+            self.counts[message.id] = count
+        self.push(message)
 
     # -- out ---------------------------------------------------------------------------
 
@@ -119,15 +181,21 @@ class Queue:
 
     def wake(self) -> None:
         """Something that delivery waits for may have changed: credit, a consumer, a requeue."""
-        if not self.scheduled and self.consumers and (self.ready or self.requeued):
+        if not self.scheduled and self.consumers and self.backlog:
             self.schedule()
+
+    def refresh(self) -> None:
+        """Do now what the coming tick would do, because a client is about to look."""
+        if self.scheduled or self.retention is not None:
+            self.pump()
 
     def pump(self) -> None:
         """Deliver to consumers that have room; reschedules itself if it stops for the budget."""
         self.scheduled = False
         self.quiet = not self.consumers
         budget = DELIVER_BATCH_MAX
-        while budget > 0 and (self.ready or self.requeued):
+        backlog = self.backlog
+        while budget > 0 and backlog:
             takers = self._takers()
             if not takers:
                 break
@@ -136,14 +204,32 @@ class Queue:
                 budget -= self._hand(consumer, *self._take(min(room, budget)))
             else:
                 budget -= self._share(takers, budget)
-        if len(self.ready) > BACKLOG_MIN:
+        if self.retention is not None and budget > 0:
+            self.retention.enforce()
+        if len(backlog) > BACKLOG_MIN:
             self.broker.backlogged.append(self)
         if budget <= 0:
             self.wake()
 
+    def _take(self, count: int) -> tuple[list[Message], bool]:
+        messages, redelivered = self.backlog.take(count)
+        if self.retention is not None:
+            self.retention.expiry.take(messages)
+        if self.counts:
+            messages = [self._with_count(message) for message in messages]
+        return messages, redelivered
+
+    def _with_count(self, message: Message) -> Message:
+        """The message with its x-delivery-count header; a copy, as other queues may hold it."""
+        assert self.counts is not None
+        count = self.counts.get(message.id)
+        return message if count is None else message.with_header("x-delivery-count", count)
+
     def _takers(self) -> list[tuple[Consumer, int]]:
         """Consumers of the highest priority that have room, with their room, in turn."""
         consumers = self.consumers
+        if self.active is not None:
+            consumers = [self.active]
         if len(consumers) == 1:
             room = consumers[0].capacity()
             return [(consumers[0], room)] if room > 0 else []
@@ -183,41 +269,6 @@ class Queue:
                 self._hand(consumer, share_of, redelivered)
         return len(messages)
 
-    def _take(self, count: int) -> tuple[list[Message], bool]:
-        """The next messages, at least one and at most ``count``, alike in being redelivered."""
-        if self.requeued:
-            requeued = self.requeued
-            batch = [heappop(requeued)[1] for _ in range(min(count, len(requeued)))]
-            self.ready_bytes -= sum([message.size for message in batch])
-            return batch, True
-        ready = self.ready
-        if ready[0].id < self.recovered_below:
-            return self._take_recovered(count), True
-        if count >= len(ready) and self.ready_bytes <= DELIVER_BYTES_MAX:
-            batch = list(ready)
-            ready.clear()
-            self.ready_bytes = 0
-            return batch, False
-        batch = []
-        size = 0
-        take = ready.popleft
-        for _ in range(min(count, len(ready))):
-            message = take()
-            size += message.size
-            batch.append(message)
-            if size >= DELIVER_BYTES_MAX:
-                break
-        self.ready_bytes -= size
-        return batch, False
-
-    def _take_recovered(self, count: int) -> list[Message]:
-        batch: list[Message] = []
-        while self.ready and len(batch) < count and self.ready[0].id < self.recovered_below:
-            message = self.ready.popleft()
-            self.ready_bytes -= message.size
-            batch.append(message)
-        return batch
-
     def _hand(self, consumer: Consumer, messages: list[Message], redelivered: bool) -> int:
         self.delivered += len(messages)
         if consumer.no_ack:
@@ -230,7 +281,8 @@ class Queue:
 
     def get(self, *, no_ack: bool) -> tuple[Message, bool] | None:
         """The next message and whether it is redelivered; None if there is none."""
-        if not self.ready and not self.requeued:
+        self.refresh()
+        if not self.backlog:
             return None
         messages, redelivered = self._take(1)
         self.delivered += 1
@@ -239,12 +291,6 @@ class Queue:
         else:
             self.unacked += 1
         return messages[0], redelivered
-
-    def stored(self) -> Iterator[Message]:
-        """All ready messages, in no particular order."""
-        yield from self.ready
-        for _, message in self.requeued:
-            yield message
 
     # -- settled -----------------------------------------------------------------------
 
@@ -256,10 +302,19 @@ class Queue:
     def reject(self, messages: list[Message]) -> None:
         """Delivered messages were refused and are not to come back."""
         self.unacked -= len(messages)
+        self.drop(messages, REJECTED)
+
+    def drop(self, messages: list[Message], reason: str) -> None:
+        """Messages end here without being acked: dead-letter them."""
+        if self.settings.dead_letter_exchange is not None and not self.deleted:
+            dead_letter(self, messages, reason)
         self._forget(messages)
 
     def _forget(self, messages: list[Message]) -> None:
         """Messages are gone for good: the log need not keep them for this queue."""
+        if self.counts:
+            for message in messages:
+                self.counts.pop(message.id, None)
         if not self.durable:
             return
         logged = [message for message in messages if message.batch]
@@ -271,12 +326,10 @@ class Queue:
                 self.broker.log.settle(self.id, [message.id for message in logged], batches)
 
     def purge(self) -> int:
-        """Drop all ready messages; how many there were."""
-        messages = [message for _, message in self.requeued]
-        messages += self.ready
-        self.requeued.clear()
-        self.ready.clear()
-        self.ready_bytes = 0
+        """Drop all ready messages, without dead-lettering; how many there were."""
+        messages = self.backlog.clear()
+        if self.retention is not None:
+            self.retention.expiry.clear()
         self._forget(messages)
         return len(messages)
 
@@ -306,7 +359,10 @@ class Queue:
         while at and self.consumers[at - 1].priority < consumer.priority:
             at -= 1
         self.consumers.insert(at, consumer)
+        if self.settings.single_active_consumer and self.active is None:
+            self.active = consumer
         self.quiet = self.scheduled
+        self.used()
         self.wake()
 
     def remove_consumer(self, consumer: Consumer) -> bool:
@@ -314,6 +370,10 @@ class Queue:
         if consumer not in self.consumers:
             return False
         self.consumers.remove(consumer)
+        if consumer is self.active:
+            self.active = self.consumers[0] if self.consumers else None
+            self.wake()
         if not self.consumers:
             self.quiet = True
+            self.used()
         return self.auto_delete and not self.consumers and not self.deleted

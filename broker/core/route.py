@@ -65,5 +65,8 @@ class Route:
         message = Message(
             message_id, self.address, content, size, broker.now_ms, ttl_ms, priority, batch
         )
+        if ttl_ms >= 0:
+            for queue in self.queues:
+                queue.expect_expiring()
         for queue in self.queues:
             queue.push(message)

@@ -292,6 +292,7 @@ class Vhost:
         if queue is None:
             return 0
         self._check_owner(queue, owner)
+        queue.refresh()
         if if_unused and queue.consumers:
             raise PreconditionFailed(f"{queue} in use")
         if if_empty and len(queue):

@@ -1,0 +1,144 @@
+"""Dead-lettering: what a queue drops is published again to its dead-letter exchange.
+
+The copy's headers tell its history as RabbitMQ 3.x writes it: ``x-death`` has one entry for
+each queue and reason, the newest death first, with a count; ``x-first-death-*`` and
+``x-last-death-*`` name the ends. An ``x-death`` that a publisher sent along is counted on.
+The expiration goes (it is kept in the entry as original-expiration), so that the copy does not
+die at once where it arrives.
+
+Invariants:
+
+* The copy and the end of the original are in one log batch: a crash loses or doubles neither.
+* A message never comes back to a queue by expiry or overflow alone: such a cycle would not
+  end, so the copy is not put there (``_is_cycle``). A rejection in the cycle means that a
+  consumer decides, and allows it.
+* A missing exchange, or one without a matching binding, drops the message silently.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from broker.core.message import Message
+from broker.core.route import Route
+from protocol.content import decode_properties, header_payload, peek_content, with_properties
+from protocol.methods import shortstr
+from protocol.tables import Field, Table
+
+if TYPE_CHECKING:
+    from broker.core.queue import Queue
+
+REJECTED, EXPIRED, MAXLEN, DELIVERY_LIMIT = "rejected", "expired", "maxlen", "delivery_limit"
+
+
+class _Nobody:
+    """The publisher of dead letters: owes nobody a confirm."""
+
+    published = 0
+    awaited_batch = 0
+    fresh = False
+
+    def first_publish(self) -> None:
+        """Never called: ``fresh`` is never set."""
+
+
+_NOBODY = _Nobody()
+
+
+def dead_letter(queue: Queue, messages: Iterable[Message], reason: str) -> None:
+    """Publish copies of messages that end in ``queue``, if it has a dead-letter exchange."""
+    name = queue.settings.dead_letter_exchange
+    vhost = queue.broker.vhosts.get(queue.vhost)
+    exchange = vhost.exchanges.get(name) if vhost is not None and name is not None else None
+    if vhost is None or exchange is None or name is None:
+        return
+    own_key = queue.settings.dead_letter_routing_key
+    for message in messages:
+        properties = decode_properties(header_payload(message.content))
+        headers: Table = properties.get("headers", {})
+        keys = [message.routing_key, *_carbon_copies(headers)]
+        deaths = _record(headers, queue, reason, message, keys, properties.get("expiration"))
+        changed = _headers(headers, deaths, queue, reason, message)
+        if own_key is not None:
+            changed.pop("CC", None)
+            keys = [own_key]
+        content = with_properties(message.content, {"headers": changed, "expiration": None})
+        targets: dict[Queue, None] = {}
+        for key in keys:
+            targets.update(dict.fromkeys(vhost.route(exchange, key, content)))
+        accepting = [target for target in targets if not _is_cycle(target, deaths)]
+        address = shortstr(name) + shortstr(keys[0])
+        persistent, priority, _ = peek_content(content)
+        route = Route(queue.broker, _NOBODY, address, accepting)
+        route.publish(content, message.size, persistent, priority, -1)
+
+
+def _carbon_copies(headers: Table) -> list[str]:
+    value = headers.get("CC")
+    if value is None or value.tag != "A":
+        return []
+    return [item.value.decode(errors="surrogateescape") for item in value.value if item.tag == "S"]
+
+
+def _record(
+    headers: Table,
+    queue: Queue,
+    reason: str,
+    message: Message,
+    keys: list[str],
+    expiration: bytes | None,
+) -> list[Table]:
+    """The x-death entries with this death on top."""
+    given = headers.get("x-death")
+    deaths: list[Table] = []
+    if given is not None and given.tag == "A":
+        deaths = [entry.value for entry in given.value if entry.tag == "F"]
+    for death in deaths:
+        if _says(death, "queue", queue.name) and _says(death, "reason", reason):
+            deaths.remove(death)
+            count = death.get("count", Field("l", 0))
+            raised = death | {"count": Field("l", int(count.value) + 1)}
+            return [dict(sorted(raised.items())), *deaths]
+    entry: Table = {
+        "count": Field("l", 1),
+        "reason": _text(reason),
+        "queue": _text(queue.name),
+        "time": Field("T", queue.broker.now_ms // 1000),
+        "exchange": _text(message.exchange),
+        "routing-keys": Field("A", [_text(key) for key in keys]),
+    }
+    if expiration is not None:
+        entry["original-expiration"] = Field("S", expiration)
+    return [entry, *deaths]
+
+
+def _headers(
+    headers: Table, deaths: list[Table], queue: Queue, reason: str, message: Message
+) -> Table:
+    """All headers of the copy, sorted by name as RabbitMQ leaves them."""
+    death = {"reason": reason, "queue": queue.name, "exchange": message.exchange}
+    changed = headers | {"x-death": Field("A", [Field("F", entry) for entry in deaths])}
+    if "x-death" not in headers:
+        changed |= {f"x-first-death-{name}": _text(value) for name, value in death.items()}
+    changed |= {f"x-last-death-{name}": _text(value) for name, value in death.items()}
+    return dict(sorted(changed.items()))
+
+
+def _is_cycle(target: Queue, deaths: list[Table]) -> bool:
+    """Whether the message already died in ``target``, and no consumer rejected it since."""
+    for death in deaths:
+        if _says(death, "reason", REJECTED):
+            return False
+        if _says(death, "queue", target.name):
+            return True
+    return False
+
+
+def _says(death: Table, name: str, value: str) -> bool:
+    found: Any = death.get(name)
+    return found is not None and found.value == value.encode(errors="surrogateescape")
+
+
+def _text(value: str) -> Field:
+    return Field("S", value.encode(errors="surrogateescape"))

@@ -1,0 +1,102 @@
+"""Which ready messages of one queue expire when.
+
+A message expires when the lower of the queue's message TTL and its own expiration, counted
+from publishing, has passed while it is ready. Unacked messages do not expire; a requeued one
+whose time has passed does so at once.
+
+RabbitMQ expires messages only when they reach the head. Here they go wherever they stand, so
+that a short expiration behind a long one neither holds memory nor is delivered late.
+
+Invariants:
+
+* With a queue TTL alone, deadlines grow with message ids: looking at the head suffices, and
+  nothing is kept a message (unless the backlog is ordered by priority).
+* Any other message that expires stands in ``_own`` while it is ready. ``_heap`` may hold
+  stale entries; it is rebuilt when they are the greater part.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from heapq import heapify, heappop, heappush
+from typing import TYPE_CHECKING
+
+from broker.core.message import Message
+
+if TYPE_CHECKING:
+    from broker.core.backlog import AnyBacklog
+
+REBUILD_MIN = 1000  # heap entries from which rebuilding is considered
+
+
+class Expiry:
+    """See the module. ``by_head``: the backlog gives messages in order of id."""
+
+    __slots__ = ("_by_head", "_heap", "_own", "_queue_ttl_ms")
+
+    def __init__(self, queue_ttl_ms: int | None, *, by_head: bool = True) -> None:
+        self._queue_ttl_ms = queue_ttl_ms
+        self._by_head = by_head
+        self._own: dict[int, Message] = {}
+        self._heap: list[tuple[int, int]] = []  # deadline, message id
+
+    def deadline_ms(self, message: Message) -> int | None:
+        """When the message expires; None for never."""
+        ttl_ms = self._queue_ttl_ms
+        if message.ttl_ms >= 0 and (ttl_ms is None or message.ttl_ms < ttl_ms):
+            ttl_ms = message.ttl_ms
+        return None if ttl_ms is None else message.published_ms + ttl_ms
+
+    def add(self, message: Message) -> int | None:
+        """A message became ready; its deadline."""
+        deadline_ms = self.deadline_ms(message)
+        if deadline_ms is not None and (message.ttl_ms >= 0 or not self._by_head):
+            self._own[message.id] = message
+            heappush(self._heap, (deadline_ms, message.id))
+        return deadline_ms
+
+    def take(self, messages: Iterable[Message]) -> None:
+        """Messages are no longer ready."""
+        for message in messages:
+            if message.ttl_ms >= 0 or not self._by_head:
+                self._own.pop(message.id, None)
+        if len(self._heap) > max(REBUILD_MIN, 2 * len(self._own)):
+            self._heap = [
+                (self.deadline_ms(message) or 0, message_id)
+                for message_id, message in self._own.items()
+            ]
+            heapify(self._heap)
+
+    def clear(self) -> None:
+        """No message is ready any more."""
+        self._own.clear()
+        self._heap.clear()
+
+    def expire(self, backlog: AnyBacklog, now_ms: int) -> list[Message]:
+        """Remove from the backlog what has expired, and return it in order of id."""
+        expired: list[Message] = []
+        if self._queue_ttl_ms is not None and self._by_head:
+            while backlog:
+                head = backlog.head()
+                deadline_ms = self.deadline_ms(head)
+                if deadline_ms is None or deadline_ms > now_ms:
+                    break
+                expired += backlog.take(1)[0]
+        self.take(expired)
+        while self._heap and self._heap[0][0] <= now_ms:
+            message = self._own.pop(heappop(self._heap)[1], None)
+            if message is not None:
+                backlog.remove(message)
+                expired.append(message)
+        return sorted(expired, key=lambda message: message.id)
+
+    def next_due_ms(self, backlog: AnyBacklog) -> int | None:
+        """When there is something to expire next; None for never."""
+        due = []
+        if self._heap:
+            due.append(self._heap[0][0])
+        if self._queue_ttl_ms is not None and self._by_head and backlog:
+            deadline_ms = self.deadline_ms(backlog.head())
+            assert deadline_ms is not None
+            due.append(deadline_ms)
+        return min(due, default=None)

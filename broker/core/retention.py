@@ -1,0 +1,90 @@
+"""What a queue drops by itself: expired messages, and the oldest above a length limit.
+
+A queue without a TTL, a limit or a message with an expiration has no ``Retention``. Where
+there is one, it is told of messages that come and go, and enforces its rules at the end of
+each pump and when a deadline is reached: after delivery, so that a ready consumer gets even a
+message with a TTL of 0.
+
+Invariant: between two ticks a queue holds nothing that has expired, and no more than its
+limits; what an expiry or a limit drops is dead-lettered, once, with its reason.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from broker.core.deadletter import EXPIRED, MAXLEN
+from broker.core.expiry import Expiry
+
+if TYPE_CHECKING:
+    from broker.core.message import Message
+    from broker.core.queue import Queue
+
+_NEVER = 1 << 62
+
+
+class Retention:
+    """The rules of one queue."""
+
+    __slots__ = ("_alarm_ms", "_queue", "expiry")
+
+    def __init__(self, queue: Queue) -> None:
+        self._queue = queue
+        settings = queue.settings
+        self.expiry = Expiry(settings.message_ttl_ms, by_head=settings.max_priority is None)
+        self._alarm_ms = _NEVER  # the earliest time at which we are going to be called
+        for message in queue.backlog:
+            self._watch(message)
+
+    def arrived(self, message: Message) -> None:
+        """A message became ready."""
+        self._watch(message)
+        queue = self._queue
+        if queue.settings.limits_length and not queue.scheduled:
+            queue.schedule()
+
+    def _watch(self, message: Message) -> None:
+        deadline_ms = self.expiry.add(message)
+        if deadline_ms is not None and deadline_ms < self._alarm_ms:
+            self._set_alarm(deadline_ms)
+
+    def _set_alarm(self, due_ms: int) -> None:
+        self._alarm_ms = due_ms
+        self._queue.broker.timers.at(due_ms, self._alarm)
+
+    def _alarm(self) -> None:
+        self._alarm_ms = _NEVER
+        if self._queue.retention is self and not self._queue.deleted:
+            self.enforce()
+
+    def enforce(self) -> None:
+        """Drop what has to go."""
+        queue = self._queue
+        backlog = queue.backlog
+        expired = self.expiry.expire(backlog, queue.broker.now_ms)
+        if expired:
+            queue.drop(expired, EXPIRED)
+        excess: list[Message] = []
+        while backlog and self.is_above_limits():
+            excess += backlog.take(1)[0]
+        if excess:
+            self.expiry.take(excess)
+            queue.drop(excess, MAXLEN)
+        due_ms = self.expiry.next_due_ms(backlog)
+        if due_ms is not None and due_ms < self._alarm_ms:
+            self._set_alarm(due_ms)
+
+    def is_above_limits(self) -> bool:
+        """Whether the backlog is longer than the limits allow."""
+        settings, backlog = self._queue.settings, self._queue.backlog
+        return (settings.max_length is not None and len(backlog) > settings.max_length) or (
+            settings.max_length_bytes is not None and backlog.size_bytes > settings.max_length_bytes
+        )
+
+    def is_full(self) -> bool:
+        """Whether one message more would be above the limits."""
+        settings, backlog = self._queue.settings, self._queue.backlog
+        return (settings.max_length is not None and len(backlog) >= settings.max_length) or (
+            settings.max_length_bytes is not None
+            and backlog.size_bytes >= settings.max_length_bytes
+        )
