@@ -1,16 +1,20 @@
 """Optional arguments of queues and exchanges: validation and equivalence, with RabbitMQ's texts.
 
-Unknown arguments are accepted, kept and not compared.
+Unknown arguments are accepted, kept and not compared. A known one is refused where its value
+makes no sense, or where it belongs to another type of queue.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 
-from protocol.errors import PreconditionFailed
+from protocol.errors import InternalError, PreconditionFailed
 from protocol.tables import Field, Table, is_integer, same_value
 
 Check = Callable[[Field], str | None]  # what is wrong, in the words of RabbitMQ's error text
+
+_MAX_AGE = re.compile(r"[0-9]+[YMDhms]")
 
 
 def _integer(value: Field) -> str | None:
@@ -27,6 +31,12 @@ def _positive(value: Field) -> str | None:
     return _non_negative(value) or (f"{{value_zero,{value.value}}}" if value.value == 0 else None)
 
 
+def _priority(value: Field) -> str | None:
+    return _non_negative(value) or (
+        f"{{max_value_exceeded,{value.value}}}" if value.value > 255 else None
+    )
+
+
 def _text(value: Field) -> str | None:
     return None if value.tag == "S" else f"{{unacceptable_type,{value.type_name}}}"
 
@@ -35,14 +45,76 @@ def _flag(value: Field) -> str | None:
     return None if value.tag == "t" else f"{{unacceptable_type,{value.type_name}}}"
 
 
-QUEUE_ARGUMENTS: dict[str, Check] = {
+def _one_of(words: Iterable[str], otherwise: str) -> Check:
+    """A check for one of some words; ``otherwise`` is what RabbitMQ says, with ``{}`` for it."""
+    allowed = {word.encode() for word in words}
+
+    def check(value: Field) -> str | None:
+        if value.tag != "S" or value.value in allowed:
+            return _text(value)
+        return otherwise.format(value.value.decode(errors="replace"))
+
+    return check
+
+
+def _version(value: Field) -> str | None:
+    wrong = _non_negative(value)
+    if wrong is None and value.value not in (1, 2):
+        return f"\"unsupported queue version '{value.value}'\""
+    return wrong
+
+
+def _max_age(value: Field) -> str | None:
+    if value.tag != "S" or _MAX_AGE.fullmatch(value.value.decode(errors="replace")):
+        return _text(value)
+    return "invalid_max_age"
+
+
+_OVERFLOW = _one_of(("drop-head", "reject-publish", "reject-publish-dlx"), "invalid_overflow")
+_TYPE = _one_of(("classic", "quorum", "stream"), "\"unsupported queue type '{}'\"")
+_COMMON: dict[str, Check] = {
     "x-expires": _positive,
     "x-message-ttl": _non_negative,
     "x-max-length": _non_negative,
     "x-max-length-bytes": _non_negative,
     "x-dead-letter-routing-key": _text,
+    "x-overflow": _OVERFLOW,
     "x-single-active-consumer": _flag,
 }
+_STREAM: dict[str, Check] = {
+    "x-max-length-bytes": _non_negative,
+    "x-max-age": _max_age,
+    "x-stream-max-segment-size-bytes": _non_negative,
+    "x-stream-filter-size-bytes": _non_negative,
+    "x-initial-cluster-size": _positive,
+}
+CHECKS: dict[str, dict[str, Check]] = {
+    "classic": _COMMON
+    | {
+        "x-max-priority": _priority,
+        "x-queue-mode": _one_of(("default", "lazy"), "\"unsupported queue mode '{}'\""),
+        "x-queue-version": _version,
+    },
+    "quorum": _COMMON
+    | {
+        "x-delivery-limit": _integer,
+        "x-dead-letter-strategy": _one_of(
+            ("at-most-once", "at-least-once"), "invalid_dlx_strategy"
+        ),
+        "x-quorum-initial-group-size": _positive,
+        "x-max-in-memory-length": _non_negative,
+        "x-max-in-memory-bytes": _non_negative,
+    },
+    "stream": _STREAM,
+}
+# Refused for every type that does not check them. Where RabbitMQ's series differ, the one that
+# accepts is followed: x-queue-leader-locator is in order for all types.
+_TYPED = frozenset(name for checks in CHECKS.values() for name in checks) | {
+    "x-dead-letter-exchange"
+}
+_DEAD_LETTERS = ("classic", "quorum")
+_SEGMENT_BYTES_MAX = 3_000_000_000
+
 QUEUE_ARGUMENTS_COMPARED = (
     "x-expires",
     "x-message-ttl",
@@ -61,27 +133,73 @@ QUEUE_ARGUMENTS_COMPARED = (
     "x-queue-master-locator",
 )
 
-_DEFAULTS = {"x-queue-type": Field("S", b"classic")}  # leaving it out is the same
+
+def check_queue_arguments(described: str, arguments: Table) -> str:
+    """The type of queue declared; raise for the first argument RabbitMQ would refuse."""
+    kind = arguments.get("x-queue-type")
+    if kind is not None:
+        _apply(described, "x-queue-type", _TYPE, kind)
+    queue_type: str = kind.value.decode() if kind is not None else "classic"
+    checks = CHECKS[queue_type]
+    for name in arguments:
+        if name in _TYPED and name not in checks:
+            if name == "x-dead-letter-exchange" and queue_type in _DEAD_LETTERS:
+                continue
+            raise PreconditionFailed(
+                f"invalid arg '{name}' for {described} of queue type rabbit_{queue_type}_queue"
+            )
+    _check_dead_letter_exchange(described, arguments)
+    for name, check in checks.items():
+        value = arguments.get(name)
+        if value is not None:
+            _apply(described, name, check, value)
+    _check_locator(arguments.get("x-queue-master-locator"))
+    segment = arguments.get("x-stream-max-segment-size-bytes")
+    if segment is not None and segment.value > _SEGMENT_BYTES_MAX:
+        raise PreconditionFailed("Exceeded max value for x-stream-max-segment-size-bytes")
+    return queue_type
 
 
-def check_queue_arguments(described: str, arguments: Table) -> None:
-    """Raise ``PreconditionFailed`` for the first argument RabbitMQ would refuse."""
+def check_queue_properties(
+    described: str, queue_type: str, *, durable: bool, exclusive: bool, auto_delete: bool
+) -> None:
+    """Raise ``PreconditionFailed`` for what replicated types of queues cannot be."""
+    if queue_type == "classic":
+        return
+    for wrong, name in (
+        (not durable, "non-durable"),
+        (auto_delete, "auto-delete"),
+        (exclusive, "exclusive-owner"),
+    ):
+        if wrong:
+            raise PreconditionFailed(f"invalid property '{name}' for {described}")
+
+
+def _apply(described: str, name: str, check: Check, value: Field) -> None:
+    wrong = check(value)
+    if wrong is not None:
+        raise PreconditionFailed(f"invalid arg '{name}' for {described}: {wrong}")
+
+
+def _check_dead_letter_exchange(described: str, arguments: Table) -> None:
     exchange = arguments.get("x-dead-letter-exchange")
     if exchange is not None and exchange.tag != "S":
         raise PreconditionFailed(
             f"invalid type '{exchange.type_name}' for arg 'x-dead-letter-exchange' in {described}"
         )
-    for name, check in QUEUE_ARGUMENTS.items():
-        value = arguments.get(name)
-        if value is not None:
-            wrong = check(value)
-            if wrong is not None:
-                raise PreconditionFailed(f"invalid arg '{name}' for {described}: {wrong}")
-    if "x-dead-letter-routing-key" in arguments and exchange is None:
+    key = arguments.get("x-dead-letter-routing-key")
+    if key is not None and exchange is None:
         raise PreconditionFailed(
             f"invalid arg 'x-dead-letter-routing-key' for {described}: "
             "routing_key_but_no_dlx_defined"
         )
+
+
+def _check_locator(value: Field | None) -> None:
+    """A master locator nobody knows is an internal error of RabbitMQ, so it is one here."""
+    locators = (b"client-local", b"min-masters", b"random")
+    if value is not None and (value.tag != "S" or value.value not in locators):
+        raise InternalError(about_method=False)
 
 
 def check_exchange_arguments(described: str, arguments: Table) -> None:
@@ -110,8 +228,7 @@ def check_equivalent(names: Iterable[str], described: str, received: Table, curr
     """Raise ``PreconditionFailed`` for the first of ``names`` that differs between the tables."""
     for name in names:
         new, old = received.get(name), current.get(name)
-        default = _DEFAULTS.get(name)
-        if (new or default) == (old or default):
+        if new is None and old is None:
             continue
         if new is not None and old is not None:
             if not same_value(new, old):

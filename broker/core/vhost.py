@@ -14,6 +14,7 @@ from broker.core.arguments import (
     check_equivalent,
     check_exchange_arguments,
     check_queue_arguments,
+    check_queue_properties,
     check_same,
 )
 from broker.core.exchange import EXCHANGE_TYPES, Binding, Exchange
@@ -244,7 +245,14 @@ class Vhost:
                 current, durable, exclusive, auto_delete, arguments, owner, described
             )
             return current
-        check_queue_arguments(described, arguments)
+        queue_type = check_queue_arguments(described, arguments)
+        if generated and queue_type != "classic":
+            raise PreconditionFailed(
+                f"Cannot declare a server-named queue for type rabbit_{queue_type}_queue"
+            )
+        check_queue_properties(
+            described, queue_type, durable=durable, exclusive=exclusive, auto_delete=auto_delete
+        )
         operation: Operation = {
             "op": "queue.declare",
             "vhost": self.name,
