@@ -111,8 +111,8 @@ def restartable(target: Target, tmp_path: Path) -> Iterator[Broker]:
 
 
 @pytest.fixture
-def connect(broker: Target) -> Iterator[Callable[..., Connection]]:
-    """Open connections that are closed at the end of the test."""
+def connect(broker: Target, name: Callable[[str], str]) -> Iterator[Callable[..., Connection]]:
+    """Open connections that are closed at the end of the test, before its names are deleted."""
     opened: list[Connection] = []
 
     def open_connection(**options: object) -> Connection:
@@ -147,6 +147,8 @@ def name(broker: Target) -> Iterator[Callable[[str], str]]:
         return given[-1]
 
     yield unique
+    if not given:
+        return
     with Connection(broker.url) as connection:
         channel = connection.channel()
         for one in given:

@@ -8,7 +8,8 @@ Invariants:
   snapshot of a new segment, which describes the topology right after the batch before it.
 * Numbers, chain and salt are settled when a batch is sealed, so with one batch in flight frames
   stand in the file in that order.
-* ``on_durable`` is called in order of batches, each after its sync; never after a failure.
+* ``on_durable`` is called in order of batches, each after its sync; never after a failure. It is
+  called again with the last number when a commit was turned away that can be done now.
 """
 
 from __future__ import annotations
@@ -33,8 +34,8 @@ from broker.wal.segment import (
 from broker.wal.space import Space
 from broker.wal.worker import Worker
 
-# A write this long takes half a millisecond on a quick disk: better not in the loop.
-INLINE_MAX_BYTES = 1 << 20
+# A longer write takes more than half a millisecond even on a quick disk: not in the loop.
+INLINE_MAX_BYTES = 1 << 19
 INLINE_MAX_SEGMENTS = 4
 
 
@@ -101,10 +102,10 @@ class Log:
         """Recover a directory and begin a new segment.
 
         ``replay`` gets each batch in order. ``snapshot`` gives the operations that rebuild the
-        topology: it is asked here, and whenever a segment is full. ``on_durable`` gets the number
-        of a batch when it is on disk, ``on_failure`` the reason why nothing will be any more; both
-        are called on the loop's thread, by ``commit`` or through ``call_in_loop``. ``report`` gets
-        a line about a torn tail that was cut off.
+        topology: it is asked here, and whenever a segment is full; it must not log anything.
+        ``on_durable`` gets the number of a batch when it is on disk, ``on_failure`` the reason
+        why nothing will be any more; both are called on the loop's thread, by ``commit`` or
+        through ``call_in_loop``. ``report`` gets a line about a torn tail that was cut off.
         """
         path = os.fspath(directory)
         try:

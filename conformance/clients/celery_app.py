@@ -9,7 +9,13 @@ from typing import Any
 
 from celery import Celery
 
-QUEUE = os.environ.get("CONFORMANCE_QUEUE", "celery")
+QUEUE_TYPE = os.environ.get("CONFORMANCE_QUEUE_TYPE", "classic")
+
+
+def exchange_type(queue_type: str) -> str:
+    """Choose as Celery's manual says: delays in the broker do not work with a direct exchange."""
+    return "topic" if queue_type == "quorum" else "direct"
+
 
 app = Celery(
     "conformance",
@@ -17,8 +23,9 @@ app = Celery(
     backend=os.environ.get("CONFORMANCE_RESULTS", "rpc://"),
 )
 app.conf.update(
-    task_default_queue=QUEUE,
-    task_default_queue_type=os.environ.get("CONFORMANCE_QUEUE_TYPE", "classic"),
+    task_default_queue=os.environ.get("CONFORMANCE_QUEUE", "celery"),
+    task_default_queue_type=QUEUE_TYPE,
+    task_default_exchange_type=exchange_type(QUEUE_TYPE),
     broker_connection_retry_on_startup=True,
     broker_connection_retry_delay=0.5,
     result_chord_retry_interval=0.1,

@@ -95,8 +95,13 @@ def equal(got: object, expected: object, what: str) -> None:
 
 def load(program: str) -> ModuleType:
     """Import one client program; Skip if its client is not installed."""
+    return optional(f"conformance.clients.{program}")
+
+
+def optional(name: str) -> ModuleType:
+    """Import a module; Skip if it is not installed, or something that it needs."""
     try:
-        return importlib.import_module(f"conformance.clients.{program}")
+        return importlib.import_module(name)
     except ModuleNotFoundError as error:
         if (error.name or "conformance").startswith("conformance"):
             raise

@@ -397,6 +397,31 @@ def test_a_failure_on_the_thread_reaches_the_loop(slow: Slow) -> None:
     assert Owner(slow.disk).queues == {}
 
 
+def test_a_commit_turned_away_by_a_reclaim_is_asked_for_again(slow: Slow) -> None:
+    """What gathered while segments were retired does not wait for other traffic."""
+    owner = slow.owner
+    queue = owner.declare()
+    message = owner.publish([queue], bytes(3000))
+    owner.commit()
+    slow.finish()
+    owner.settle(queue, [message])
+    owner.commit()
+    slow.disk.permits.put("write")  # of the new segment's beginning
+    slow.finish()
+    assert owner.log._worker.busy, "the first segment is being retired"
+    owner.publish([queue], b"x")
+    number = owner.log.gathering
+    owner.commit()
+    assert owner.log.gathering == number, "turned away"
+    called = len(owner.durable)
+    slow.finish()
+    assert owner.log.reclaimed
+    assert len(owner.durable) == called + 1
+    owner.commit()
+    slow.finish()
+    assert owner.durable[-1] == number
+
+
 def test_segments_roll_and_go_on_the_thread(slow: Slow) -> None:
     """Beginning and retiring segments is disk work, too; the owner sees only batches."""
     owner = slow.owner

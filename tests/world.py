@@ -1,0 +1,193 @@
+"""A whole broker in memory: real sessions, tick and log, but no sockets, threads, disk or time.
+
+Octets go into a session, its output comes back as octets. Nothing happens by itself: `run` works
+off what was asked of the event loop until it is quiet.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from random import Random
+from typing import Any
+
+from broker.amqp.session import Session
+from broker.core.broker import Broker
+from broker.restore import Restore
+from broker.tick import Tick
+from broker.wal import Log
+from protocol.connection import Offer
+from protocol.tables import table
+from tests.faults import MemoryDisk
+from tests.frames import PROTOCOL_HEADER, connection_open, start_ok, tune_ok
+
+DIRECTORY = "log"
+SEGMENT_BYTES = 4000
+TURNS_MAX = 10_000
+
+
+class MemoryTransport(asyncio.Transport):
+    """Keeps what is written, and holds back what arrives while reading is paused."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written = bytearray()
+        self.closed = False
+        self.reading = True
+
+    def write(self, data: Any) -> None:
+        """Keep it."""
+        assert not self.closed, "written to a closed socket"
+        self.written += data
+
+    def get_write_buffer_size(self) -> int:
+        """The peer reads everything at once."""
+        return 0
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        """No limits here."""
+
+    def pause_reading(self) -> None:
+        """See `Client.feed`."""
+        self.reading = False
+
+    def resume_reading(self) -> None:
+        """See `Client.feed`."""
+        self.reading = True
+
+    def is_closing(self) -> bool:
+        """Whether the socket is gone."""
+        return self.closed
+
+    def close(self) -> None:
+        """Close it."""
+        self.closed = True
+
+    def abort(self) -> None:
+        """Close it."""
+        self.closed = True
+
+
+class Timer:
+    """A timer that never rings: time stands still."""
+
+    def cancel(self) -> None:
+        """Nothing to stop."""
+
+
+class Client:
+    """The far end of a session's socket."""
+
+    def __init__(self, world: "World") -> None:
+        self.world = world
+        self.transport = MemoryTransport()
+        self.session = Session(world)
+        self.session.connection_made(self.transport)
+        self._waiting = b""
+
+    def feed(self, octets: bytes) -> None:
+        """Send octets; they are read when the broker reads."""
+        self._waiting += octets
+        if self.transport.reading and not self.transport.closed and self._waiting:
+            octets, self._waiting = self._waiting, b""
+            self.session.data_received(octets)
+
+    def said(self) -> bytes:
+        """What the broker wrote since the last call."""
+        octets = bytes(self.transport.written)
+        self.transport.written.clear()
+        return octets
+
+    def vanish(self) -> None:
+        """The connection is lost, without a word."""
+        self.transport.closed = True
+        self.session.connection_lost(None)
+
+
+class World:
+    """The process around the sessions, see `broker.amqp.host.Host`."""
+
+    def __init__(self, *, fast_path: bool = True, segment_bytes: int = SEGMENT_BYTES) -> None:
+        self.fast_path = fast_path
+        self.segment_bytes = segment_bytes
+        self.handshake_timeout_s = 10.0
+        self.default_consumer_prefetch = 0
+        self.offer = Offer(table({}), initial_frame_max=4096)
+        self.disk = MemoryDisk()
+        self._random = Random(1)  # for the log's salts
+        self.clients: list[Client] = []
+        self.sessions: set[Session] = set()
+        self._boot()
+
+    def _boot(self) -> None:
+        self._due: deque[Callable[..., None]] = deque()
+        self.broker = Broker()
+        restore = Restore(self.broker)
+        self.log = Log.open(
+            DIRECTORY,
+            replay=restore.replay,
+            snapshot=self.broker.snapshot,
+            on_durable=lambda _: self.tick.wake(),
+            on_failure=_fail,
+            call_in_loop=lambda call, *arguments: call(*arguments),
+            disk=self.disk,
+            clock=lambda: 0.0,
+            random=self._random.randbytes,
+            segment_bytes=self.segment_bytes,
+        )
+        restore.finish(self.log)
+        self.broker.log = self.log
+        self.broker.declare_vhost("/")
+        self.tick: Any = Tick(self.broker, self.log, self._due.append, self.call_later)
+        self.broker.wake = self.tick.wake
+
+    def connect(self) -> Client:
+        """A client that is logged in, with no channel open."""
+        client = Client(self)
+        self.clients.append(client)
+        client.feed(PROTOCOL_HEADER)
+        client.feed(start_ok())
+        client.feed(tune_ok())
+        client.feed(connection_open())
+        self.run()
+        client.said()
+        return client
+
+    def run(self) -> None:
+        """Work off everything that is due, until the broker is quiet."""
+        for _ in range(TURNS_MAX):
+            if not self._due:
+                break
+            self._due.popleft()()
+            for client in self.clients:
+                client.feed(b"")
+        else:
+            raise AssertionError("the broker never becomes quiet")
+
+    def restart(self) -> None:
+        """Kill the process and start another one on the same disk."""
+        for client in self.clients:
+            client.transport.closed = True
+        self.clients.clear()
+        self.sessions.clear()
+        self.disk = self.disk.after_kill()
+        self._boot()
+
+    def authenticate(self, mechanism: str, response: bytes, peer_host: str) -> str:
+        """Everybody is guest."""
+        return "guest"
+
+    def call_later(self, delay_s: float, callback: Callable[[], None]) -> Timer:
+        """Time stands still."""
+        return Timer()
+
+    def connected(self, session: Session) -> None:
+        """A socket was accepted."""
+        self.sessions.add(session)
+
+    def disconnected(self, session: Session) -> None:
+        """A socket is gone."""
+        self.sessions.discard(session)
+
+
+def _fail(failure: Exception) -> None:
+    raise failure
