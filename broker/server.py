@@ -23,7 +23,7 @@ from typing import Any
 import uvloop
 
 from broker import __version__, garbage, notify, reclaim
-from broker.amqp import host
+from broker.amqp import host, timeouts
 from broker.amqp.session import Session
 from broker.auth import Users
 from broker.config import Config, Listener
@@ -103,6 +103,7 @@ class Server:
         self._deserted = asyncio.Event()  # no session is left
         self._deserted.set()
         self._exit_code = 0
+        self._timeout_interval_s = timeouts.interval_s(config.consumer_timeout_ms)
 
     def _recover(self, directory: Path) -> Log:
         directory.mkdir(parents=True, exist_ok=True)
@@ -144,6 +145,7 @@ class Server:
         notify.ready(f"AMQP on {places}")
         self.call_later(garbage.INTERVAL_S, self._collect)
         self.call_later(reclaim.INTERVAL_S, self._reclaim)
+        self._check_timeouts()
         await self._stop.wait()
         notify.stopping()
         for server in servers:
@@ -181,6 +183,11 @@ class Server:
         self.log.close()
         _log.info("stopped")
         return self._exit_code
+
+    def _check_timeouts(self) -> None:
+        for session in list(self.sessions):
+            timeouts.close_overdue(session, self.config.consumer_timeout_ms)
+        self.call_later(self._timeout_interval_s, self._check_timeouts)
 
     def _reclaim(self) -> None:
         self.tick.settle()

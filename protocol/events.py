@@ -83,6 +83,7 @@ class Closed:
 
     confirmed: bool = False  # it was our close
 
+
 Event = (
     LoginReceived
     | Tuned

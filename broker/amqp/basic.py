@@ -8,11 +8,13 @@ from pamqp import commands
 
 from broker.amqp.consumer import AmqpConsumer
 from broker.amqp.names import generated, queue_name
+from broker.core.reply import REPLY_TO
 from protocol.errors import AccessRefused, NotAllowed, NotSupported, PreconditionFailed
 from protocol.tables import is_integer
 
 if TYPE_CHECKING:
     from broker.amqp.channel import Channel
+    from broker.core.queue import Queue
 
 # -- basic: consuming ------------------------------------------------------------------
 
@@ -39,14 +41,21 @@ def basic_consume(channel: Channel, method: commands.Basic.Consume) -> None:
     tag = method.consumer_tag
     if tag in channel.consumers:
         raise NotAllowed(f"attempt to reuse consumer tag '{tag}'")
-    queue = session.vhost.queue(queue_name(channel, method.queue), session)
+    if method.queue == REPLY_TO:
+        queue = _reply_queue(channel, method)
+    else:
+        queue = session.vhost.queue(queue_name(channel, method.queue), session)
     arguments: Any = method.arguments
     priority = arguments.get("x-priority")
     if priority is not None and not is_integer(priority):
         raise PreconditionFailed(
             f"invalid arg 'x-priority' for {queue}: \"expected integer, got {priority.type_name}\""
         )
-    if queue.exclusively_consumed or (method.exclusive and queue.consumers):
+    if queue.type == "quorum" and channel.global_prefetch:
+        raise NotSupported(f"{queue} does not support global qos")
+    if queue.exclusively_consumed or (
+        method.exclusive and (queue.consumers or queue.settings.single_active_consumer)
+    ):
         raise AccessRefused(f"{queue} in exclusive use")
     consumer = AmqpConsumer(
         channel,
@@ -61,6 +70,16 @@ def basic_consume(channel: Channel, method: commands.Basic.Consume) -> None:
     if not method.nowait:
         channel.send(commands.Basic.ConsumeOk, consumer_tag=consumer.tag)
     queue.add_consumer(consumer)
+
+
+def _reply_queue(channel: Channel, method: commands.Basic.Consume) -> Queue:
+    """The queue behind a new direct reply-to address; a channel has at most one."""
+    if not method.no_ack:
+        raise PreconditionFailed("reply consumer cannot acknowledge")
+    if channel.reply is not None:
+        raise PreconditionFailed("reply consumer already set")
+    channel.reply = channel.session.vhost.open_reply(generated(f"{REPLY_TO}."))
+    return channel.reply
 
 
 def basic_cancel(channel: Channel, method: commands.Basic.Cancel) -> None:
@@ -84,6 +103,7 @@ def basic_get(channel: Channel, method: commands.Basic.Get) -> None:
     channel.next_tag = tag + 1
     if not method.no_ack:
         channel.unacked[tag] = (message, channel.getter(queue))
+        channel.note_delivery(tag)
     channel.send_content(
         commands.Basic.GetOk,
         message.content,

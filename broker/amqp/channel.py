@@ -11,7 +11,9 @@ Invariants:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from bisect import bisect_right
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from broker.amqp.confirms import Confirms
@@ -24,7 +26,10 @@ from protocol.errors import PreconditionFailed
 if TYPE_CHECKING:
     from broker.amqp.session import Session
     from broker.amqp.transaction import Transaction
+    from broker.core.reply import ReplyQueue
     from protocol.methods import Method
+
+MARK_MS = 1000  # how precisely the age of a delivery is known
 
 Unacked = tuple[Message, "AmqpConsumer | Getter"]
 
@@ -47,6 +52,8 @@ class Channel:
         self.prefetch = session.host.default_consumer_prefetch  # of consumers to come
         self.global_prefetch = 0
         self.outstanding = 0
+        self.reply: ReplyQueue | None = None  # direct reply-to
+        self._marks: deque[tuple[int, int]] = deque()  # delivery tag, delivered at (ms)
         self.last_queue = ""  # what a method with an empty queue name means
 
     def send(self, cls: type[Method], **arguments: object) -> None:
@@ -158,9 +165,48 @@ class Channel:
     def remove_consumer(self, tag: str) -> AmqpConsumer | None:
         """End a subscription; its unacked deliveries stay. Drops an auto-delete queue."""
         consumer = self.consumers.pop(tag, None)
-        if consumer is not None and consumer.queue.remove_consumer(consumer):
-            self.session.vhost.drop_queue(consumer.queue)
+        if consumer is not None:
+            if consumer.queue.remove_consumer(consumer):
+                self.session.vhost.drop_queue(consumer.queue)
+            if consumer.queue is self.reply:
+                self._close_reply()
         return consumer
+
+    def _close_reply(self) -> None:
+        if self.reply is not None:
+            self.session.vhost.close_reply(self.reply)
+            self.reply = None
+
+    # -- the consumer timeout ----------------------------------------------------------
+
+    def note_delivery(self, tag: int) -> None:
+        """Deliveries from ``tag`` on leave now; remembered with a precision of a second."""
+        now_ms = self.session.broker.now_ms
+        if not self._marks or now_ms - self._marks[-1][1] >= MARK_MS:
+            self._marks.append((tag, now_ms))
+
+    def overdue(self, timeout_of: Callable[[AmqpConsumer | Getter], int | None]) -> int | None:
+        """The timeout in milliseconds that a delivery has exceeded; None if all are in time."""
+        if not self.unacked:
+            self._marks.clear()
+            return None
+        marks = self._marks
+        oldest = next(iter(self.unacked))
+        while len(marks) > 1 and marks[1][0] <= oldest:
+            marks.popleft()
+        age_ms = self.session.broker.now_ms - marks[0][1] if marks else 0
+        holders = {holder for _, holder in self.unacked.values()}
+        for holder in holders:
+            timeout_ms = timeout_of(holder)
+            if timeout_ms is not None and age_ms > timeout_ms and self._late(holder, timeout_ms):
+                return timeout_ms
+        return None
+
+    def _late(self, holder: AmqpConsumer | Getter, timeout_ms: int) -> bool:
+        """Whether the oldest delivery that ``holder`` has is older than its timeout."""
+        tag = next(tag for tag, (_, found) in self.unacked.items() if found is holder)
+        at = bisect_right(self._marks, (tag, 1 << 62)) - 1
+        return self.session.broker.now_ms - self._marks[max(at, 0)][1] > timeout_ms
 
     def close(self) -> None:
         """The channel is gone: consumers end and unacked deliveries go back, as redelivered."""
@@ -171,6 +217,7 @@ class Channel:
             if consumer.queue.remove_consumer(consumer)
         ]
         self.consumers.clear()
+        self._close_reply()
         entries = list(self.held())
         self.unacked.clear()
         self.reject(entries, requeue=True)

@@ -15,6 +15,7 @@ from broker.core.consumer import UNLIMITED, Consumer
 from protocol.constants import FRAME_OVERHEAD
 from protocol.content import for_channel
 from protocol.fastpath import deliver_template, pack_tag
+from protocol.tables import is_integer
 
 if TYPE_CHECKING:
     from broker.amqp.channel import Channel
@@ -46,7 +47,7 @@ class Getter:
 class AmqpConsumer(Consumer):
     """A consumer of one channel."""
 
-    __slots__ = ("_templates", "acked", "channel", "outstanding", "prefetch")
+    __slots__ = ("_templates", "acked", "channel", "outstanding", "prefetch", "timeout_ms")
 
     def __init__(
         self,
@@ -64,6 +65,8 @@ class AmqpConsumer(Consumer):
         self.prefetch = prefetch or UNLIMITED
         self.outstanding = 0
         self.acked: list[Message] = []
+        timeout = arguments.get("x-consumer-timeout")
+        self.timeout_ms: int | None = timeout.value if timeout and is_integer(timeout) else None
         self._templates: dict[bytes, tuple[bytes, bytes]] = {}
 
     def capacity(self) -> int:
@@ -105,6 +108,7 @@ class AmqpConsumer(Consumer):
             channel.unacked.update(
                 zip(range(first, tag), [(message, self) for message in messages], strict=True)
             )
+            channel.note_delivery(first)
             self.outstanding += len(messages)
             channel.outstanding += len(messages)
         session.delivered(size)

@@ -1,10 +1,10 @@
-"""Names in methods: cleaned, generated, defaulted as RabbitMQ does."""
+"""Names in methods: cleaned, generated, defaulted as RabbitMQ does; names of sockets."""
 
 from __future__ import annotations
 
 import base64
 import secrets
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from protocol.errors import AccessRefused, NotFound
 
@@ -35,3 +35,10 @@ def refuse_default_exchange(*names: str) -> None:
     """Raise ``AccessRefused`` if one of the names is the default exchange's."""
     if "" in names:
         raise AccessRefused("operation not permitted on the default exchange")
+
+
+def address_text(parts: Any) -> str:
+    """A socket's address as people write it; ``?`` for a socket that is gone already."""
+    if not parts:
+        return "?"
+    return f"[{parts[0]}]:{parts[1]}" if ":" in parts[0] else f"{parts[0]}:{parts[1]}"

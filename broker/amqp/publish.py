@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pamqp import commands
 
+from broker.core.reply import REPLY_TO
 from broker.core.route import Route
 from protocol.content import decode_properties, header_payload, with_properties
 from protocol.errors import AccessRefused, NotSupported, PreconditionFailed
@@ -60,6 +61,10 @@ def publish(channel: Channel, event: PublishReceived) -> None:
     properties = decode_properties(header_payload(event.content))
     keys = _check_properties(properties, session.user)
     content = event.content
+    if properties.get("reply_to") == REPLY_TO.encode():
+        if channel.reply is None:
+            raise PreconditionFailed("fast reply consumer does not exist")
+        content = with_properties(content, {"reply_to": channel.reply.name})
     if "BCC" in properties.get("headers", ()):
         headers: Table = {
             name: value for name, value in properties["headers"].items() if name != "BCC"
@@ -92,7 +97,8 @@ def _store(
 
     True if a message with the same frame would be treated in the same way.
     """
-    if event.mandatory and not queues:
+    unroutable = event.mandatory and not any(queue.counts_as_route for queue in queues)
+    if unroutable:
         return_unroutable(channel, event, content)
     refusing = [queue for queue in queues if queue.rejects()]
     accepting = [queue for queue in queues if queue not in refusing] if refusing else queues
@@ -102,7 +108,7 @@ def _store(
         channel.confirms.refuse()
         for queue in refusing:
             queue.refuse(event.address, content, event.size)
-    return bool(queues or not event.mandatory)
+    return not unroutable
 
 
 def _check_properties(properties: dict[str, Any], user: str) -> list[str]:

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 from broker.amqp import methods, publish
 from broker.amqp.channel import Channel
 from broker.amqp.heartbeat import Heartbeat
+from broker.amqp.names import address_text
 from protocol.connection import CLOSING, RUNNING, Connection
 from protocol.constants import FRAME_METHOD
 from protocol.content import frame
@@ -101,7 +102,7 @@ class Session(asyncio.Protocol):
         self.transport.set_write_buffer_limits(high=OUT_BYTES_MAX, low=OUT_BYTES_MAX // 4)
         peer, here = transport.get_extra_info("peername"), transport.get_extra_info("sockname")
         self.peer_host: str = peer[0] if peer else ""
-        self.name = f"{_address(peer)} -> {_address(here)}"
+        self.name = f"{address_text(peer)} -> {address_text(here)}"
         self.timers["handshake"] = self.host.call_later(
             self.host.handshake_timeout_s, self._handshake_timeout
         )
@@ -124,7 +125,7 @@ class Session(asyncio.Protocol):
             self.abort()
         if connection.state >= CLOSING:
             self._release()
-            self.timers.setdefault("linger", self.host.call_later(LINGER_S, self.abort))
+            self._linger()
         if self.out:
             self.touch()
         if len(data) >= LARGE_READ_BYTES:
@@ -340,15 +341,26 @@ class Session(asyncio.Protocol):
             self.vhost.drop_exclusive(self)
             _log.info("%s: closed", self.name)
 
+    def close_channel_for(self, number: int, error: AmqpError) -> None:
+        """Close a channel from the server's side."""
+        _log.warning("%s: channel %d: %s", self.name, number, error.text)
+        self.connection.close_channel(number, error)
+        self._close_channel(number)
+        self.touch()
+
     def close_for(self, error: AmqpError) -> None:
         """Close the connection from the server's side, for instance at shutdown."""
         if self.connection.state == RUNNING:
             self.connection.close(error)
             self._release()
             self.touch()
-            self.timers.setdefault("linger", self.host.call_later(LINGER_S, self.abort))
+            self._linger()
         elif self.connection.state < RUNNING:
             self.abort()
+
+    def _linger(self) -> None:
+        if "linger" not in self.timers:
+            self.timers["linger"] = self.host.call_later(LINGER_S, self.abort)
 
     def _drop(self, drop: Drop) -> None:
         _log.error("%s: dropped: %s", self.name, drop)
@@ -375,12 +387,6 @@ class Session(asyncio.Protocol):
     def _handshake_timeout(self) -> None:
         if self.connection.state < RUNNING:
             self.give_up(f"no login within {self.host.handshake_timeout_s:g} s")
-
-
-def _address(parts: Any) -> str:
-    if not parts:
-        return "?"
-    return f"[{parts[0]}]:{parts[1]}" if ":" in parts[0] else f"{parts[0]}:{parts[1]}"
 
 
 _EVENTS: dict[type[Any], Callable[[Session, Any], None]] = {

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from pamqp import commands
 
 from broker.amqp.names import clean, generated, queue_name, refuse_default_exchange
+from broker.core.reply import REPLY_TO
+from protocol.errors import NotSupported
 
 if TYPE_CHECKING:
     from broker.amqp.channel import Channel
@@ -80,6 +82,9 @@ def queue_declare(channel: Channel, method: commands.Queue.Declare) -> None:
     """queue.declare, passive or not; an empty name asks for one of the server's making."""
     session = channel.session
     name = clean(method.queue)
+    if name.startswith(REPLY_TO):
+        _declare_reply_to(channel, method, name)
+        return
     if method.passive:
         queue = session.vhost.queue(name, session)
     else:
@@ -102,6 +107,15 @@ def queue_declare(channel: Channel, method: commands.Queue.Declare) -> None:
             message_count=len(queue),
             consumer_count=len(queue.consumers),
         )
+
+
+def _declare_reply_to(channel: Channel, method: commands.Queue.Declare, name: str) -> None:
+    """Declaring a direct reply-to address asks whether it is alive."""
+    vhost = channel.session.vhost
+    if name != REPLY_TO and name not in vhost.replies:
+        raise vhost.no_queue(name)
+    if not method.nowait:
+        channel.send(commands.Queue.DeclareOk, queue=name, message_count=0, consumer_count=1)
 
 
 def queue_bind(channel: Channel, method: commands.Queue.Bind) -> None:
@@ -144,8 +158,17 @@ def queue_purge(channel: Channel, method: commands.Queue.Purge) -> None:
 def queue_delete(channel: Channel, method: commands.Queue.Delete) -> None:
     """queue.delete."""
     session = channel.session
+    name = queue_name(channel, method.queue)
+    queue = session.vhost.queues.get(name)
+    if queue is not None and queue.type == "quorum":
+        for flag, wanted in (("if-unused", method.if_unused), ("if-empty", method.if_empty)):
+            if wanted:
+                raise NotSupported(
+                    f"cannot delete {queue}. queue.delete operations with {flag} flag set are "
+                    "not supported by quorum queues"
+                )
     count = session.vhost.delete_queue(
-        queue_name(channel, method.queue),
+        name,
         session,
         if_unused=method.if_unused,
         if_empty=method.if_empty,

@@ -113,6 +113,7 @@ _TYPED = frozenset(name for checks in CHECKS.values() for name in checks) | {
     "x-dead-letter-exchange"
 }
 _DEAD_LETTERS = ("classic", "quorum")
+_DEFAULTS = {"x-queue-type": Field("S", b"classic")}  # leaving it out is the same
 _SEGMENT_BYTES_MAX = 3_000_000_000
 
 QUEUE_ARGUMENTS_COMPARED = (
@@ -228,7 +229,8 @@ def check_equivalent(names: Iterable[str], described: str, received: Table, curr
     """Raise ``PreconditionFailed`` for the first of ``names`` that differs between the tables."""
     for name in names:
         new, old = received.get(name), current.get(name)
-        if new is None and old is None:
+        default = _DEFAULTS.get(name)
+        if (new or default) == (old or default):
             continue
         if new is not None and old is not None:
             if not same_value(new, old):

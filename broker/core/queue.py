@@ -37,6 +37,8 @@ BACKLOG_MIN = 2000  # ready messages from which back-pressure is considered
 class Queue:
     """See the module. ``owner`` is the connection an exclusive queue belongs to."""
 
+    counts_as_route = True  # a message that reached it was routed
+
     def __init__(
         self,
         broker: Broker,
@@ -285,6 +287,8 @@ class Queue:
         if not self.backlog:
             return None
         messages, redelivered = self._take(1)
+        if self.type == "quorum" and not redelivered:
+            messages = [messages[0].with_header("x-delivery-count", 0)]
         self.delivered += 1
         if no_ack:
             self._forget(messages)

@@ -29,7 +29,16 @@ class Publisher(Protocol):
 class Route:
     """Messages of one publisher to one address."""
 
-    __slots__ = ("_batch", "_row", "address", "broker", "logged", "publisher", "queues")
+    __slots__ = (
+        "_batch",
+        "_row",
+        "address",
+        "always_logged",
+        "broker",
+        "logged",
+        "publisher",
+        "queues",
+    )
 
     def __init__(
         self, broker: Broker, publisher: Publisher, address: bytes, queues: list[Queue]
@@ -39,6 +48,7 @@ class Route:
         self.address = address
         self.queues = queues
         self.logged = tuple(queue.id for queue in queues if queue.durable)
+        self.always_logged = tuple(queue.id for queue in queues if queue.type == "quorum")
         self._batch = 0  # the log batch in whose route table this address has row _row
         self._row = 0
 
@@ -62,6 +72,10 @@ class Route:
                 self._batch = batch
             log.publish(self._row, message_id, broker.now_ms, content)
             publisher.awaited_batch = batch
+        elif self.always_logged:
+            batch = publisher.awaited_batch = broker.log.gathering
+            row = broker.log.route(self.address, self.always_logged)
+            broker.log.publish(row, message_id, broker.now_ms, content)
         message = Message(
             message_id, self.address, content, size, broker.now_ms, ttl_ms, priority, batch
         )

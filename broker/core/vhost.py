@@ -20,6 +20,7 @@ from broker.core.arguments import (
 from broker.core.exchange import EXCHANGE_TYPES, Binding, Exchange
 from broker.core.operations import Operation, binding_operation, declare_exchange_operation
 from broker.core.queue import Queue
+from broker.core.reply import ReplyQueue
 from protocol.content import headers_of
 from protocol.errors import (
     AccessRefused,
@@ -61,6 +62,7 @@ class Vhost:
         self.generation = 0
         self.queues: dict[str, Queue] = {}
         self.exchanges: dict[str, Exchange] = {}
+        self.replies: dict[str, ReplyQueue] = {}  # direct reply-to, by address
         self._owned: dict[object, dict[Queue, None]] = {}  # exclusive queues by their connection
         for exchange_name, kind, internal in PREDECLARED:
             exchange = EXCHANGE_TYPES[kind](exchange_name, durable=True, internal=internal)
@@ -74,6 +76,8 @@ class Vhost:
         """The queues a message reaches, each once: bindings, exchanges behind them, alternates."""
         if exchange is self.default_exchange:
             queue = self.queues.get(routing_key)
+            if queue is None:
+                queue = self.replies.get(routing_key)
             return [queue] if queue is not None else []
         found: dict[Queue, None] = {}
         seen = {exchange}
@@ -212,9 +216,13 @@ class Vhost:
         """The queue of that name for a connection, or ``NotFound`` / ``ResourceLocked``."""
         queue = self.queues.get(name)
         if queue is None:
-            raise NotFound(f"no queue '{name}' in vhost '{self.name}'")
+            raise self.no_queue(name)
         self._check_owner(queue, owner)
         return queue
+
+    def no_queue(self, name: str) -> NotFound:
+        """The error for a queue that does not exist."""
+        return NotFound(f"no queue '{name}' in vhost '{self.name}'")
 
     @staticmethod
     def _check_owner(queue: Queue, owner: object | None) -> None:
@@ -329,6 +337,18 @@ class Vhost:
         """A connection is gone: its exclusive queues go with it."""
         for queue in list(self._owned.get(owner, ())):
             self.drop_queue(queue)
+
+    def open_reply(self, address: str) -> ReplyQueue:
+        """A direct reply-to address comes into being."""
+        self.replies[address] = queue = ReplyQueue(self.broker, self.name, address)
+        self.generation += 1
+        return queue
+
+    def close_reply(self, queue: ReplyQueue) -> None:
+        """Its consumer is gone."""
+        if self.replies.pop(queue.name, None) is not None:
+            queue.delete()
+            self.generation += 1
 
     # -- bindings ----------------------------------------------------------------------
 

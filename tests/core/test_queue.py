@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from broker.core.queue import DELIVER_BATCH_MAX, DELIVER_BYTES_MAX, Queue
+from broker.core.backlog import TAKE_BYTES_MAX
+from broker.core.queue import DELIVER_BATCH_MAX, Queue
 from tests.core.doubles import (
     ListeningLog,
     fill,
@@ -105,19 +106,19 @@ def test_get_takes_the_head(queue: Queue) -> None:
     assert (len(queue), queue.unacked) == (1, 0)
     assert queue.get(no_ack=True) is not None
     assert queue.get(no_ack=True) is None
-    assert queue.ready_bytes == 0
+    assert queue.backlog.size_bytes == 0
 
 
 def test_recovered_messages_are_redelivered_before_new_ones(queue: Queue) -> None:
     """Messages older than a restart count as redelivered, later ones do not."""
     for _ in range(2):
         queue.recover(make_message(queue.broker))
-    queue.recovered_below = queue.broker.next_message_id
+    queue.backlog.recovered_below = queue.broker.next_message_id
     fill(queue, 2)
     consumer = subscribe(queue)
     deliver(queue)
     assert consumer.got == [(1, True), (2, True), (3, False), (4, False)]
-    assert queue.ready_bytes == 0
+    assert queue.backlog.size_bytes == 0
 
 
 # -- credit and sharing ---------------------------------------------------------------------------
@@ -191,18 +192,18 @@ def test_one_pump_is_bounded_by_count(queue: Queue) -> None:
     assert 0 < len(consumer.ids) <= DELIVER_BATCH_MAX
     deliver(queue)
     assert consumer.ids == list(range(1, 2 * DELIVER_BATCH_MAX + 2))
-    assert (len(queue), queue.ready_bytes, queue.unacked) == (0, 0, 0)
+    assert (len(queue), queue.backlog.size_bytes, queue.unacked) == (0, 0, 0)
 
 
 def test_one_take_is_bounded_by_bytes(queue: Queue) -> None:
     """Large messages leave in order and their bytes are counted down to nothing."""
     for _ in range(5):
-        queue.push(make_message(queue.broker, size=DELIVER_BYTES_MAX))
-    assert queue.ready_bytes == 5 * DELIVER_BYTES_MAX
+        queue.push(make_message(queue.broker, size=TAKE_BYTES_MAX))
+    assert queue.backlog.size_bytes == 5 * TAKE_BYTES_MAX
     consumer = subscribe(queue)
     deliver(queue)
     assert consumer.ids == [1, 2, 3, 4, 5]
-    assert queue.ready_bytes == 0
+    assert queue.backlog.size_bytes == 0
 
 
 # -- settling and the log -------------------------------------------------------------------------
@@ -260,7 +261,7 @@ def test_purge_drops_ready_and_requeued_but_not_unacked(queue: Queue) -> None:
     queue.remove_consumer(consumer)
     queue.requeue(consumer.give_back(2))
     assert queue.purge() == 3
-    assert (len(queue), queue.ready_bytes, queue.unacked) == (0, 0, 1)
+    assert (len(queue), queue.backlog.size_bytes, queue.unacked) == (0, 0, 1)
     queue.requeue(consumer.give_back(1))
     assert len(queue) == 1
 
@@ -324,4 +325,4 @@ def test_a_queue_says_what_it_is(queue: Queue) -> None:
     """Error texts name a queue as RabbitMQ does."""
     assert str(queue) == "queue 'q' in vhost '/'"
     assert repr(queue) == "<Queue 'q' in '/'>"
-    assert queue.kind == "classic"
+    assert queue.type == "classic"

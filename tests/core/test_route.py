@@ -45,7 +45,7 @@ def test_a_message_says_where_it_came_from(vhost: Vhost) -> None:
     """The stored message has the publisher's content, address, time, expiration and priority."""
     found, _ = route(vhost, "t")
     found.publish(CONTENT, 5, True, 7, 5000)
-    (stored,) = vhost.queues["t"].ready
+    (stored,) = vhost.queues["t"].backlog.ready
     assert (stored.exchange, stored.routing_key) == ("x", "é")
     assert (stored.content, stored.size) == (CONTENT, 5)
     assert (stored.published_ms, stored.ttl_ms, stored.priority) == (1234, 5000, 7)
@@ -56,8 +56,8 @@ def test_all_queues_share_one_message(vhost: Vhost) -> None:
     found, publisher = route(vhost, "d1", "t")
     found.publish(CONTENT, 5, False, 0, -1)
     found.publish(CONTENT, 5, False, 0, -1)
-    first, second = vhost.queues["d1"].ready
-    assert list(vhost.queues["t"].ready) == [first, second]
+    first, second = vhost.queues["d1"].backlog.ready
+    assert list(vhost.queues["t"].backlog.ready) == [first, second]
     assert first.id < second.id
     assert publisher.published == 2
 
@@ -70,7 +70,7 @@ def test_a_persistent_message_is_logged_once(vhost: Vhost, log: ListeningLog) ->
     ids = (vhost.queues["d1"].id, vhost.queues["d2"].id)
     assert log.told == [("route", ADDRESS, ids), ("publish", 1, 1, 1234, CONTENT)]
     assert publisher.awaited_batch == 5
-    assert vhost.queues["d1"].ready[0].batch == 5
+    assert vhost.queues["d1"].backlog.ready[0].batch == 5
 
 
 def test_a_route_is_told_to_each_batch_once(vhost: Vhost, log: ListeningLog) -> None:
@@ -98,7 +98,7 @@ def test_what_need_not_survive_is_not_logged(
     found.publish(CONTENT, 5, persistent, 0, -1)
     assert log.told == []
     assert (publisher.published, publisher.awaited_batch) == (1, 0)
-    assert all(vhost.queues[name].ready[0].batch == 0 for name in names)
+    assert all(vhost.queues[name].backlog.ready[0].batch == 0 for name in names)
 
 
 def test_a_publisher_hears_of_its_first_message(vhost: Vhost) -> None:

@@ -293,7 +293,7 @@ def test_deleting_queues(vhost: Vhost) -> None:
     assert refused(PreconditionFailed, lambda: vhost.delete_queue("q", if_empty=True)) == (
         "queue 'q' in vhost '/' not empty"
     )
-    consumer = subscribe(queue)
+    consumer = subscribe(queue, credit=0)
     assert refused(PreconditionFailed, lambda: vhost.delete_queue("q", if_unused=True)) == (
         "queue 'q' in vhost '/' in use"
     )

@@ -179,7 +179,7 @@ class Twins:
         return {
             name
             for name, queue in self.world.broker.vhosts["/"].queues.items()
-            for stored in queue.ready
+            for stored in queue.backlog
             if stored.content.endswith(octets + b"\xce")
         }
 
