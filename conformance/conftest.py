@@ -42,20 +42,14 @@ def _targets() -> list[str]:
 class Target:
     """The broker under test; ``process`` is there when this suite started it."""
 
-    def __init__(self, kind: str, url: str, process: Broker | None = None) -> None:
-        self.kind = kind
+    def __init__(self, url: str, process: Broker | None = None) -> None:
         self.url = url
         self.process = process
-
-    @property
-    def is_leveret(self) -> bool:
-        """It is this repository's broker, so deviations and pending lists apply."""
-        return self.kind in ("fast", "slow")
-
-    @property
-    def is_rabbitmq(self) -> bool:
-        """It is the broker that the recordings were made with."""
-        return self.kind == "rabbitmq"
+        with Connection(url, stage="start") as connection:
+            platform = connection.server["server_properties"]["platform"]["S"]
+        self.is_leveret = "leveret" in platform.lower()
+        """It is this repository's broker, so pending lists apply; its product says RabbitMQ."""
+        self.is_rabbitmq = platform.startswith("Erlang")
 
 
 def private_broker(kind: str, plugins: Path) -> Broker:
@@ -84,11 +78,11 @@ def target(
     """The broker under test, for the whole session."""
     kind: str = request.param
     if URL:
-        yield Target(kind, URL)
+        yield Target(URL)
         return
     plugins = tmp_path_factory.mktemp("broker") / "enabled_plugins"
     with private_broker(kind, plugins) as process:
-        yield Target(kind, process.url, process)
+        yield Target(process.url, process)
 
 
 @pytest.fixture
@@ -102,11 +96,12 @@ def broker(target: Target) -> Iterator[Target]:
 
 
 @pytest.fixture
-def restartable(target: Target, tmp_path: Path) -> Iterator[Broker]:
+def restartable(request: pytest.FixtureRequest, target: Target, tmp_path: Path) -> Iterator[Broker]:
     """A broker of this test alone, to kill and start again; data and port stay."""
     if URL:
         pytest.skip("a foreign broker is not ours to restart")
-    with private_broker(target.kind, tmp_path / "enabled_plugins") as process:
+    kind: str = request.node.callspec.params["target"]
+    with private_broker(kind, tmp_path / "enabled_plugins") as process:
         yield process
 
 

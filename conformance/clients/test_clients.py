@@ -48,7 +48,7 @@ def sessions() -> Iterator[Sessions]:
 
 
 @pytest.mark.timeout(support.CHECK_S)
-@pytest.mark.parametrize(("program", "name"), _cases())
+@pytest.mark.parametrize(("program", "name"), list(_cases()))
 def test_client(sessions: Sessions, program: str, name: str) -> None:
     """An unmodified client gets from the broker what its users rely on."""
     try:

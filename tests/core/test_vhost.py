@@ -376,6 +376,10 @@ def test_alternate_exchanges(vhost: Vhost) -> None:
     assert reached(vhost, "a", "k") == {"q"}
     vhost.bind("a", vhost.queues["k"], "k", {})
     assert reached(vhost, "a", "k") == {"k"}
+    make_exchange(vhost, "d", "fanout")
+    vhost.bind("d", vhost.exchange("a"), "", {})
+    vhost.bind("d", vhost.queues["k"], "", {})
+    assert reached(vhost, "d", "other") == {"k", "q"}, "each exchange on the way has its own"
     make_exchange(vhost, "missing", arguments=table({"alternate-exchange": "nope"}))
     assert reached(vhost, "missing", "k") == set()
     make_exchange(vhost, "default", arguments=table({"alternate-exchange": ""}))

@@ -19,8 +19,8 @@ from tests.reference.routing import (
 )
 from tests.world import Client, World
 
-KEYS = ["", "a", "b", "a.b", "a.b.c", "..", "*", "#"]
-PATTERNS = ["", "a", "#", "*", "a.*", "a.#", "#.b", "*.b.#", "#.*", "..", "a.#.#", "*.*"]
+KEYS = ["", "a", "b", "a.b", "a.b.c", "#"]
+PATTERNS = ["a", "", "#", "*", "a.*", "a.#", "#.b", "*.b.#"]
 VALUES: list[Any] = [None, 1, 2, 1.0, True, "x", ""]
 HEADERS = st.dictionaries(st.sampled_from(["a", "b", "x-c"]), st.sampled_from(VALUES), max_size=3)
 
@@ -58,7 +58,7 @@ def test_headers_exchange_equals_the_rule(
     assert found == headers_match(arguments, headers)
 
 
-EXCHANGES = {"d": "direct", "f": "fanout", "t": "topic", "h": "headers", "alt": "direct"}
+EXCHANGES = {"d": "direct", "f": "fanout", "t": "topic", "h": "headers", "alt": "fanout"}
 QUEUES = ["a", "b", "c"]
 
 
@@ -100,6 +100,10 @@ class Twins:
             self.declare_exchange(name)
         for name in QUEUES:
             self.declare_queue(name)
+        self.change(("bind", "h", "queue", "b", "", {"a": 1}))
+        self.change(("bind", "t", "exchange", "h", "a.#", {}))
+        self.change(("bind", "f", "exchange", "d", "", {}))
+        self.change(("bind", "f", "queue", "c", "", {}))
         self.read()
         self.world.run()
         self.client.said()
@@ -184,7 +188,7 @@ class Twins:
         }
 
 
-@settings(max_examples=60)
+@settings(max_examples=150)
 @given(st.data())
 def test_cached_routing_equals_fresh_routing(data: st.DataObject) -> None:
     """F1, F2: with changes of topology between any two publishes, also in one read, each message
@@ -193,7 +197,8 @@ def test_cached_routing_equals_fresh_routing(data: st.DataObject) -> None:
     used: list[tuple[str, str, dict[str, Any]]] = []
     for _ in range(data.draw(st.integers(1, 20))):
         if used and data.draw(st.integers(0, 2)):
-            target = data.draw(st.sampled_from(used))
+            exchange, key, headers = data.draw(st.sampled_from(used))
+            target = (exchange, key, data.draw(st.sampled_from([headers, {}, {"a": 1}])))
         else:
             target = (
                 data.draw(st.sampled_from(["", *sorted(EXCHANGES)])),
