@@ -63,11 +63,16 @@ class ChannelState:
             )
         if len(payload) < _CLASS_AND_SIZE_OCTETS:
             raise methods.frame_error(kind, payload, ": unknown_frame")
-        class_id, _, self.size = _class_and_size_at(payload)
+        class_id, weight, self.size = _class_and_size_at(payload)
         if class_id != CLASS_BASIC:
             raise UnexpectedFrame(
                 f"expected content header for class {CLASS_BASIC}, "
                 f"got one for class {class_id} instead"
+            )
+        if weight:  # as RabbitMQ, which matches a header of weight 0 and nothing else
+            raise UnexpectedFrame(
+                f"expected content header for class {CLASS_BASIC}, "
+                "got non content header frame instead"
             )
         self.header = payload
         self.expects = CONTENT_BODY

@@ -33,8 +33,8 @@ Publish = Callable[[bytes, int, bool, int, int], None]
 Ack = Callable[[int, bool], bool]
 
 _size_at = Struct(">I").unpack_from
-# type, channel, size, class, weight, body size, flags of a content header frame
-_header_at = Struct(">BHIHHQH").unpack_from
+# type, channel, size, class and weight, body size, flags of a content header frame
+_header_at = Struct(">BHIIQH").unpack_from
 _body_at = Struct(">BHI").unpack_from
 _ack_at = Struct(">BHIIQBB").unpack_from
 _deliver_head = Struct(">BHIHH").pack
@@ -42,6 +42,7 @@ pack_tag = Struct(">QB").pack
 
 _ACK = 0x003C0050
 _ACK_OCTETS = 21
+_BASIC = 60 << 16  # class basic and the weight, which is always 0
 _SMALLEST_TAIL = 7 + 14 + 1 + 7 + 1 + 1  # header without properties, body of one octet
 
 
@@ -71,9 +72,9 @@ def scan(
             continue
         if after_method + _SMALLEST_TAIL > end:
             return position
-        kind, channel, size, class_id, _, body_size, flags = _header_at(buffer, after_method)
+        kind, channel, size, class_and_weight, body_size, flags = _header_at(buffer, after_method)
         header_end = after_method + 7 + size
-        if kind != 2 or class_id != 60 or header_end + 9 > end:
+        if kind != 2 or class_and_weight != _BASIC or header_end + 9 > end:
             return position
         body_kind, body_channel, size = _body_at(buffer, header_end + 1)
         after_body = header_end + 9 + size

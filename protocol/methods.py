@@ -52,7 +52,7 @@ _CATALOGUE: dict[int, type[base.Frame]] = {
     AccessRequest.index: AccessRequest,
     AccessRequestOk.index: AccessRequestOk,
 }
-_REPLIES_OF_CLIENTS = ("Channel.FlowOk", "Basic.CancelOk")
+_REPLIES_OF_CLIENTS = ("Basic.CancelOk",)
 _SAID_BY_SERVERS = ("Basic.Return", "Basic.Deliver", "Basic.GetEmpty")
 # What a client may not send on a channel: a server's words, and all of class connection.
 NOT_FOR_SERVERS = frozenset(

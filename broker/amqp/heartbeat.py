@@ -42,7 +42,7 @@ class Heartbeat:
         self._writes = session.writes + said_nothing  # the heartbeat itself does not count
         if session.reads != self._reads:
             self._reads, self._silent = session.reads, 0
-        elif not session.held_back:
+        elif not session.reading.held_back:
             self._silent += 1
         if self._silent >= SILENT_BEATS_MAX:
             session.give_up("missed heartbeats from client")

@@ -8,7 +8,7 @@ Invariants:
 * ``routes`` is empty or was filled at ``generation`` of the vhost (fast path invariant F2); it
   is checked before each scan, and nothing else runs during one.
 * ``writable`` is false while the socket does not drain or this tick's output is large:
-  consumers then have no capacity. What stops reading is a set of reasons, see ``_pause``.
+  consumers then have no capacity. What stops reading is a set of reasons, see ``reading``.
 * When the connection ends, for whatever reason, ``_release`` runs once.
 """
 
@@ -25,6 +25,7 @@ from broker.amqp import methods, publish
 from broker.amqp.channel import Channel
 from broker.amqp.heartbeat import Heartbeat
 from broker.amqp.names import address_text
+from broker.amqp.reading import CONGESTION, TICK, WRITING, Reading
 from protocol.connection import CLOSING, RUNNING, Connection
 from protocol.constants import FRAME_METHOD
 from protocol.content import frame
@@ -51,13 +52,11 @@ if TYPE_CHECKING:
     from protocol.methods import Method
 
 LINGER_S = 30.0  # how long a closed connection may keep its socket, as RabbitMQ's CLOSING_TIMEOUT
+REFUSED_LINGER_S = 3.0  # the same for a client that was not let in
 OUT_BYTES_MAX = 1 << 20  # output of one tick, and the socket buffer's high mark
 BACKLOG_BYTES_MAX = 1 << 25  # unread output at which the peer is not read any more
 LARGE_READ_BYTES = 1 << 16  # a read this large probably has more behind it: others first
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # linger for 0 s: close with RST
-
-# Why reading is paused; reading goes on when there is no reason left.
-WRITING, TICK, CONGESTION = 1, 2, 4
 
 _log = logging.getLogger("leveret.connection")
 
@@ -80,6 +79,7 @@ class Session(asyncio.Protocol):
         self.generation = -1
         self.user = ""
         self.name = ""
+        self.opened = False  # connection.open was granted; from then on there is a vhost
         self.hold_until = 0
         self.writable = True
         self.starved = False  # a consumer was refused capacity because of ``writable``
@@ -87,7 +87,6 @@ class Session(asyncio.Protocol):
         self._out_bytes = 0
         self._notices: list[bytes] = []  # what follows the answer to the current method
         self._listed = False  # stands in Tick.writers
-        self._pauses = 0
         self._gone = False  # nothing more is read
         self._released = False
         self.reads = 0  # how often octets came
@@ -99,6 +98,7 @@ class Session(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Accept; the client has a limited time to log in."""
         self.transport: asyncio.Transport = transport  # type: ignore[assignment]
+        self.reading = Reading(self.transport)
         self.transport.set_write_buffer_limits(high=OUT_BYTES_MAX, low=OUT_BYTES_MAX // 4)
         peer, here = transport.get_extra_info("peername"), transport.get_extra_info("sockname")
         self.peer_host: str = peer[0] if peer else ""
@@ -129,7 +129,7 @@ class Session(asyncio.Protocol):
         if self.out:
             self.touch()
         if len(data) >= LARGE_READ_BYTES:
-            self._pause(TICK)
+            self.reading.pause(TICK)
             self.tick.throttled.append(self)
             self.tick.wake()
         self.tick.pressure.check(self)
@@ -153,7 +153,7 @@ class Session(asyncio.Protocol):
     def resume_writing(self) -> None:
         """The socket drains again."""
         self._draining = True
-        self._resume(WRITING)
+        self.reading.resume(WRITING)
         self._make_writable()
 
     def _make_writable(self) -> None:
@@ -163,33 +163,17 @@ class Session(asyncio.Protocol):
             for channel in self.channels.values():
                 channel.wake()
 
-    def _pause(self, reason: int) -> None:
-        if not self._pauses and not self.transport.is_closing():
-            self.transport.pause_reading()
-        self._pauses |= reason
-
-    def _resume(self, reason: int) -> None:
-        if self._pauses & reason:
-            self._pauses &= ~reason
-            if not self._pauses and not self.transport.is_closing():
-                self.transport.resume_reading()
-
-    @property
-    def held_back(self) -> bool:
-        """Whether the broker, not the peer, is why nothing is read."""
-        return bool(self._pauses & ~WRITING)
-
     def hold_back(self) -> None:
         """A queue this session publishes to is congested: read no more for now."""
-        self._pause(CONGESTION)
+        self.reading.pause(CONGESTION)
 
     def read_on(self) -> None:
         """The congestion is over."""
-        self._resume(CONGESTION)
+        self.reading.resume(CONGESTION)
 
     def unthrottle(self) -> None:
         """See ``host.Writes``."""
-        self._resume(TICK)
+        self.reading.resume(TICK)
 
     # -- output ------------------------------------------------------------------------
 
@@ -231,14 +215,10 @@ class Session(asyncio.Protocol):
             self.writes += 1
             if not self.transport.is_closing():
                 self.transport.write(octets)
-                if not self._draining:
-                    self._check_backlog()
+                if self.transport.get_write_buffer_size() > BACKLOG_BYTES_MAX:
+                    self.reading.pause(WRITING)
         if not self.writable and self._draining:
             self._make_writable()
-
-    def _check_backlog(self) -> None:
-        if self.transport.get_write_buffer_size() > BACKLOG_BYTES_MAX:
-            self._pause(WRITING)
 
     # -- events ------------------------------------------------------------------------
 
@@ -277,6 +257,7 @@ class Session(asyncio.Protocol):
         if vhost is None:
             raise NotAllowed(f"vhost {event.vhost} not found")
         self.vhost = vhost
+        self.opened = True
         self.connection.open_ok()
         if self.host.fast_path:
             self.connection.scan = self._scan
@@ -284,7 +265,7 @@ class Session(asyncio.Protocol):
         _log.info("%s: user '%s' opened vhost '%s'", self.name, self.user, vhost.name)
 
     def _secret(self, _: SecretReceived) -> None:
-        """Only mechanisms with tokens that expire would need the new secret."""
+        """No mechanism here has secrets that expire."""
 
     def _open_channel(self, event: ChannelOpened) -> None:
         channel = Channel(self, event.channel)
@@ -337,7 +318,7 @@ class Session(asyncio.Protocol):
         self._released = True
         for number in list(self.channels):
             self._close_channel(number)
-        if self.user and hasattr(self, "vhost"):
+        if self.opened:
             self.vhost.drop_exclusive(self)
             _log.info("%s: closed", self.name)
 
@@ -360,12 +341,13 @@ class Session(asyncio.Protocol):
 
     def _linger(self) -> None:
         if "linger" not in self.timers:
-            self.timers["linger"] = self.host.call_later(LINGER_S, self.abort)
+            linger_s = LINGER_S if self.opened else REFUSED_LINGER_S
+            self.timers["linger"] = self.host.call_later(linger_s, self.abort)
 
     def _drop(self, drop: Drop) -> None:
         _log.error("%s: dropped: %s", self.name, drop)
         self._gone = True
-        self._pause(WRITING)
+        self.reading.pause(WRITING)
         self._release()
         self.touch()
         # Output leaves with the tick, so even "at once" waits for it.

@@ -20,8 +20,8 @@ def exchange_declare(channel: Channel, method: commands.Exchange.Declare) -> Non
     """exchange.declare, passive or not."""
     vhost = channel.session.vhost
     name = clean(method.exchange)
+    refuse_default_exchange(name)
     if method.passive:
-        refuse_default_exchange(name)
         vhost.exchange(name)
     else:
         vhost.declare_exchange(

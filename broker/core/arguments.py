@@ -23,6 +23,10 @@ def _integer(value: Field) -> str | None:
     return f'"expected integer, got {value.type_name}"'
 
 
+def _anything(_: Field) -> str | None:
+    return None
+
+
 def _non_negative(value: Field) -> str | None:
     return _integer(value) or (f"{{value_negative,{value.value}}}" if value.value < 0 else None)
 
@@ -97,7 +101,7 @@ CHECKS: dict[str, dict[str, Check]] = {
     },
     "quorum": _COMMON
     | {
-        "x-delivery-limit": _integer,
+        "x-delivery-limit": _anything,  # RabbitMQ takes what is no integer for no limit
         "x-dead-letter-strategy": _one_of(
             ("at-most-once", "at-least-once"), "invalid_dlx_strategy"
         ),

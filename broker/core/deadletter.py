@@ -121,6 +121,8 @@ def _headers(
     changed = headers | {"x-death": Field("A", [Field("F", entry) for entry in deaths])}
     if "x-death" not in headers:
         changed |= {f"x-first-death-{name}": _text(value) for name, value in death.items()}
+    if queue.counts is not None:
+        changed.pop("x-delivery-count", None)
     changed |= {f"x-last-death-{name}": _text(value) for name, value in death.items()}
     return dict(sorted(changed.items()))
 

@@ -8,6 +8,7 @@ message, an empty ``any`` none.
 """
 
 from protocol.errors import PreconditionFailed
+from protocol.methods import erlang_binary
 from protocol.tables import Field, Table
 
 _MODES = {b"all": (True, False), b"any": (False, False)}
@@ -25,7 +26,7 @@ def check_match_argument(arguments: Table) -> None:
         )
     if mode.value not in _MODES:
         raise PreconditionFailed(
-            f'Invalid x-match field value <<"{mode.value.decode(errors="replace")}">>; '
+            f"Invalid x-match field value {erlang_binary(mode.value)}; "
             "expected all, any, all-with-x, or any-with-x"
         )
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from protocol.tables import Table, plain
+from protocol.tables import Table, is_integer, plain
 
 Definition = Mapping[str, Any]
 
@@ -69,8 +69,8 @@ def effective_settings(
         stated = [
             source[key] for source in (policy, operator) if source is not None and key in source
         ]
-        if argument in arguments:
-            stated.append(plain(arguments[argument]))
+        if argument in arguments and is_integer(arguments[argument]):
+            stated.append(arguments[argument].value)
         if stated:
             fields[name] = min(stated)
     for argument, choice, name in _CHOICES:

@@ -96,11 +96,9 @@ class Vhost:
                 elif destination not in seen:
                     seen.add(destination)
                     todo.append(destination)
-            if not matched and source.alternate is not None:
+            if not matched and source.alternate:
                 alternate = self.exchanges.get(source.alternate)
-                if alternate is self.default_exchange:
-                    found.update(dict.fromkeys(self.route(alternate, routing_key, content)))
-                elif alternate is not None and alternate not in seen:
+                if alternate is not None and alternate not in seen:
                     seen.add(alternate)
                     todo.append(alternate)
         return list(found)
@@ -309,10 +307,10 @@ class Vhost:
             return 0
         self._check_owner(queue, owner)
         queue.refresh()
-        if if_unused and queue.consumers:
-            raise PreconditionFailed(f"{queue} in use")
         if if_empty and len(queue):
             raise PreconditionFailed(f"{queue} not empty")
+        if if_unused and queue.consumers:
+            raise PreconditionFailed(f"{queue} in use")
         return self.drop_queue(queue)
 
     def drop_queue(self, queue: Queue) -> int:

@@ -174,10 +174,10 @@ def test_what_a_client_may_not_send() -> None:
         commands.Channel.OpenOk,
         commands.Channel.CloseOk,
         methods.AccessRequestOk,
+        commands.Channel.FlowOk,
     ):
         assert command.index in methods.NOT_FOR_SERVERS
     for command in (
-        commands.Channel.FlowOk,
         commands.Basic.CancelOk,
         commands.Basic.Ack,
         commands.Basic.Nack,
