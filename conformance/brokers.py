@@ -7,7 +7,8 @@ Invariants:
   says so; and ``start`` fails at once, showing the end of the log, when the process ends instead.
 * Port and data directory stay the same from one ``start`` to the next, so that a test can kill a
   broker and find its messages again.
-* Nothing outlives the ``with`` block: no process (RabbitMQ's epmd included), no temporary file.
+* Nothing outlives the ``with`` block: no process (RabbitMQ's epmd included), no temporary file;
+  not even if the test's own process is killed, see ``_Child``.
 
 ``python -m conformance.brokers leveret`` (or ``rabbitmq``) runs one until it is interrupted, for
 people and for benchmarks.
@@ -65,6 +66,52 @@ def speaks_amqp(port: int) -> bool:
     return head[:3] == b"\x01\x00\x00" and head[7:11] == b"\x00\x0a\x00\x0a"
 
 
+class _Child:
+    """A process that is killed with us, should we be killed ourselves before we can end it.
+
+    A guard, a shell, waits for the end of a pipe that only we can write to; the kernel closes it
+    for us whichever way we end.
+    """
+
+    def __init__(self, command: Sequence[str], env: Mapping[str, str], temp: Path) -> None:
+        # Sessions of their own: Ctrl-C reaches us only, and we end the broker in order.
+        with (temp / "log").open("ab") as log:
+            self.process = subprocess.Popen(
+                command,
+                cwd=REPOSITORY,
+                env=env,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        script = 'read -r _; kill -9 "$1"; rm -rf "$2"'
+        self._guard = subprocess.Popen(
+            ["/bin/sh", "-c", script, "guard", str(self.process.pid), str(temp)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+
+    def wait(self, timeout_s: float) -> int:
+        """Wait for the end, and end the guard: the pid may soon be another process's."""
+        code = self.process.wait(timeout_s)
+        self.dismiss()
+        return code
+
+    def kill(self) -> None:
+        """End it with SIGKILL."""
+        self.dismiss()
+        self.process.kill()
+        self.process.wait()
+
+    def dismiss(self) -> None:
+        """End the guard."""
+        self._guard.kill()
+        self._guard.communicate()
+
+
 class Broker:
     """What every broker here can do; used as ``with Leveret() as broker:``."""
 
@@ -78,11 +125,11 @@ class Broker:
     ) -> None:
         self._temp = Path(tempfile.mkdtemp(prefix=f"{self.name}-"))
         self.data_dir = Path(data_dir) if data_dir is not None else self._temp / "data"
-        self.log_path = self._temp / f"{self.name}.log"
+        self.log_path = self._temp / "log"
         self.port = free_port()
         self._settings = dict(settings)
         self._env = dict(env)
-        self._process: subprocess.Popen[bytes] | None = None
+        self._child: _Child | None = None
 
     @classmethod
     def available(cls) -> bool:
@@ -97,28 +144,27 @@ class Broker:
     @property
     def pid(self) -> int:
         """The broker's own process, not that of a script around it."""
-        if self._process is None:
+        if self._child is None:
             raise BrokerError(f"{self.name} is not running")
-        return self._process.pid
+        return self._child.process.pid
 
     @property
     def running(self) -> bool:
         """Tell whether the process is there; it may still be busy starting."""
-        return self._process is not None and self._process.poll() is None
+        return self._child is not None and self._child.process.poll() is None
 
     def start(self) -> Self:
         """Start the process and wait until it speaks AMQP."""
         if self.running:
             raise BrokerError(f"{self.name} is already running")
-        self._ended()
+        self._forget()
         self.data_dir.mkdir(parents=True, exist_ok=True)
         self._prepare()
-        self._process = self._spawn(self._command(), {**os.environ, **self._environment()})
+        self._child = _Child(self._command(), {**os.environ, **self._environment()}, self._temp)
         deadline = time.monotonic() + START_TIMEOUT_S
         while not speaks_amqp(self.port):
-            code = self._process.poll()
-            if code is not None:
-                self._fail(f"ended with exit code {code} before it accepted connections")
+            if not self.running:
+                self._fail(f"ended with exit code {self.stop()} before it accepted connections")
             if time.monotonic() > deadline:
                 self.kill()
                 self._fail(f"did not speak AMQP within {START_TIMEOUT_S:.0f} s")
@@ -127,28 +173,26 @@ class Broker:
 
     def stop(self) -> int:
         """Ask for an orderly end (SIGTERM), wait for it and return the exit code."""
-        process = self._take_process()
-        process.terminate()
+        if self._child is None:
+            raise BrokerError(f"{self.name} is not running")
+        self._child.process.terminate()
         try:
-            return process.wait(STOP_TIMEOUT_S)
+            return self._child.wait(STOP_TIMEOUT_S)
         except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
             self._fail(f"was still running {STOP_TIMEOUT_S:.0f} s after SIGTERM")
         finally:
-            self._ended()
+            self._forget()
 
     def kill(self) -> None:
         """End it with no chance to tidy up (SIGKILL), as a crash would."""
-        process = self._take_process()
-        process.kill()
-        process.wait()
-        self._ended()
+        if self._child is None:
+            raise BrokerError(f"{self.name} is not running")
+        self._forget()
 
     def close(self) -> None:
         """Stop it if it runs, and remove what it left on disk unless the caller gave the place."""
         try:
-            if self._process is not None:
+            if self._child is not None:
                 self.stop()
         finally:
             shutil.rmtree(self._temp, ignore_errors=True)
@@ -179,30 +223,14 @@ class Broker:
     def _environment(self) -> Mapping[str, str]:
         return self._env
 
-    def _spawn(self, command: Sequence[str], env: Mapping[str, str]) -> subprocess.Popen[bytes]:
-        with self.log_path.open("ab") as log:
-            # A session of its own: Ctrl-C reaches us only, and we end the broker in order.
-            return subprocess.Popen(
-                command,
-                cwd=REPOSITORY,
-                env=env,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-
-    def _take_process(self) -> subprocess.Popen[bytes]:
-        if self._process is None:
-            raise BrokerError(f"{self.name} is not running")
-        process, self._process = self._process, None
-        return process
+    def _forget(self) -> None:
+        if self._child is not None:
+            self._child.kill()
+            self._child = None
+        self._ended()
 
     def _fail(self, what: str) -> NoReturn:
         tail = "\n".join(self.log_text().splitlines()[-40:]) or "(nothing was logged)"
-        if self._process is not None and self._process.poll() is not None:
-            self._process = None
-            self._ended()
         raise BrokerError(f"{self.name} {what}; the end of its log:\n{tail}")
 
 
@@ -241,7 +269,7 @@ class RabbitMQ(Broker):
         super().__init__(data_dir, settings, env)
         self._epmd_port = free_port()
         self._dist_port = free_port()
-        self._epmd: subprocess.Popen[bytes] | None = None
+        self._epmd: _Child | None = None
 
     @classmethod
     def _program(cls) -> Path | None:
@@ -264,9 +292,9 @@ class RabbitMQ(Broker):
         (self._temp / "enabled_plugins").write_text("[].\n")
         # Started by us: RabbitMQ would start one as a daemon, and no one would end that.
         epmd = ["epmd", "-address", "127.0.0.1", "-port", str(self._epmd_port)]
-        self._epmd = self._spawn(epmd, os.environ)
+        self._epmd = _Child(epmd, os.environ, self._temp)
         deadline = time.monotonic() + START_TIMEOUT_S
-        while time.monotonic() < deadline and self._epmd.poll() is None:
+        while time.monotonic() < deadline and self._epmd.process.poll() is None:
             with socket.socket() as tcp:
                 if tcp.connect_ex(("127.0.0.1", self._epmd_port)) == 0:
                     return
@@ -277,7 +305,6 @@ class RabbitMQ(Broker):
     def _ended(self) -> None:
         if self._epmd is not None:
             self._epmd.kill()
-            self._epmd.wait()
             self._epmd = None
 
     def _command(self) -> Sequence[str]:

@@ -94,7 +94,7 @@ class Channel:
     def publish(
         self,
         exchange: str = "",
-        routing_key: str = "",
+        routing_key: str | bytes = "",
         body: bytes | str = b"",
         *,
         mandatory: bool = False,

@@ -385,6 +385,42 @@ def test_user_id_of_another(ch: Channel, queue: str, user: str) -> None:
     ch.expect_channel_close(406, text, 60, 40)
 
 
+@pytest.mark.parametrize("octets", [b"\xff", b"caf\xe9", b"a\xc3", b"\x00\x80"])
+def test_routing_key_that_is_not_utf8(ch: Channel, queue: str, octets: bytes) -> None:
+    """The routing key of a publish may be any octets; it is returned and delivered as it was."""
+    ch.publish("", octets, "lost", mandatory=True)
+    ch.expect_content("basic.return", routing_key={"hex": octets.hex()})
+    ch.bind(queue, "amq.topic", f"{queue}.*")
+    key = f"{queue}.".encode() + octets
+    ch.publish("amq.topic", key, "x")
+    ch.sync()
+    ch.get(queue, body="x", routing_key={"hex": key.hex()})
+
+
+@pytest.mark.parametrize(
+    ("method", "field"),
+    [
+        ("queue.declare", "queue"),
+        ("queue.bind", "routing_key"),
+        ("exchange.declare", "exchange"),
+        ("basic.get", "queue"),
+        ("basic.cancel", "consumer_tag"),
+    ],
+)
+def test_other_names_must_be_utf8(ch: Channel, method: str, field: str) -> None:
+    """Short strings in all other methods must be UTF-8."""
+    ch.send(method, **{field: b"\xff"})
+    text = "FRAME_ERROR - Malformed UTF-8 in shortstr"
+    ch.connection.expect_connection_close(501, text)
+
+
+def test_octets_in_tables(ch: Channel, queue: str) -> None:
+    """Table keys and long strings are octets, in arguments and in headers."""
+    headers = [(b"\xff", {"S": {"hex": "80"}})]
+    ch.declare("", exclusive=True, arguments=headers)
+    assert round_trip(ch, queue, headers=headers) == encode_properties({"headers": headers})
+
+
 def test_missing_exchange(ch: Channel) -> None:
     """A missing exchange closes the channel, when the content is complete."""
     ch.send("basic.publish", exchange="nope", routing_key="k", mandatory=True)
