@@ -92,7 +92,8 @@ def _record(
     """The x-death entries with this death on top."""
     given = headers.get("x-death")
     deaths: list[Table] = []
-    if given is not None and given.tag == "A":
+    known = given is not None and given.tag == "A"
+    if given is not None and known:
         deaths = [entry.value for entry in given.value if entry.tag == "F"]
     for death in deaths:
         if _says(death, "queue", queue.name) and _says(death, "reason", reason):
@@ -110,7 +111,8 @@ def _record(
     }
     if expiration is not None:
         entry["original-expiration"] = Field("S", expiration)
-    return [entry, *deaths]
+    # RabbitMQ sorts an entry that joins others, and leaves a first one as it is.
+    return [dict(sorted(entry.items())) if known else entry, *deaths]
 
 
 def _headers(
