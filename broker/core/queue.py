@@ -269,6 +269,7 @@ class Queue:
                 self.broker.log.release(batches)
             else:
                 self.broker.log.settle(self.id, [message.id for message in logged], batches)
+                self.broker.wake()
 
     def purge(self) -> int:
         """Drop all ready messages; how many there were."""
