@@ -302,6 +302,8 @@ class _Reader:
         table: dict[str, Any] = {}
         while self.at < end:
             name = self.text(">B")
+            if isinstance(name, dict):
+                name = f"hex:{name['hex']}"
             table[name if name not in table else f"{name}#dup"] = self.value()
         assert self.at == end, "the server sent a table that overruns its length"
         return table

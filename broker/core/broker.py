@@ -1,7 +1,7 @@
 """The root of the model: vhosts, message ids, the time, and what the coming tick must do.
 
-``dirty`` are the queues that have messages and consumers for them; whoever appends calls
-``wake`` so that a tick comes. ``now_ms`` is set by the shell, once per read and tick.
+``dirty`` are the queues that have messages and consumers for them; whoever appends to it or to
+the log calls ``wake`` so that a tick comes. ``now_ms`` is set by the shell, once per read and tick.
 """
 
 from __future__ import annotations
@@ -43,6 +43,7 @@ class Broker:
         if durable:
             self.log.operation(encode_operation(operation))
             self.changed_batch = self.log.gathering
+            self.wake()
 
     def declare_vhost(self, name: str) -> Vhost:
         """The vhost of that name, made if it does not exist."""

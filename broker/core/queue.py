@@ -328,6 +328,7 @@ class Queue:
                 self.broker.log.release(batches)
             else:
                 self.broker.log.settle(self.id, [message.id for message in logged], batches)
+                self.broker.wake()
 
     def purge(self) -> int:
         """Drop all ready messages, without dead-lettering; how many there were."""

@@ -70,6 +70,7 @@ class Route:
             if self._batch != batch:
                 self._row = log.route(self.address, self.logged)
                 self._batch = batch
+                broker.wake()  # nobody may be waiting for it, yet it is to be committed
             log.publish(self._row, message_id, broker.now_ms, content)
             publisher.awaited_batch = batch
         elif self.always_logged:

@@ -54,6 +54,21 @@ def test_a_change_names_the_batch_that_holds_it() -> None:
     assert vhost.broker.changed_batch == 7
 
 
+def test_whatever_reaches_the_log_asks_for_a_tick() -> None:
+    """Changes of topology and settled messages are committed soon, though nothing is answered."""
+    log = ListeningLog()
+    vhost = make_vhost(log)
+    asked: list[str] = []
+    vhost.broker.wake = lambda: asked.append(log.told[-1][0])
+    make_queue(vhost, "transient")
+    assert asked == []
+    queue = make_queue(vhost, "durable", durable=True)
+    fill(queue, 2, batch=1)
+    queue.reject([queue.get(no_ack=False)[0]])  # type: ignore[index]
+    queue.purge()
+    assert asked == ["operation", "settle", "settle"]
+
+
 def test_pump_visits_each_dirty_queue() -> None:
     """One pump lets every queue that asked deliver, and queues that asked during it come next."""
     vhost = make_vhost()

@@ -89,6 +89,19 @@ def test_a_route_is_told_to_each_batch_once(vhost: Vhost, log: ListeningLog) -> 
     ]
 
 
+def test_what_is_logged_asks_for_a_tick(vhost: Vhost, log: ListeningLog) -> None:
+    """A message in the log is committed soon, though nobody consumes it or waits for a confirm."""
+    asked: list[int] = []
+    vhost.broker.wake = lambda: asked.append(log.gathering)
+    found, _ = route(vhost, "d1")
+    found.publish(CONTENT, 5, False, 0, -1)
+    assert asked == []
+    for gathering in (1, 1, 1, 2):
+        log.gathering = gathering
+        found.publish(CONTENT, 5, True, 0, -1)
+    assert asked == [1, 2]
+
+
 @pytest.mark.parametrize(("names", "persistent"), [(("d1",), False), (("t",), True), ((), True)])
 def test_what_need_not_survive_is_not_logged(
     vhost: Vhost, log: ListeningLog, names: tuple[str, ...], persistent: bool
