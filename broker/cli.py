@@ -90,6 +90,7 @@ class LineFormatter(logging.Formatter):
         """Write one record as one line."""
         category = record.name.removeprefix("leveret.").removeprefix("broker.")
         text = record.message.replace("\r", "\\r").replace("\n", "\\n")
+        text = text.encode("utf-8", "backslashreplace").decode()
         return f"{self.formatTime(record)} [{record.levelname.lower()}] {category}: {text}"
 
     def usesTime(self) -> bool:  # noqa: N802

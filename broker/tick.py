@@ -39,6 +39,10 @@ class CommittingLog(Protocol):
     gathering: int
     durable: int
 
+    @property
+    def pending(self) -> bool:
+        """Whether anything is gathered or in flight."""
+
     def commit(self) -> None:
         """Start making durable what has gathered."""
 
@@ -137,10 +141,11 @@ class Tick:
                 del self._waiting[owing]
 
     def _write(self) -> None:
-        durable = self.log.durable
+        log = self.log
         writers, self.writers = self.writers, []
         for writer in writers:
-            if writer.hold_until <= durable:
+            # A batch that nothing went into is never written: then there is nothing to wait for.
+            if writer.hold_until <= log.durable or not log.pending:
                 writer.flush()
             else:
                 self.writers.append(writer)

@@ -113,8 +113,9 @@ def decode_publish(raw: bytes) -> tuple[str, str, int, bytes]:
         flags_at = key_at + 1 + raw[key_at]
         if flags_at != len(raw) - 2:
             raise IndexError
-        exchange = methods.text(raw[14:key_at])
-        routing_key = methods.text(raw[key_at + 1 : flags_at])
+        # Here, and only here, RabbitMQ does not ask for UTF-8: the key goes octet for octet.
+        exchange = raw[14:key_at].decode("utf-8", "surrogateescape")
+        routing_key = raw[key_at + 1 : flags_at].decode("utf-8", "surrogateescape")
     except IndexError:
         methods.decode(raw[FRAME_HEAD.size : -1])  # raises the error with its text
         raise

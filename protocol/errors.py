@@ -38,7 +38,8 @@ class AmqpError(Exception):
     def reply_text(self) -> bytes:
         """The reply text as RabbitMQ writes it, cut to a short string's 255 octets."""
         name = REPLY_NAMES[self.code]
-        encoded = (f"{name} - {self.text}" if self.text else name).encode()
+        text = f"{name} - {self.text}" if self.text else name
+        encoded = text.encode("utf-8", "surrogateescape")
         if len(encoded) > SHORTSTR_MAX:
             # Cut between characters: clients decode the text, and must not fail on it.
             encoded = encoded[: SHORTSTR_MAX - 3].decode(errors="ignore").encode() + b"..."

@@ -179,7 +179,7 @@ def text(octets: bytes) -> str:
 
 def shortstr(value: str | bytes) -> bytes:
     """A short string with its length octet."""
-    encoded = value.encode() if isinstance(value, str) else value
+    encoded = value.encode("utf-8", "surrogateescape") if isinstance(value, str) else value
     return bytes((len(encoded),)) + encoded
 
 

@@ -69,6 +69,11 @@ class AmqpConsumer(Consumer):
         self.timeout_ms: int | None = timeout.value if timeout and is_integer(timeout) else None
         self._templates: dict[bytes, tuple[bytes, bytes]] = {}
 
+    @property
+    def shares_credit(self) -> bool:
+        """See ``Consumer``: a prefetch limit of the whole channel."""
+        return self.channel.global_prefetch > 0
+
     def capacity(self) -> int:
         """See ``Consumer``."""
         channel = self.channel

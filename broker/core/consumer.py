@@ -29,6 +29,11 @@ class Consumer(ABC):
         priority = arguments.get("x-priority")
         self.priority: int = priority.value if priority is not None else 0
 
+    @property
+    def shares_credit(self) -> bool:
+        """Whether what another consumer of the queue gets may lessen this one's capacity."""
+        return False
+
     @abstractmethod
     def capacity(self) -> int:
         """Messages it can take now: its credit, 0 while its connection does not drain."""

@@ -71,9 +71,9 @@ class Message:
     @property
     def exchange(self) -> str:
         """Name of the exchange it was published to."""
-        return self.address[1 : 1 + self.address[0]].decode()
+        return self.address[1 : 1 + self.address[0]].decode("utf-8", "surrogateescape")
 
     @property
     def routing_key(self) -> str:
         """Routing key it was published with."""
-        return self.address[2 + self.address[0] :].decode()
+        return self.address[2 + self.address[0] :].decode("utf-8", "surrogateescape")

@@ -204,6 +204,9 @@ class Queue:
             if len(takers) == 1:
                 consumer, room = takers[0]
                 budget -= self._hand(consumer, *self._take(min(room, budget)))
+            elif any(consumer.shares_credit for consumer, _ in takers):
+                self._turn += 1
+                budget -= self._hand(takers[0][0], *self._take(1))
             else:
                 budget -= self._share(takers, budget)
         if self.retention is not None and budget > 0:
