@@ -20,6 +20,7 @@ import traceback
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from types import FrameType, ModuleType
 from typing import Any
 
@@ -73,6 +74,12 @@ def target() -> Iterator[Target]:
         raise Skip(f"{kind.name} is not installed here")
     with kind() as broker:
         yield Target(broker.url, kind)
+
+
+def cache() -> Path:
+    """Give the directory for what the programs download, outside the repository."""
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base, "leveret-tests")
 
 
 def unique(stem: str) -> str:

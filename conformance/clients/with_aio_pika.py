@@ -27,7 +27,7 @@ from conformance.clients import support
 from conformance.clients.support import Target, equal, unique
 
 AsyncCheck = Callable[[Target], Awaitable[None]]
-TIMEOUT_S = 45.0
+TIMEOUT_S = 40.0
 
 
 def in_loop(check: AsyncCheck) -> support.Check:

@@ -30,18 +30,12 @@ class Client:
     modules: Path
 
 
-def cache() -> Path:
-    """Give the directory for what the tests download."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base, "leveret-tests")
-
-
 @contextlib.contextmanager
 def session(target: Target) -> Iterator[Client]:
     """Install amqplib, unless it is there from an earlier run."""
     if shutil.which("node") is None:
         raise Skip("node is not installed")
-    place = cache() / PACKAGE
+    place = support.cache() / PACKAGE
     if not (place / "node_modules" / "amqplib" / "package.json").exists():
         if shutil.which("npm") is None:
             raise Skip("npm is not installed")

@@ -79,6 +79,7 @@ class Worker:
         app.conf.task_default_queue = queue
         app.conf.task_default_queue_type = queue_type
         app.conf.task_send_sent_event = True
+        app.conf.broker_transport_options = {"read_timeout": 20}
         app.conf.task_default_exchange_type = exchange_type(queue_type)
         return app
 

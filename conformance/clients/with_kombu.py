@@ -20,8 +20,9 @@ from conformance.clients.support import Target, equal, unique
 
 
 def connect(target: Target, **arguments: Any) -> Connection:
-    """Make a connection whose publishes wait for the broker's confirm."""
-    return Connection(target.url, transport_options={"confirm_publish": True}, **arguments)
+    """Make a connection whose publishes wait for the broker's confirm, though not for ever."""
+    options = {"confirm_publish": True, "read_timeout": 20}
+    return Connection(target.url, transport_options=options, **arguments)
 
 
 @contextlib.contextmanager
