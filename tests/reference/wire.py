@@ -98,7 +98,7 @@ class Application:
         self.journal.append(("method", channel, name))
 
 
-def read_arguments(payload: bytes, grammar: str) -> list[Any]:
+def read_arguments(payload: bytes, grammar: str, strict: str = "strict") -> list[Any]:
     """A method's arguments; ValueError if the payload has not exactly these."""
     found: list[Any] = []
     rest = payload[4:]
@@ -106,7 +106,7 @@ def read_arguments(payload: bytes, grammar: str) -> list[Any]:
         if kind == "s":
             if not rest or len(rest) < 1 + rest[0]:
                 raise ValueError("short string")
-            found.append(rest[1 : 1 + rest[0]].decode())
+            found.append(rest[1 : 1 + rest[0]].decode("utf-8", strict))
             rest = rest[1 + rest[0] :]
         elif kind == "t":
             if len(rest) < 4 or len(rest) < 4 + int.from_bytes(rest[:4], "big"):
@@ -245,7 +245,9 @@ class ReferenceConnection:
             raise DropSocket
         name, grammar = GRAMMAR[self._ids]
         try:
-            return name, read_arguments(payload, grammar)
+            # Names in a publish, and only there, need not be UTF-8.
+            strict = "surrogateescape" if name == "basic.publish" else "strict"
+            return name, read_arguments(payload, grammar, strict)
         except UnicodeDecodeError:
             raise CloseConnection(501, "Malformed UTF-8 in shortstr", about_method=False) from None
         except ValueError:
