@@ -3,13 +3,16 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+Binding = tuple[str, str, str, str, dict[str, Any]]
+"""Source, kind of destination (queue or exchange), destination, key, arguments."""
+
 
 @dataclass
 class Topology:
-    """Exchanges and bindings by name. A binding is (source, kind, destination, key, arguments)."""
+    """Exchanges, bindings and queues, by name."""
 
     exchanges: dict[str, "PlainExchange"] = field(default_factory=dict)
-    bindings: list[tuple[str, str, str, str, dict[str, Any]]] = field(default_factory=list)
+    bindings: list[Binding] = field(default_factory=list)
     queues: set[str] = field(default_factory=set)
 
     def route(self, exchange: str, key: str, headers: dict[str, Any]) -> set[str]:
