@@ -42,7 +42,8 @@ def _targets() -> list[str]:
 class Target:
     """The broker under test; ``process`` is there when this suite started it."""
 
-    def __init__(self, url: str, process: Broker | None = None) -> None:
+    def __init__(self, kind: str, url: str, process: Broker | None = None) -> None:
+        self.kind = kind
         self.url = url
         self.process = process
         with Connection(url, stage="start") as connection:
@@ -78,11 +79,11 @@ def target(
     """The broker under test, for the whole session."""
     kind: str = request.param
     if URL:
-        yield Target(URL)
+        yield Target(kind, URL)
         return
     plugins = tmp_path_factory.mktemp("broker") / "enabled_plugins"
     with private_broker(kind, plugins) as process:
-        yield Target(process.url, process)
+        yield Target(kind, process.url, process)
 
 
 @pytest.fixture
@@ -100,8 +101,7 @@ def restartable(request: pytest.FixtureRequest, target: Target, tmp_path: Path) 
     """A broker of this test alone, to kill and start again; data and port stay."""
     if URL:
         pytest.skip("a foreign broker is not ours to restart")
-    kind: str = request.node.callspec.params["target"]
-    with private_broker(kind, tmp_path / "enabled_plugins") as process:
+    with private_broker(target.kind, tmp_path / "enabled_plugins") as process:
         yield process
 
 

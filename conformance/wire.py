@@ -8,6 +8,7 @@ says so; heartbeats of the server are counted and skipped.
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import struct
 import time
@@ -177,8 +178,9 @@ class Connection:
     # -- sending
 
     def send_raw(self, octets: bytes) -> None:
-        """Put octets on the wire as they are."""
-        self.sock.sendall(octets)
+        """Put octets on the wire as they are. If the server has closed, the next read tells."""
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            self.sock.sendall(octets)
 
     def send_frame(self, frame_type: int, channel: int, payload: bytes, **options: Any) -> None:
         """Send one frame of any type."""
