@@ -16,7 +16,7 @@ Invariants of ``Backlog`` (first in, first out):
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from heapq import heapify, heappop, heappush
 
 from broker.core.message import Message
@@ -61,6 +61,10 @@ class Backlog:
         """A delivered message comes back, to its place."""
         heappush(self.requeued, (message.id, message))
         self.size_bytes += message.size
+
+    def levels(self) -> Iterable[Backlog]:
+        """The parts in which order is order of id."""
+        return (self,)
 
     def head(self) -> Message:
         """The next message; there is one."""
@@ -192,6 +196,10 @@ class PriorityBacklog:
     def put_back(self, message: Message) -> None:
         """A delivered message comes back, to its place."""
         self._level(message).put_back(message)
+
+    def levels(self) -> Iterable[Backlog]:
+        """The parts in which order is order of id."""
+        return self._levels.values()
 
     def _first(self) -> Backlog:
         return next(level for p in self._priorities if (level := self._levels[p]))

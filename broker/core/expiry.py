@@ -9,9 +9,9 @@ that a short expiration behind a long one neither holds memory nor is delivered 
 
 Invariants:
 
-* With a queue TTL alone, deadlines grow with message ids: looking at the head suffices, and
-  nothing is kept a message (unless the backlog is ordered by priority).
-* Any other message that expires stands in ``_own`` while it is ready. ``_heap`` may hold
+* With a queue TTL alone, deadlines grow with message ids: looking at the head of each level of
+  the backlog suffices, and nothing is kept a message.
+* A message with an expiration of its own stands in ``_own`` while it is ready. ``_heap`` may hold
   stale entries; it is rebuilt when they are the greater part.
 """
 
@@ -30,19 +30,18 @@ REBUILD_MIN = 1000  # heap entries from which rebuilding is considered
 
 
 class Expiry:
-    """See the module. ``by_head``: the backlog gives messages in order of id."""
+    """See the module."""
 
-    __slots__ = ("_by_head", "_heap", "_own", "_queue_ttl_ms")
+    __slots__ = ("_heap", "_own", "queue_ttl_ms")
 
-    def __init__(self, queue_ttl_ms: int | None, *, by_head: bool = True) -> None:
-        self._queue_ttl_ms = queue_ttl_ms
-        self._by_head = by_head
+    def __init__(self, queue_ttl_ms: int | None) -> None:
+        self.queue_ttl_ms = queue_ttl_ms
         self._own: dict[int, Message] = {}
         self._heap: list[tuple[int, int]] = []  # deadline, message id
 
     def deadline_ms(self, message: Message) -> int | None:
         """When the message expires; None for never."""
-        ttl_ms = self._queue_ttl_ms
+        ttl_ms = self.queue_ttl_ms
         if message.ttl_ms >= 0 and (ttl_ms is None or message.ttl_ms < ttl_ms):
             ttl_ms = message.ttl_ms
         return None if ttl_ms is None else message.published_ms + ttl_ms
@@ -50,15 +49,17 @@ class Expiry:
     def add(self, message: Message) -> int | None:
         """A message became ready; its deadline."""
         deadline_ms = self.deadline_ms(message)
-        if deadline_ms is not None and (message.ttl_ms >= 0 or not self._by_head):
+        if deadline_ms is not None and message.ttl_ms >= 0:
             self._own[message.id] = message
             heappush(self._heap, (deadline_ms, message.id))
         return deadline_ms
 
     def take(self, messages: Iterable[Message]) -> None:
         """Messages are no longer ready."""
+        if not self._heap:
+            return
         for message in messages:
-            if message.ttl_ms >= 0 or not self._by_head:
+            if message.ttl_ms >= 0:
                 self._own.pop(message.id, None)
         if len(self._heap) > max(REBUILD_MIN, 2 * len(self._own)):
             self._heap = [
@@ -75,13 +76,10 @@ class Expiry:
     def expire(self, backlog: AnyBacklog, now_ms: int) -> list[Message]:
         """Remove from the backlog what has expired, and return it in order of id."""
         expired: list[Message] = []
-        if self._queue_ttl_ms is not None and self._by_head:
-            while backlog:
-                head = backlog.head()
-                deadline_ms = self.deadline_ms(head)
-                if deadline_ms is None or deadline_ms > now_ms:
-                    break
-                expired += backlog.take(1)[0]
+        if self.queue_ttl_ms is not None:
+            for level in backlog.levels():
+                while level and level.head().published_ms + self.queue_ttl_ms <= now_ms:
+                    expired += level.take(1)[0]
         self.take(expired)
         while self._heap and self._heap[0][0] <= now_ms:
             message = self._own.pop(heappop(self._heap)[1], None)
@@ -95,8 +93,8 @@ class Expiry:
         due = []
         if self._heap:
             due.append(self._heap[0][0])
-        if self._queue_ttl_ms is not None and self._by_head and backlog:
-            deadline_ms = self.deadline_ms(backlog.head())
-            assert deadline_ms is not None
-            due.append(deadline_ms)
+        if self.queue_ttl_ms is not None:
+            due += [
+                level.head().published_ms + self.queue_ttl_ms for level in backlog.levels() if level
+            ]
         return min(due, default=None)

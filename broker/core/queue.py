@@ -92,7 +92,8 @@ class Queue:
     def configure(self, settings: QueueSettings) -> None:
         """Take over new settings: a policy has changed."""
         self.settings = settings
-        if settings.message_ttl_ms is not None or settings.limits_length:
+        needed = settings.message_ttl_ms is not None or settings.limits_length
+        if needed or self.retention is not None:
             self.retention = Retention(self)
             self.retention.enforce()
         if settings.delivery_limit is not None or self.type == "quorum":
@@ -143,7 +144,7 @@ class Queue:
             self.backlog.put_back(message)
             self.unacked -= 1
             if self.retention is not None:
-                self.retention.arrived(message)
+                self.retention.returned(message)
         self.wake()
 
     def _count(self, messages: list[Message]) -> list[Message]:

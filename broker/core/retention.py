@@ -26,22 +26,31 @@ _NEVER = 1 << 62
 class Retention:
     """The rules of one queue."""
 
-    __slots__ = ("_alarm_ms", "_queue", "expiry")
+    __slots__ = ("_ages", "_alarm_ms", "_limited", "_queue", "expiry")
 
     def __init__(self, queue: Queue) -> None:
         self._queue = queue
         settings = queue.settings
-        self.expiry = Expiry(settings.message_ttl_ms, by_head=settings.max_priority is None)
+        self.expiry = Expiry(settings.message_ttl_ms)
+        self._ages = settings.message_ttl_ms is not None
+        self._limited = settings.limits_length
         self._alarm_ms = _NEVER  # the earliest time at which we are going to be called
         for message in queue.backlog:
             self._watch(message)
 
     def arrived(self, message: Message) -> None:
         """A message became ready."""
+        # Where only the queue's TTL counts, the alarm for an older message comes first.
+        if message.ttl_ms >= 0 or (self._ages and self._alarm_ms == _NEVER):
+            self._watch(message)
+        if self._limited and not self._queue.scheduled:
+            self._queue.schedule()
+
+    def returned(self, message: Message) -> None:
+        """A delivered message became ready again; its time may have passed."""
         self._watch(message)
-        queue = self._queue
-        if queue.settings.limits_length and not queue.scheduled:
-            queue.schedule()
+        if self._limited and not self._queue.scheduled:
+            self._queue.schedule()
 
     def _watch(self, message: Message) -> None:
         deadline_ms = self.expiry.add(message)
