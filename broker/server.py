@@ -81,9 +81,10 @@ class Server:
         self.log = self._recover(Path(config.data_dir, "log"))
         self.broker.log = self.log
         self.broker.declare_vhost(config.default_vhost)
-        self.tick: host.Tick = Tick(
+        self._tick = Tick(
             self.broker, self.log, self.loop.call_soon, self.loop.call_later
         )
+        self.tick: host.Tick = self._tick
         self.broker.wake = self.tick.wake
         self.users = Users(config)
         self.sessions: set[Session] = set()
@@ -210,6 +211,7 @@ class Server:
     def _failed(self, failure: LogFailed) -> None:
         _log.critical("the log failed, nothing more is confirmed: %s", failure)
         self._exit_code = EX_IOERR
+        self._tick.end()
         self._stop.set()
 
     # -- what sessions ask of their host -----------------------------------------------

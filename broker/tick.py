@@ -69,6 +69,7 @@ class Tick:
         self._call_later = call_later
         self._alarm_set = False
         self._awake = False
+        self._ended = False
         self._timer_ms = 0  # when the pending timer is due; 0 if none is pending
 
     def wake(self) -> None:
@@ -84,6 +85,8 @@ class Tick:
     def run(self) -> None:
         """See the module. The log calls for it too, when a batch has become durable."""
         self._awake = False
+        if self._ended:
+            return
         self.read_clock()
         self.settle()
         self.broker.pump()
@@ -105,6 +108,10 @@ class Tick:
         if due_ms == self._timer_ms:  # else one that is due earlier took its place
             self._timer_ms = 0
         self.wake()
+
+    def end(self) -> None:
+        """The log failed: nothing more is delivered, confirmed or written."""
+        self._ended = True
 
     def settle(self) -> None:
         """Pass grouped acks to their queues."""
