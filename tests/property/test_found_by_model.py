@@ -1,6 +1,5 @@
 """Programs that the model once showed to go wrong, shrunk and kept."""
 
-import pytest
 from pamqp import commands
 
 from tests.frames import channel_open, message, method, methods_in, publish
@@ -19,7 +18,6 @@ def test_a_message_nobody_waits_for_survives() -> None:
     assert len(world.broker.vhosts["/"].queues["q"]) == 1
 
 
-@pytest.mark.xfail(strict=True, reason="commit-ok waits for a batch that nothing may fill")
 def test_an_empty_commit_is_answered() -> None:
     """tx.commit is answered at once if there was nothing to store."""
     world = World()
