@@ -57,7 +57,7 @@ def _holders(broker: Broker, unacked: Unacked, head: int) -> dict[Message, list[
     for vhost in broker.vhosts.values():
         for queue in vhost.queues.values():
             if queue.durable:
-                for message in queue.backlog:
+                for message in queue.stored():
                     if 0 < message.batch <= head:
                         holders.setdefault(message, []).append(queue)
     for queue, message in unacked():

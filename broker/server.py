@@ -81,9 +81,7 @@ class Server:
         self.log = self._recover(Path(config.data_dir, "log"))
         self.broker.log = self.log
         self.broker.declare_vhost(config.default_vhost)
-        self._tick = Tick(
-            self.broker, self.log, self.loop.call_soon, self.loop.call_later
-        )
+        self._tick = Tick(self.broker, self.log, self.loop.call_soon, self.loop.call_later)
         self.tick: host.Tick = self._tick
         self.broker.wake = self.tick.wake
         self.users = Users(config)

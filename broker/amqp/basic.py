@@ -129,19 +129,21 @@ def basic_ack(channel: Channel, method: commands.Basic.Ack) -> None:
 
 def basic_nack(channel: Channel, method: commands.Basic.Nack) -> None:
     """basic.nack: a RabbitMQ extension."""
-    _reject(channel, method.delivery_tag, multiple=method.multiple, requeue=method.requeue)
+    tag, requeue = method.delivery_tag, method.requeue
+    _reject(channel, tag, multiple=method.multiple, requeue=requeue, failed=False)
 
 
 def basic_reject(channel: Channel, method: commands.Basic.Reject) -> None:
     """basic.reject."""
-    _reject(channel, method.delivery_tag or 0, multiple=False, requeue=method.requeue)
+    _reject(channel, method.delivery_tag or 0, multiple=False, requeue=method.requeue, failed=True)
 
 
-def _reject(channel: Channel, tag: int, *, multiple: bool, requeue: bool) -> None:
+def _reject(channel: Channel, tag: int, *, multiple: bool, requeue: bool, failed: bool) -> None:
     if channel.transaction is not None:
         channel.transaction.reject(tag, multiple=multiple, requeue=requeue)
     else:
-        channel.reject(channel.take_or_refuse(tag, multiple=multiple), requeue=requeue)
+        entries = channel.take_or_refuse(tag, multiple=multiple)
+        channel.reject(entries, requeue=requeue, failed=failed)
 
 
 def basic_recover(channel: Channel, method: commands.Basic.Recover) -> None:

@@ -130,14 +130,14 @@ class Channel:
         self.unacked = dict(sorted((self.unacked | entries).items()))
         self._oldest = min(self._oldest, *entries) if entries else self._oldest
 
-    def reject(self, entries: list[Unacked], *, requeue: bool) -> None:
-        """Give deliveries back to their queues, or drop them."""
+    def reject(self, entries: list[Unacked], *, requeue: bool, failed: bool = False) -> None:
+        """Give deliveries back to their queues, or drop them; ``failed`` as ``Queue.requeue``."""
         groups: dict[AmqpConsumer | Getter, list[Message]] = {}
         for message, holder in entries:
             groups.setdefault(holder, []).append(message)
         for holder, messages in groups.items():
             if requeue:
-                holder.queue.requeue(messages)
+                holder.queue.requeue(messages, failed=failed)
             else:
                 holder.queue.reject(messages)
             holder.returned(len(messages))
@@ -220,6 +220,6 @@ class Channel:
         self._close_reply()
         entries = list(self.held())
         self.unacked.clear()
-        self.reject(entries, requeue=True)
+        self.reject(entries, requeue=True, failed=True)
         for queue in emptied:
             self.session.vhost.drop_queue(queue)

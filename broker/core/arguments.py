@@ -83,6 +83,16 @@ _COMMON: dict[str, Check] = {
     "x-max-length-bytes": _non_negative,
     "x-dead-letter-routing-key": _text,
     "x-overflow": _OVERFLOW,
+    "x-delayed-retry-type": _one_of(
+        ("disabled", "all", "failed", "returned"), "invalid_delayed_retry_type"
+    ),
+    "x-delayed-retry-strategy": _one_of(
+        ("linear", "exponential"), "invalid_delayed_retry_strategy"
+    ),
+    "x-delayed-retry-min": _positive,
+    "x-delayed-retry-max": _positive,
+    "x-consumer-timeout": _anything,
+    "x-message-group-header": _text,
     "x-single-active-consumer": _flag,
 }
 _STREAM: dict[str, Check] = {
@@ -134,6 +144,11 @@ QUEUE_ARGUMENTS_COMPARED = (
     "x-queue-mode",
     "x-queue-version",
     "x-single-active-consumer",
+    "x-delayed-retry-type",
+    "x-delayed-retry-strategy",
+    "x-delayed-retry-min",
+    "x-delayed-retry-max",
+    "x-message-group-header",
     "x-queue-type",
     "x-queue-master-locator",
 )

@@ -18,11 +18,52 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator
 from heapq import heapify, heappop, heappush
+from typing import Protocol
 
 from broker.core.message import Message
 
 TAKE_BYTES_MAX = 1 << 18  # one take ends behind the message that reaches this
 SWEEP_MIN = 1000  # holes from which sweeping is considered
+
+
+class AnyBacklog(Protocol):
+    """What a queue needs of its backlog; ``Backlog`` says what each member means."""
+
+    recovered_below: int
+
+    @property
+    def size_bytes(self) -> int:
+        """Octets of all bodies."""
+
+    def __len__(self) -> int: ...
+
+    def __bool__(self) -> bool: ...
+
+    def __iter__(self) -> Iterator[Message]: ...
+
+    def append(self, message: Message) -> None:
+        """A new message."""
+
+    def put_back(self, message: Message) -> None:
+        """A delivered message comes back."""
+
+    def settled(self, messages: Iterable[Message]) -> None:
+        """Handed out messages are done."""
+
+    def levels(self) -> Iterable[Backlog]:
+        """The parts in which order is order of id."""
+
+    def head(self) -> Message:
+        """The next message."""
+
+    def take(self, count: int) -> tuple[list[Message], bool]:
+        """The next messages and whether they are redelivered."""
+
+    def remove(self, message: Message) -> None:
+        """A counted message ends where it is."""
+
+    def clear(self) -> list[Message]:
+        """Drop everything."""
 
 
 class Backlog:
@@ -61,6 +102,9 @@ class Backlog:
         """A delivered message comes back, to its place."""
         heappush(self.requeued, (message.id, message))
         self.size_bytes += message.size
+
+    def settled(self, messages: Iterable[Message]) -> None:
+        """Handed out messages are done: of no interest here."""
 
     def levels(self) -> Iterable[Backlog]:
         """The parts in which order is order of id."""
@@ -197,6 +241,9 @@ class PriorityBacklog:
         """A delivered message comes back, to its place."""
         self._level(message).put_back(message)
 
+    def settled(self, messages: Iterable[Message]) -> None:
+        """Handed out messages are done: of no interest here."""
+
     def levels(self) -> Iterable[Backlog]:
         """The parts in which order is order of id."""
         return self._levels.values()
@@ -219,11 +266,3 @@ class PriorityBacklog:
     def clear(self) -> list[Message]:
         """Drop everything; the messages there were, in order of delivery."""
         return [m for priority in self._priorities for m in self._levels[priority].clear()]
-
-
-AnyBacklog = Backlog | PriorityBacklog
-
-
-def make_backlog(max_priority: int | None) -> AnyBacklog:
-    """The backlog for a queue with, or without, ``x-max-priority``."""
-    return Backlog() if max_priority is None else PriorityBacklog(max_priority)

@@ -12,15 +12,18 @@ Invariants:
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
-from broker.core.backlog import make_backlog
+from broker.core.backlog import AnyBacklog, Backlog, PriorityBacklog
 from broker.core.consumer import Consumer
 from broker.core.deadletter import DELIVERY_LIMIT, MAXLEN, REJECTED, dead_letter
+from broker.core.dispatch import Dispatch, Taker, share
+from broker.core.groups import GroupedBacklog
 from broker.core.lease import Lease
 from broker.core.message import Message
 from broker.core.retention import Retention
+from broker.core.retry import Retry
 from broker.core.settings import QueueSettings, effective_settings
 
 if TYPE_CHECKING:
@@ -32,6 +35,14 @@ if TYPE_CHECKING:
 # loop from reading acks and publishes (a tick of 1,000 small deliveries takes about 1 ms).
 DELIVER_BATCH_MAX = 1000
 BACKLOG_MIN = 2000  # ready messages from which back-pressure is considered
+
+
+def _make_backlog(settings: QueueSettings) -> AnyBacklog:
+    if settings.message_group_header is not None:
+        return GroupedBacklog(settings.message_group_header)
+    if settings.max_priority is not None:
+        return PriorityBacklog(settings.max_priority)
+    return Backlog()
 
 
 class Queue:
@@ -65,16 +76,16 @@ class Queue:
         kind = arguments.get("x-queue-type")
         self.type: str = kind.value.decode() if kind is not None else "classic"
         self.settings = effective_settings(arguments)
-        self.backlog = make_backlog(self.settings.max_priority)
+        self.backlog = _make_backlog(self.settings)
         self.unacked = 0
         self.retention: Retention | None = None
         self.counts: dict[int, int] | None = None  # message id -> how often it came back
+        self.retry: Retry | None = None
         self.lease: Lease | None = None
         self.configure(self.settings)
 
-        self.consumers: list[Consumer] = []  # by priority, highest first, then by age
-        self.active: Consumer | None = None  # with single active consumer: who gets everything
-        self._turn = 0  # index of the consumer whose turn it is, among equals
+        self.dispatch = Dispatch(single_active=self.settings.single_active_consumer)
+        self.consumers = self.dispatch.consumers
         self.scheduled = False
         self.quiet = True
         self.delivered = 0  # messages handed to consumers and getters, ever
@@ -96,7 +107,9 @@ class Queue:
         if needed or self.retention is not None:
             self.retention = Retention(self)
             self.retention.enforce()
-        if settings.delivery_limit is not None or self.type == "quorum":
+        if settings.retry_type != "disabled":
+            self.retry = self.retry or Retry(self)
+        if settings.delivery_limit is not None or self.type == "quorum" or self.retry is not None:
             self.counts = self.counts or {}
         self.lease = Lease(self) if settings.expires_ms is not None else None
 
@@ -133,19 +146,30 @@ class Queue:
             message = Message(0, address, content, size, self.broker.now_ms, -1, 0, 0)
             self.drop([message], MAXLEN)
 
-    def requeue(self, messages: Iterable[Message]) -> None:
-        """Take back delivered messages, each to its original place, as redelivered."""
+    def requeue(self, messages: Iterable[Message], *, failed: bool = False) -> None:
+        """Take back delivered messages, each to its original place, as redelivered.
+
+        ``failed``: the consumer rejected or lost them, it did not just give them back.
+        """
         if self.deleted:
             self.reject(list(messages))
             return
         if self.counts is not None:
             messages = self._count(list(messages))
         for message in messages:
-            self.backlog.put_back(message)
             self.unacked -= 1
-            if self.retention is not None:
-                self.retention.returned(message)
+            if self.retry is not None and self.settings.retries(failed=failed):
+                assert self.counts is not None
+                self.retry.hold(message, self.counts[message.id])
+            else:
+                self.make_ready(message)
         self.wake()
+
+    def make_ready(self, message: Message) -> None:
+        """A delivered message is ready again, at its place."""
+        self.backlog.put_back(message)
+        if self.retention is not None:
+            self.retention.returned(message)
 
     def _count(self, messages: list[Message]) -> list[Message]:
         """Count returns; those above the delivery limit are dropped, the others returned."""
@@ -172,7 +196,22 @@ class Queue:
             self.expect_expiring()
         if count and self.counts is not None:
             self.counts[message.id] = count
+            if self.retry is not None:
+                self.retry.hold(message, count)
+                return
         self.push(message)
+
+    def stored(self) -> Iterator[Message]:
+        """All messages but those that channels hold, in no particular order."""
+        yield from self.backlog
+        if self.retry is not None:
+            yield from self.retry
+
+    @property
+    def oldest_age_ms(self) -> int | None:
+        """How long the oldest message has been here, ready, waiting or at the head; or None."""
+        oldest = min((message.published_ms for message in self.stored()), default=None)
+        return None if oldest is None else max(0, self.broker.now_ms - oldest)
 
     # -- out ---------------------------------------------------------------------------
 
@@ -199,15 +238,12 @@ class Queue:
         budget = DELIVER_BATCH_MAX
         backlog = self.backlog
         while budget > 0 and backlog:
-            takers = self._takers()
+            takers = self.dispatch.takers()
             if not takers:
                 break
             if len(takers) == 1:
                 consumer, room = takers[0]
                 budget -= self._hand(consumer, *self._take(min(room, budget)))
-            elif any(consumer.shares_credit for consumer, _ in takers):
-                self._turn += 1
-                budget -= self._hand(takers[0][0], *self._take(1))
             else:
                 budget -= self._share(takers, budget)
         if self.retention is not None and budget > 0:
@@ -216,6 +252,22 @@ class Queue:
             self.broker.backlogged.append(self)
         if budget <= 0:
             self.wake()
+
+    def _share(self, takers: list[Taker], budget: int) -> int:
+        """Hand out to several consumers; how many messages."""
+        if any(consumer.shares_credit for consumer, _ in takers):
+            messages, redelivered = self._take(1)
+            self._hand(takers[0][0], messages, redelivered)
+        else:
+            most = max(1, budget // len(takers))
+            room = sum(min(room, most) for _, room in takers)
+            messages, redelivered = self._take(min(budget, room))
+            shares = share(takers, messages, most)
+            for (consumer, _), messages_of in zip(takers, shares, strict=True):
+                if messages_of:
+                    self._hand(consumer, messages_of, redelivered)
+        self.dispatch.advance(len(messages))
+        return len(messages)
 
     def _take(self, count: int) -> tuple[list[Message], bool]:
         messages, redelivered = self.backlog.take(count)
@@ -230,50 +282,6 @@ class Queue:
         assert self.counts is not None
         count = self.counts.get(message.id)
         return message if count is None else message.with_header("x-delivery-count", count)
-
-    def _takers(self) -> list[tuple[Consumer, int]]:
-        """Consumers of the highest priority that have room, with their room, in turn."""
-        consumers = self.consumers
-        if self.active is not None:
-            consumers = [self.active]
-        if len(consumers) == 1:
-            room = consumers[0].capacity()
-            return [(consumers[0], room)] if room > 0 else []
-        takers: list[tuple[Consumer, int]] = []
-        for consumer in consumers:
-            if takers and takers[0][0].priority != consumer.priority:
-                break
-            room = consumer.capacity()
-            if room > 0:
-                takers.append((consumer, room))
-        if len(takers) > 1:
-            self._turn %= len(takers)
-            takers = takers[self._turn :] + takers[: self._turn]
-        return takers
-
-    def _share(self, takers: list[tuple[Consumer, int]], budget: int) -> int:
-        """One round among several consumers: as even as their room allows, in message order."""
-        rounds = max(1, budget // len(takers))
-        shares: list[list[Message]] = [[] for _ in takers]
-        messages, redelivered = self._take(
-            min(budget, sum(min(room, rounds) for _, room in takers))
-        )
-        open_shares = list(range(len(takers)))
-        at = 0
-        for message in messages:
-            share = open_shares[at]
-            shares[share].append(message)
-            if len(shares[share]) >= min(takers[share][1], rounds):
-                del open_shares[at]
-            else:
-                at += 1
-            if at >= len(open_shares):
-                at = 0
-        self._turn += len(messages)
-        for (consumer, _), share_of in zip(takers, shares, strict=True):
-            if share_of:
-                self._hand(consumer, share_of, redelivered)
-        return len(messages)
 
     def _hand(self, consumer: Consumer, messages: list[Message], redelivered: bool) -> int:
         self.delivered += len(messages)
@@ -323,6 +331,8 @@ class Queue:
         if self.counts:
             for message in messages:
                 self.counts.pop(message.id, None)
+        if self.settings.message_group_header is not None:
+            self.backlog.settled(messages)
         if not self.durable:
             return
         logged = [message for message in messages if message.batch]
@@ -349,9 +359,10 @@ class Queue:
         """
         self.deleted = True
         dropped = self.purge()
-        consumers, self.consumers = self.consumers, []
+        if self.retry is not None:
+            self._forget(self.retry.clear())
         self.quiet = True
-        for consumer in consumers:
+        for consumer in self.dispatch.clear():
             consumer.cancelled()
         return dropped
 
@@ -364,12 +375,7 @@ class Queue:
 
     def add_consumer(self, consumer: Consumer) -> None:
         """Subscribe; among equals of priority it stands last."""
-        at = len(self.consumers)
-        while at and self.consumers[at - 1].priority < consumer.priority:
-            at -= 1
-        self.consumers.insert(at, consumer)
-        if self.settings.single_active_consumer and self.active is None:
-            self.active = consumer
+        self.dispatch.add(consumer)
         self.quiet = self.scheduled
         self.used()
         self.wake()
@@ -378,10 +384,8 @@ class Queue:
         """Unsubscribe. True if the queue is auto-delete and this was its last consumer."""
         if consumer not in self.consumers:
             return False
-        self.consumers.remove(consumer)
-        if consumer is self.active:
-            self.active = self.consumers[0] if self.consumers else None
-            self.wake()
+        self.dispatch.remove(consumer)
+        self.wake()
         if not self.consumers:
             self.quiet = True
             self.used()

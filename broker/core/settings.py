@@ -23,6 +23,8 @@ _LIMITS = (
     ("x-max-length-bytes", "max-length-bytes", "max_length_bytes"),
     ("x-delivery-limit", "delivery-limit", "delivery_limit"),
     ("x-consumer-timeout", "consumer-timeout", "consumer_timeout_ms"),
+    ("x-delayed-retry-min", "delayed-retry-min", "retry_min_ms"),
+    ("x-delayed-retry-max", "delayed-retry-max", "retry_max_ms"),
 )
 _CHOICES = (
     ("x-overflow", "overflow", "overflow"),
@@ -30,6 +32,9 @@ _CHOICES = (
     ("x-dead-letter-routing-key", "dead-letter-routing-key", "dead_letter_routing_key"),
     ("x-max-priority", None, "max_priority"),
     ("x-single-active-consumer", None, "single_active_consumer"),
+    ("x-delayed-retry-type", "delayed-retry-type", "retry_type"),
+    ("x-delayed-retry-strategy", "delayed-retry-strategy", "retry_strategy"),
+    ("x-message-group-header", None, "message_group_header"),
 )
 
 
@@ -48,6 +53,15 @@ class QueueSettings:
     dead_letter_routing_key: str | None = None
     max_priority: int | None = None
     single_active_consumer: bool = False
+    retry_type: str = "disabled"
+    retry_strategy: str = "linear"
+    retry_min_ms: int | None = None
+    retry_max_ms: int | None = None
+    message_group_header: str | None = None
+
+    def retries(self, *, failed: bool) -> bool:
+        """Whether a message that came back this way waits before it is ready."""
+        return self.retry_type == "all" or self.retry_type == ("failed" if failed else "returned")
 
     @property
     def rejects_publishes(self) -> bool:
