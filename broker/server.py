@@ -184,6 +184,7 @@ class Server:
         return self._exit_code
 
     def _check_timeouts(self) -> None:
+        self.tick.read_clock()
         for session in list(self.sessions):
             timeouts.close_overdue(session, self.config.consumer_timeout_ms)
         self.call_later(self._timeout_interval_s, self._check_timeouts)

@@ -54,6 +54,7 @@ class Channel:
         self.outstanding = 0
         self.reply: ReplyQueue | None = None  # direct reply-to
         self._marks: deque[tuple[int, int]] = deque()  # delivery tag, delivered at (ms)
+        self._extended: dict[int, int] = {}  # delivery tag -> extended at (ms)
         self.last_queue = ""  # what a method with an empty queue name means
 
     def send(self, cls: type[Method], **arguments: object) -> None:
@@ -185,28 +186,41 @@ class Channel:
         if not self._marks or now_ms - self._marks[-1][1] >= MARK_MS:
             self._marks.append((tag, now_ms))
 
-    def overdue(self, timeout_of: Callable[[AmqpConsumer | Getter], int | None]) -> int | None:
-        """The timeout in milliseconds that a delivery has exceeded; None if all are in time."""
-        if not self.unacked:
-            self._marks.clear()
-            return None
+    def extend(self, tag: int) -> None:
+        """The consumer needs more time: the timeout of a delivery begins anew; 0 is all."""
+        if tag and tag not in self.unacked:
+            raise PreconditionFailed(f"unknown delivery tag {tag}")
+        for number in [tag] if tag else list(self.unacked):
+            self._extended[number] = self.session.broker.now_ms
+
+    def overdue(self, timeout_of: Callable[[AmqpConsumer | Getter | None], int | None]) -> int:
+        """The timeout in milliseconds that a delivery has exceeded; 0 if all are in time.
+
+        ``timeout_of`` gives the timeout for who holds a delivery, or the default.
+        """
         marks = self._marks
+        if not self.unacked or not marks:
+            marks.clear()
+            self._extended.clear()
+            return 0
         oldest = next(iter(self.unacked))
         while len(marks) > 1 and marks[1][0] <= oldest:
             marks.popleft()
-        age_ms = self.session.broker.now_ms - marks[0][1] if marks else 0
-        holders = {holder for _, holder in self.unacked.values()}
-        for holder in holders:
+        holders = [None, *self.consumers.values(), *self.getters.values()]
+        timeouts = [ms for ms in map(timeout_of, holders) if ms is not None]
+        now_ms = self.session.broker.now_ms
+        if not timeouts or now_ms - marks[0][1] <= min(timeouts):
+            return 0
+        for tag, (_, holder) in self.unacked.items():
             timeout_ms = timeout_of(holder)
-            if timeout_ms is not None and age_ms > timeout_ms and self._late(holder, timeout_ms):
+            if timeout_ms is not None and now_ms - self._delivered_ms(tag) > timeout_ms:
                 return timeout_ms
-        return None
+        return 0
 
-    def _late(self, holder: AmqpConsumer | Getter, timeout_ms: int) -> bool:
-        """Whether the oldest delivery that ``holder`` has is older than its timeout."""
-        tag = next(tag for tag, (_, found) in self.unacked.items() if found is holder)
+    def _delivered_ms(self, tag: int) -> int:
+        """When a delivery left, or was extended."""
         at = bisect_right(self._marks, (tag, 1 << 62)) - 1
-        return self.session.broker.now_ms - self._marks[max(at, 0)][1] > timeout_ms
+        return self._extended.get(tag, self._marks[max(at, 0)][1])
 
     def close(self) -> None:
         """The channel is gone: consumers end and unacked deliveries go back, as redelivered."""

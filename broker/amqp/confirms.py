@@ -52,6 +52,12 @@ class Confirms:
             self.selected = self.fresh = True
             self.published = self._confirmed = 0
 
+    def count(self) -> None:
+        """A message that is stored nowhere was accepted: it is confirmed in its turn."""
+        self.published += 1
+        if self.fresh:
+            self.first_publish()
+
     def first_publish(self) -> None:
         """The first message since the last tick: be asked for confirms in the coming one."""
         self.fresh = False

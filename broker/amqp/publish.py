@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pamqp import commands
 
+from broker.amqp import timeouts
 from broker.core.reply import REPLY_TO
 from broker.core.route import Route
 from protocol.content import decode_properties, header_payload, with_properties
@@ -53,6 +54,10 @@ def publish(channel: Channel, event: PublishReceived) -> None:
             f"message size {event.size} is larger than configured max size {limit}"
         )
     vhost = session.vhost
+    if event.routing_key == timeouts.EXTEND and event.exchange == "":
+        timeouts.extend(channel, event.content)
+        channel.confirms.count()
+        return
     exchange = vhost.exchange(event.exchange)
     if exchange.internal:
         raise AccessRefused(
