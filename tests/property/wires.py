@@ -265,7 +265,7 @@ class Product:
         return True
 
     def _method(self, event: MethodReceived) -> None:
-        name, _ = GRAMMAR[ids_of(event.method)]
+        name, _ = GRAMMAR.get(ids_of(event.method), (event.method.name, ""))
         if name == "basic.ack":
             ack: Any = event.method
             self.application.ack(event.channel, ack.delivery_tag, ack.multiple)
