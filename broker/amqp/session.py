@@ -54,7 +54,7 @@ if TYPE_CHECKING:
 LINGER_S = 30.0  # how long a closed connection may keep its socket, as RabbitMQ's CLOSING_TIMEOUT
 REFUSED_LINGER_S = 3.0  # the same for a client that was not let in
 OUT_BYTES_MAX = 1 << 20  # output of one tick, and the socket buffer's high mark
-BACKLOG_BYTES_MAX = 1 << 25  # unread output at which the peer is not read any more
+BACKLOG_BYTES_MAX = 1 << 24  # unread output at which the peer is not read any more
 LARGE_READ_BYTES = 1 << 16  # a read this large probably has more behind it: others first
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # linger for 0 s: close with RST
 
@@ -87,6 +87,7 @@ class Session(asyncio.Protocol):
         self._out_bytes = 0
         self._notices: list[bytes] = []  # what follows the answer to the current method
         self._listed = False  # stands in Tick.writers
+        self._unfinished = False  # what was read is not acted on yet
         self._gone = False  # nothing more is read
         self._released = False
         self.reads = 0  # how often octets came
@@ -114,10 +115,23 @@ class Session(asyncio.Protocol):
             return
         self.reads += 1
         self.tick.read_clock()
+        self._process(data)
+        if len(data) >= LARGE_READ_BYTES:
+            self.reading.pause(TICK)
+            self.tick.throttled.append(self)
+            self.tick.wake()
+        self.tick.pressure.check(self)
+
+    def _process(self, data: bytes) -> None:
         connection = self.connection
         try:
             for event in connection.receive(data):
                 self._act(event)
+                if self._out_bytes > BACKLOG_BYTES_MAX:
+                    # The rest is acted on when these answers have been written.
+                    self._unfinished = True
+                    self.reading.pause(WRITING)
+                    break
         except Drop as drop:
             self._drop(drop)
         except Exception:
@@ -128,11 +142,6 @@ class Session(asyncio.Protocol):
             self._linger()
         if self.out:
             self.touch()
-        if len(data) >= LARGE_READ_BYTES:
-            self.reading.pause(TICK)
-            self.tick.throttled.append(self)
-            self.tick.wake()
-        self.tick.pressure.check(self)
 
     def eof_received(self) -> None:
         """The peer will send no more: the socket closes."""
@@ -153,7 +162,8 @@ class Session(asyncio.Protocol):
     def resume_writing(self) -> None:
         """The socket drains again."""
         self._draining = True
-        self.reading.resume(WRITING)
+        if not self._unfinished:
+            self.reading.resume(WRITING)
         self._make_writable()
 
     def _make_writable(self) -> None:
@@ -162,6 +172,10 @@ class Session(asyncio.Protocol):
             self.starved = False
             for channel in self.channels.values():
                 channel.wake()
+        if self.writable and self._unfinished:
+            self._unfinished = False
+            self.reading.resume(WRITING)
+            self._process(b"")
 
     def hold_back(self) -> None:
         """A queue this session publishes to is congested: read no more for now."""
