@@ -280,7 +280,7 @@ def test_a_ttl_counts_from_publishing() -> None:
     broker.timers.run(broker.now_ms)
     assert ready_ids(queue) == []
     fill(queue, 1)
-    define(vhost, max_length=10)
+    delete_policy(vhost, "p")
     broker.now_ms = 9000
     broker.timers.run(broker.now_ms)
     assert len(queue) == 1
