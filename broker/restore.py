@@ -10,6 +10,7 @@ hold from it.
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from typing import TYPE_CHECKING
 
@@ -77,9 +78,11 @@ class Restore:
     def finish(self, log: Log) -> int:
         """Put what is left on its queues, and tell the log what it has to keep; the count."""
         broker = self.broker
+        broker.now_ms = time.time_ns() // 1_000_000
         broker.next_message_id = self._highest_id + 1
         references: Counter[int] = Counter()
         for queue in self._queues():
+            queue.used()  # while the broker was down nobody could use it
             queue.backlog.recovered_below = broker.next_message_id
             messages = self._messages.pop(queue.id, {})
             for message_id in sorted(messages):

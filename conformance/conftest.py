@@ -172,6 +172,6 @@ def exchange(ch: Channel, name: Callable[[str], str]) -> Callable[..., str]:
 @pytest.fixture(scope="session")
 def replay(target: Target) -> Iterator[Replay]:
     """All recorded scenarios, playing in the background."""
-    replay = Replay(target.url)
+    replay = Replay(target.url, deviations=target.is_leveret)
     yield replay
     replay.close()

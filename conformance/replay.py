@@ -3,6 +3,8 @@
 Owns the meaning of ``recorded/scenarios.json``: what 642 conversations with RabbitMQ 3.10.8 sent
 and got. A step is ``[who, connection, channel, what, arguments]``; ``C`` sends, ``S`` must come,
 ``-`` waits or closes. A frame's arguments leave out zeros, empty strings and false.
+``recorded/deviations.json`` has other last steps for where Leveret means to answer differently,
+``recorded/pending.txt`` the scenarios of features it does not have yet.
 
 What is compared: the order of frames on each channel, the method and its arguments, the content
 header's properties with the type of each value, the body and how it was cut into frames, and how
@@ -59,7 +61,7 @@ def scenarios() -> dict[str, Scenario]:
     for change in json.loads((RECORDED / "deviations.json").read_text("utf-8")):
         for scenario in recorded:
             if scenario["id"] in change["scenarios"]:
-                scenario.setdefault("deviations", []).append(change)
+                scenario["deviation"] = change
     return {
         scenario["id"]: _rename(scenario, f"{DIGITS[n // 36]}{DIGITS[n % 36]}.")
         for n, scenario in enumerate(recorded)
@@ -101,7 +103,7 @@ def pending() -> dict[str, str]:
 class Replay:
     """All scenarios against one broker, several at a time; results are asked for by id."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, deviations: bool) -> None:
         self._pool = ThreadPoolExecutor(64, thread_name_prefix="replay")
         alone: list[Scenario] = []
         lanes: list[list[Scenario]] = [[] for _ in range(LANES)]
@@ -118,13 +120,13 @@ class Replay:
         for lane in (*slow, alone, *lanes):
             futures: list[tuple[Scenario, Future[None]]] = [(s, Future()) for s in lane]
             self._results |= {s["id"]: future for s, future in futures}
-            self._pool.submit(self._lane, url, futures)
+            self._pool.submit(self._lane, url, futures, deviations)
 
     @staticmethod
-    def _lane(url: str, futures: list[tuple[Scenario, Future[None]]]) -> None:
+    def _lane(url: str, futures: list[tuple[Scenario, Future[None]]], deviations: bool) -> None:
         for scenario, future in futures:
             try:
-                Player(url, scenario).play()
+                Player(url, scenario, deviations=deviations).play()
             except BaseException as error:
                 future.set_exception(error)
             else:
@@ -142,9 +144,13 @@ class Replay:
 class Player:
     """One scenario against one broker."""
 
-    def __init__(self, url: str, scenario: Scenario) -> None:
+    def __init__(self, url: str, scenario: Scenario, *, deviations: bool = False) -> None:
         self.url = url
         self.scenario = scenario
+        self.steps: list[Step] = scenario["steps"]
+        if deviations and "deviation" in scenario:
+            other = scenario["deviation"]
+            self.steps = [*self.steps[: other["from"]], *other["steps"]]
         self.connections: dict[str, Connection] = {}
         self.generated: dict[str, str] = {}
         self.confirmed: dict[tuple[str, int], set[int]] = {}
@@ -153,7 +159,7 @@ class Player:
 
     def play(self) -> None:
         """Play it; AssertionError says at which step the broker differed."""
-        steps: list[Step] = self.scenario["steps"]
+        steps = self.steps
         at: Step = []
         try:
             setup: list[Step] = self.scenario.get("setup", [])
@@ -207,7 +213,7 @@ class Player:
 
     def _clean(self) -> None:
         names: dict[tuple[str, str], None] = {}
-        for step in (*self.scenario.get("setup", []), *self.scenario["steps"]):
+        for step in (*self.scenario.get("setup", []), *self.steps):
             if step[0] == "C" and step[3] in ("queue.declare", "exchange.declare"):
                 kind = step[3].split(".")[0]
                 name = step[4].get(kind)

@@ -6,12 +6,15 @@ off what was asked of the event loop until it is quiet.
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from random import Random
 from typing import Any
 
+from broker import reclaim
 from broker.amqp.session import Session
 from broker.core.broker import Broker
+from broker.core.message import Message
+from broker.core.queue import Queue
 from broker.restore import Restore
 from broker.tick import Tick
 from broker.wal import Log
@@ -162,6 +165,19 @@ class World:
                 client.feed(b"")
         else:
             raise AssertionError("the broker never becomes quiet")
+
+    def reclaim(self) -> None:
+        """What the server does now and then: copy live messages out of an old segment."""
+        self.tick.settle()
+        reclaim.copy_forward(self.broker, self.log, self.unacked)
+        self.run()
+
+    def unacked(self) -> Iterator[tuple[Queue, Message]]:
+        """The deliveries that channels hold."""
+        for session in self.sessions:
+            for channel in session.channels.values():
+                for message, holder in channel.held():
+                    yield holder.queue, message
 
     def restart(self) -> None:
         """Kill the process and start another one on the same disk."""

@@ -26,6 +26,7 @@ from broker.amqp.channel import Channel
 from broker.amqp.heartbeat import Heartbeat
 from broker.amqp.names import address_text
 from broker.amqp.reading import CONGESTION, TICK, WRITING, Reading
+from broker.core.vhost_settings import check_connection_limit
 from protocol.connection import CLOSING, RUNNING, Connection
 from protocol.constants import FRAME_METHOD
 from protocol.content import frame
@@ -270,6 +271,8 @@ class Session(asyncio.Protocol):
         vhost = self.broker.vhosts.get(event.vhost)
         if vhost is None:
             raise NotAllowed(f"vhost {event.vhost} not found")
+        check_connection_limit(vhost, self.user)
+        vhost.connections += 1
         self.vhost = vhost
         self.opened = True
         self.connection.open_ok()
@@ -333,6 +336,7 @@ class Session(asyncio.Protocol):
         for number in list(self.channels):
             self._close_channel(number)
         if self.opened:
+            self.vhost.connections -= 1
             self.vhost.drop_exclusive(self)
             _log.info("%s: closed", self.name)
 

@@ -13,6 +13,7 @@ from broker.core.log import Log, NoLog
 from broker.core.operations import Operation, apply, encode_operation, snapshot
 from broker.core.timers import Timers
 from broker.core.vhost import Vhost
+from broker.core.vhost_settings import VhostDefaults
 
 if TYPE_CHECKING:
     from broker.core.queue import Queue
@@ -28,6 +29,7 @@ class Broker:
     def __init__(self, log: Log | None = None) -> None:
         self.log: Log = log if log is not None else NoLog()
         self.vhosts: dict[str, Vhost] = {}
+        self.vhost_defaults = VhostDefaults()
         self.next_message_id = 1
         self.next_queue_id = 1
         self.now_ms = 0
@@ -49,6 +51,7 @@ class Broker:
         """The vhost of that name, made if it does not exist."""
         if name not in self.vhosts:
             self.change({"op": "vhost.declare", "name": name}, durable=True)
+            self.vhost_defaults.apply(self.vhosts[name])
         return self.vhosts[name]
 
     def add_vhost(self, name: str) -> None:

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from broker.core import policies, vhost_settings
 from broker.core.exchange import EXCHANGE_TYPES, Binding, Exchange
 from broker.core.queue import Queue
 from protocol.tables import Field, decode_table, encode_table, field
@@ -74,6 +75,7 @@ def _declare_queue(vhost: Vhost, operation: Operation, owner: object | None) -> 
         owner=owner,
     )
     vhost.queues[queue.name] = queue
+    policies.configure_queue(vhost, queue)
     broker.next_queue_id = max(broker.next_queue_id, queue.id + 1)
 
 
@@ -95,6 +97,7 @@ def _declare_exchange(vhost: Vhost, operation: Operation) -> None:
         arguments=operation["arguments"],
     )
     vhost.exchanges[exchange.name] = exchange
+    policies.configure_exchange(vhost, exchange)
 
 
 def _delete_exchange(vhost: Vhost, operation: Operation) -> None:
@@ -148,6 +151,12 @@ _OPERATIONS: dict[str, Callable[[Vhost, Operation], None]] = {
     "queue.delete": _delete_queue,
     "bind": _bind,
     "unbind": _unbind,
+    "policy.set": policies.apply_set,
+    "policy.delete": policies.apply_delete,
+    "operator_policy.set": policies.apply_set,
+    "operator_policy.delete": policies.apply_delete,
+    "vhost_limits.set": vhost_settings.apply_limits,
+    "default_queue_type.set": vhost_settings.apply_default_queue_type,
 }
 
 
@@ -155,6 +164,10 @@ def snapshot(broker: Broker) -> Iterator[Operation]:
     """The operations that rebuild everything durable, in an order that can be applied."""
     for vhost in broker.vhosts.values():
         yield {"op": "vhost.declare", "name": vhost.name}
+        yield from vhost_settings.operations(vhost)
+        for some in (vhost.policies, vhost.operator_policies):
+            for policy in some:
+                yield policy.operation(f"{some.op}.set", vhost.name)
         durable = [exchange for exchange in vhost.exchanges.values() if exchange.durable]
         for exchange in durable:
             if not exchange.predeclared:

@@ -29,6 +29,7 @@ from broker.core.settings import QueueSettings, effective_settings
 if TYPE_CHECKING:
     from broker.core.broker import Broker
     from broker.core.exchange import Binding
+    from broker.core.policies import Policy
     from protocol.tables import Table
 
 # One pump hands a queue's consumers at most so many, so that a deep backlog cannot keep the
@@ -82,6 +83,7 @@ class Queue:
         self.counts: dict[int, int] | None = None  # message id -> how often it came back
         self.retry: Retry | None = None
         self.lease: Lease | None = None
+        self.policies: tuple[Policy | None, Policy | None] = (None, None)  # see core.policies
         self.configure(self.settings)
 
         self.dispatch = Dispatch(single_active=self.settings.single_active_consumer)
@@ -101,17 +103,18 @@ class Queue:
         return len(self.backlog)
 
     def configure(self, settings: QueueSettings) -> None:
-        """Take over new settings: a policy has changed."""
-        self.settings = settings
-        needed = settings.message_ttl_ms is not None or settings.limits_length
-        if needed or self.retention is not None:
+        """Take over new settings: what a policy changes takes effect at once."""
+        before, self.settings = self.settings, settings
+        if settings.needs_retention or self.retention is not None:
             self.retention = Retention(self)
-            self.retention.enforce()
         if settings.retry_type != "disabled":
             self.retry = self.retry or Retry(self)
         if settings.delivery_limit is not None or self.type == "quorum" or self.retry is not None:
             self.counts = self.counts or {}
-        self.lease = Lease(self) if settings.expires_ms is not None else None
+        if self.lease is None or settings.expires_ms != before.expires_ms:
+            self.lease = Lease(self) if settings.expires_ms is not None else None
+        if self.backlog:
+            self.pump()
 
     def used(self) -> None:
         """A client declared, consumed or got from the queue: what x-expires counts from."""

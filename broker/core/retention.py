@@ -74,7 +74,7 @@ class Retention:
         if expired:
             queue.drop(expired, EXPIRED)
         excess: list[Message] = []
-        while backlog and self.is_above_limits():
+        while backlog and self.is_above_limits() and not queue.settings.rejects_publishes:
             excess += backlog.take(1)[0]
         if excess:
             self.expiry.take(excess)

@@ -77,11 +77,20 @@ class Route:
             batch = publisher.awaited_batch = broker.log.gathering
             row = broker.log.route(self.address, self.always_logged)
             broker.log.publish(row, message_id, broker.now_ms, content)
+            broker.wake()
         message = Message(
             message_id, self.address, content, size, broker.now_ms, ttl_ms, priority, batch
         )
         if ttl_ms >= 0:
             for queue in self.queues:
                 queue.expect_expiring()
+        if batch and not persistent and len(self.always_logged) < len(self.queues):
+            # Queues it is not logged for must not settle it in the log: a twin without a batch.
+            twin = Message(
+                message_id, self.address, content, size, broker.now_ms, ttl_ms, priority, 0
+            )
+            for queue in self.queues:
+                queue.push(message if queue.id in self.always_logged else twin)
+            return
         for queue in self.queues:
             queue.push(message)

@@ -1,13 +1,13 @@
 """What a queue does, as its arguments and the policies in force say it.
 
 Arguments come from the declaration and never change; a policy may come and go while the queue
-lives. Where both set a limit the lower one holds; for everything else the argument does.
-An operator policy only ever lowers limits.
+lives. Where several set a limit the lowest holds. For everything else the argument wins over the
+operator policy, and that over the policy.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +26,7 @@ _LIMITS = (
     ("x-delayed-retry-min", "delayed-retry-min", "retry_min_ms"),
     ("x-delayed-retry-max", "delayed-retry-max", "retry_max_ms"),
 )
+_LIMIT_KEYS = {key for _, key, _ in _LIMITS} | {"max-in-memory-length", "max-in-memory-bytes"}
 _CHOICES = (
     ("x-overflow", "overflow", "overflow"),
     ("x-dead-letter-exchange", "dead-letter-exchange", "dead_letter_exchange"),
@@ -73,25 +74,42 @@ class QueueSettings:
         """There is a limit on messages or octets."""
         return self.max_length is not None or self.max_length_bytes is not None
 
+    @property
+    def needs_retention(self) -> bool:
+        """The queue drops messages by itself."""
+        return self.message_ttl_ms is not None or self.limits_length
+
 
 def effective_settings(
     arguments: Table, policy: Definition | None = None, operator: Definition | None = None
 ) -> QueueSettings:
     """The settings that arguments, policy and operator policy make together."""
     fields: dict[str, Any] = {}
+    definition = merged_definition(policy, operator)
     for argument, key, name in _LIMITS:
-        stated = [
-            source[key] for source in (policy, operator) if source is not None and key in source
-        ]
+        stated = [definition.get(key)]
         if argument in arguments and is_integer(arguments[argument]):
             stated.append(arguments[argument].value)
-        if stated:
-            fields[name] = min(stated)
+        fields[name] = _lowest(stated)
     for argument, choice, name in _CHOICES:
         if argument in arguments:
             fields[name] = plain(arguments[argument])
-        elif policy is not None and choice is not None and choice in policy:
-            fields[name] = policy[choice]
-    if fields.get("delivery_limit", 0) < 0:  # -1 is how RabbitMQ 4 writes "no limit"
-        del fields["delivery_limit"]
+        elif choice in definition:
+            fields[name] = definition[choice]
     return QueueSettings(**fields)
+
+
+def merged_definition(policy: Definition | None, operator: Definition | None) -> dict[str, Any]:
+    """What a policy and an operator policy say together, by key."""
+    if policy is None or operator is None:
+        return dict(sorted((policy or operator or {}).items()))
+    merged = {**policy, **operator}
+    for key in policy.keys() & operator.keys() & _LIMIT_KEYS:
+        lowest = _lowest([policy[key], operator[key]])
+        merged[key] = operator[key] if lowest is None else lowest
+    return dict(sorted(merged.items()))
+
+
+def _lowest(stated: Iterable[int | None]) -> int | None:
+    """Nothing stated is no limit; neither is -1, RabbitMQ 4's word for it in delivery limits."""
+    return min((value for value in stated if value is not None and value >= 0), default=None)

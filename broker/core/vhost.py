@@ -19,8 +19,10 @@ from broker.core.arguments import (
 )
 from broker.core.exchange import EXCHANGE_TYPES, Binding, Exchange
 from broker.core.operations import Operation, binding_operation, declare_exchange_operation
+from broker.core.policies import Policies
 from broker.core.queue import Queue
 from broker.core.reply import ReplyQueue
+from broker.core.vhost_settings import check_queue_limit, with_queue_type
 from protocol.content import headers_of
 from protocol.errors import (
     AccessRefused,
@@ -64,6 +66,11 @@ class Vhost:
         self.exchanges: dict[str, Exchange] = {}
         self.replies: dict[str, ReplyQueue] = {}  # direct reply-to, by address
         self._owned: dict[object, dict[Queue, None]] = {}  # exclusive queues by their connection
+        self.policies = Policies("policy")
+        self.operator_policies = Policies("operator_policy")
+        self.limits: dict[str, int] = {}
+        self.default_queue_type: str | None = None
+        self.connections = 0  # open ones, which a limit may bound
         for exchange_name, kind, internal in PREDECLARED:
             exchange = EXCHANGE_TYPES[kind](exchange_name, durable=True, internal=internal)
             exchange.predeclared = True
@@ -246,11 +253,14 @@ class Vhost:
         current = self.queues.get(name)
         if not generated and name.startswith("amq."):
             raise AccessRefused(f"queue name '{name}' contains reserved prefix 'amq.*'")
+        replicable = durable and not (exclusive or auto_delete or generated)
+        arguments = with_queue_type(self, arguments, current, replicable=replicable)
         if current is not None:
             self._check_same_queue(
                 current, durable, exclusive, auto_delete, arguments, owner, described
             )
             return current
+        check_queue_limit(self, name)
         queue_type = check_queue_arguments(described, arguments)
         if generated and queue_type != "classic":
             raise PreconditionFailed(

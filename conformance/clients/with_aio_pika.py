@@ -355,6 +355,28 @@ async def check_header_types(target: Target) -> None:
 
 
 @in_loop
+async def check_expiry_needs_no_other_traffic(target: Target) -> None:
+    """Messages expire by themselves on an idle broker, transient and unconfirmed ones too."""
+    async with channel(target, publisher_confirms=False) as ch:
+        dead = await own_queue(ch)
+        arguments = {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": dead.name}
+        for mode in (DeliveryMode.NOT_PERSISTENT, DeliveryMode.PERSISTENT):
+            queue = await own_queue(ch, arguments=arguments)
+            async with dead.iterator(no_ack=True, timeout=5) as letters:
+                message = Message(b"late", expiration=0.2, delivery_mode=mode)
+                await ch.default_exchange.publish(message, queue.name)
+                letter = await anext(letters)
+            equal(letter.headers["x-first-death-reason"], "expired", f"reason ({mode.name})")
+
+            plain = await own_queue(ch)
+            await ch.default_exchange.publish(message, plain.name)
+            await asyncio.sleep(0.5)
+            async with plain.iterator(no_ack=True, timeout=0.3) as late:
+                with contextlib.suppress(TimeoutError):
+                    raise AssertionError(f"{await anext(late)} after its expiry")
+
+
+@in_loop
 async def check_large_messages_and_many_channels(target: Target) -> None:
     """Large messages on many channels of one connection do not mix."""
     async with channel(target) as first:

@@ -116,8 +116,10 @@ class Worker:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
-        with contextlib.suppress(OSError):
-            self.app.close()
+        # It cannot, where no result was asked for, or results are in files, or the broker is gone.
+        with contextlib.suppress(AttributeError, OSError, *self.app.connection().connection_errors):
+            self.app.backend.result_consumer.stop()
+        self.app.close()
         self._log.close()
 
 

@@ -324,13 +324,17 @@ def check_silent_client_is_dropped(target: Target) -> None:
 
 
 def check_blocked_notifications(target: Target) -> None:
-    """The broker offers connection.blocked and tells a publisher of an alarm, if one can be had."""
+    """A client may ask for connection.blocked, since the broker offers it."""
     with connected(target) as connection:
         connection.add_on_connection_blocked_callback(lambda *_: None)
         connection.add_on_connection_unblocked_callback(lambda *_: None)
         offered = connection._impl.server_capabilities
         for name in ("connection.blocked", "consumer_cancel_notify", "publisher_confirms"):
             equal(offered.get(name), True, f"capability {name}")
+
+
+def check_disk_alarm_blocks_publishers(target: Target) -> None:
+    """A publisher is told that the disk is nearly full, by connection.blocked."""
     # No disk has this much free, so the alarm is on from the start.
     limit = 10**15
     with (

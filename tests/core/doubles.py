@@ -83,6 +83,7 @@ class ListeningLog(NoLog):
 
     def __init__(self) -> None:
         super().__init__()
+        self.gathering = 1
         self.told: list[tuple[Any, ...]] = []
 
     def route(self, address: bytes, queue_ids: tuple[int, ...]) -> int:

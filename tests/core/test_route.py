@@ -89,6 +89,24 @@ def test_a_route_is_told_to_each_batch_once(vhost: Vhost, log: ListeningLog) -> 
     ]
 
 
+def test_a_transient_message_is_logged_for_quorum_queues_alone(
+    vhost: Vhost, log: ListeningLog
+) -> None:
+    """A quorum queue keeps every message; others do not settle what is not logged for them."""
+    quorum = make_queue(vhost, "quorum", durable=True, arguments={"x-queue-type": "quorum"})
+    log.told.clear()
+    found, publisher = route(vhost, "d1", "quorum", "t")
+    found.publish(CONTENT, 5, False, 0, -1)
+    assert [entry[0] for entry in log.told] == ["route", "publish"]
+    assert log.of("route") == [(ADDRESS, (quorum.id,))]
+    assert publisher.awaited_batch == 1
+    for name in ("d1", "t"):
+        vhost.queues[name].purge()
+    assert log.of("settle") == []
+    assert quorum.get(no_ack=True) is not None
+    assert log.of("settle") == [(quorum.id, [1], [1])]
+
+
 def test_what_is_logged_asks_for_a_tick(vhost: Vhost, log: ListeningLog) -> None:
     """A message in the log is committed soon, though nobody consumes it or waits for a confirm."""
     asked: list[int] = []

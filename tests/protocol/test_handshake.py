@@ -159,7 +159,9 @@ def test_refused_login(capabilities: dict[str, bool] | None, answered: bool) -> 
     peer.feed(start_ok(capabilities))
     if answered:
         assert peer.close_text() == (403, "ACCESS_REFUSED - no", 0, 0)
-        assert peer.feed(method(0, commands.Connection.CloseOk())) == [events.Closed(confirmed=True)]
+        assert peer.feed(method(0, commands.Connection.CloseOk())) == [
+            events.Closed(confirmed=True)
+        ]
     else:
         assert peer.out == []
         assert peer.dropped is not None

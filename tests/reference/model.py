@@ -40,6 +40,7 @@ class Queue:
     durable: bool
     auto_delete: bool
     owner: object | None
+    quorum: bool = False  # it keeps every message, as if it were persistent
     ready: list[Message] = field(default_factory=list)
     consumers: list["Consumer"] = field(default_factory=list)
     alive: bool = True
@@ -235,13 +236,21 @@ class Model:
         return [("Queue.UnbindOk" if unwanted[1] == "queue" else "Exchange.UnbindOk",)]
 
     def declare_queue(
-        self, channel: Channel, name: str, *, durable: bool, auto_delete: bool, exclusive: bool
+        self,
+        channel: Channel,
+        name: str,
+        *,
+        durable: bool,
+        auto_delete: bool = False,
+        exclusive: bool = False,
+        arguments: dict[str, Any] | None = None,
     ) -> list[Reply]:
         """queue.declare; a name is always declared with the same properties."""
         queue = self.queues.get(name)
         owner = channel.connection if exclusive else None
         if queue is None:
-            queue = self.queues[name] = Queue(name, durable, auto_delete, owner)
+            quorum = (arguments or {}).get("x-queue-type") == "quorum"
+            queue = self.queues[name] = Queue(name, durable, auto_delete, owner, quorum)
             self.topology.queues.add(name)
         elif queue.owner is not owner:
             raise Refusal(405)
@@ -325,7 +334,8 @@ class Model:
         channel.published += 1
         queues = [queue for queue in queues if queue.alive]
         for queue in queues:
-            queue.ready.append(Message(self.numbers, message.body, message.persistent))
+            persistent = message.persistent or queue.quorum
+            queue.ready.append(Message(self.numbers, message.body, persistent))
         return [] if queues or not mandatory else [("Basic.Return", message.body)]
 
     def select_confirms(self, channel: Channel) -> list[Reply]:

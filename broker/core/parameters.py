@@ -1,0 +1,43 @@
+"""What policies and limits of vhosts share: RabbitMQ calls both runtime parameters.
+
+An operator's wish that makes no sense is an ``InvalidParameter``; its text is what RabbitMQ's
+management API puts into ``reason``, values written as Erlang terms.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+
+class InvalidParameter(ValueError):
+    """What was wrong, one line for each fault."""
+
+    def __init__(self, faults: Iterable[str]) -> None:
+        lines = "\n".join(faults)
+        super().__init__(f"Validation failed\n\n{lines}\n")
+
+
+def term(value: Any) -> str:
+    """A value that came as JSON, as Erlang writes it."""
+    if isinstance(value, str):
+        quoted = value.replace("\\", "\\\\").replace('"', '\\"')
+        return f'<<"{quoted}">>' if value.isascii() else f'<<"{quoted}"/utf8>>'
+    if isinstance(value, bool) or value is None:
+        return {True: "true", False: "false", None: "null"}[value]
+    if isinstance(value, Mapping):
+        pairs = ",".join(f"{term(name)} => {term(item)}" for name, item in value.items())
+        return f"#{{{pairs}}}"
+    if isinstance(value, (list, tuple)):
+        return f"[{','.join(map(term, value))}]"
+    return str(value)
+
+
+def pairs_term(pairs: Iterable[tuple[str, Any]]) -> str:
+    """Names and values, as Erlang writes a list of pairs."""
+    return f"[{','.join(f'{{{term(name)},{term(value)}}}' for name, value in pairs)}]"
+
+
+def is_whole(value: Any) -> bool:
+    """Whether a value that came as JSON is an integer that a field table can hold."""
+    return isinstance(value, int) and not isinstance(value, bool) and -(1 << 63) <= value < 1 << 63
