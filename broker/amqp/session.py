@@ -290,9 +290,6 @@ class Session(asyncio.Protocol):
         if self.host.fast_path:
             self.acks[event.channel] = channel.ack
 
-    def _closed_channel(self, event: ChannelClosed) -> None:
-        self._close_channel(event.channel)
-
     def _method(self, event: MethodReceived) -> None:
         methods.handle(self.channels[event.channel], event.method)
         if self.broker.changed_batch > self.broker.log.durable:
@@ -395,7 +392,7 @@ _EVENTS: dict[type[Any], Callable[[Session, Any], None]] = {
     OpenReceived: Session._open,
     SecretReceived: Session._secret,
     ChannelOpened: Session._open_channel,
-    ChannelClosed: Session._closed_channel,
+    ChannelClosed: lambda session, event: session._close_channel(event.channel),
     MethodReceived: Session._method,
     PublishReceived: Session._publish,
     Closed: Session._closed,
