@@ -1,4 +1,7 @@
-"""The decision about Python's cyclic garbage collector, and its one timer.
+"""The decisions about memory that nobody uses any more, and their one timer.
+
+Cycles
+======
 
 Reference counting frees nearly everything here. What it cannot free, cycles left by exceptions
 and by sessions with their channels, is rare; but each automatic collection walks every object
@@ -11,16 +14,27 @@ CPU as without collections. So automatic collection is off, and every ``INTERVAL
   takes constant time) and looked at again once the queues are short.
 
 Invariant: no collection ever walks more than ``WALK_MAX`` messages.
+
+Freed memory
+============
+
+Message bodies come from malloc, which keeps what is freed as long as anything lives behind it:
+after a million messages of 1 KiB were drained the process still had 1.1 GB. ``malloc_trim``
+gives it back, in about 0.2 ms a megabyte; it is called when much was freed since the last time.
 """
 
 from __future__ import annotations
 
+import ctypes
 import gc
+from collections.abc import Callable
+from contextlib import suppress
 
 from broker.core.broker import Broker
 
 INTERVAL_S = 10.0
 WALK_MAX = 20_000  # queued messages that a collection may walk over
+TRIM_BYTES = 64 << 20  # so many octets less in queues than at their most since the last trim
 
 
 def start() -> None:
@@ -30,16 +44,29 @@ def start() -> None:
     gc.freeze()
 
 
-def collect(broker: Broker) -> None:
+class Collector:
     """The timer's work."""
-    queued = sum(
-        len(queue) + queue.unacked
-        for vhost in broker.vhosts.values()
-        for queue in vhost.queues.values()
-    )
-    if queued > WALK_MAX:
-        gc.freeze()
-    else:
-        gc.unfreeze()
-        gc.collect()
-        gc.freeze()
+
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
+        self._most_bytes = 0  # in queues since the last trim
+        self._malloc_trim: Callable[[int], object] | None = None
+        with suppress(AttributeError, OSError):  # only glibc has it
+            self._malloc_trim = ctypes.CDLL(None).malloc_trim
+
+    def collect(self) -> None:
+        """Collect cycles as far as that is quick, and give back what was freed."""
+        queues = [q for vhost in self._broker.vhosts.values() for q in vhost.queues.values()]
+        if sum(len(queue) + queue.unacked for queue in queues) > WALK_MAX:
+            gc.freeze()
+        else:
+            gc.unfreeze()
+            gc.collect()
+            gc.freeze()
+        self._trim(sum(queue.backlog.size_bytes for queue in queues))
+
+    def _trim(self, size_bytes: int) -> None:
+        self._most_bytes = max(self._most_bytes, size_bytes)
+        if self._malloc_trim is not None and self._most_bytes - size_bytes > TRIM_BYTES:
+            self._malloc_trim(0)
+            self._most_bytes = size_bytes

@@ -102,6 +102,7 @@ class Server:
         self._deserted = asyncio.Event()  # no session is left
         self._deserted.set()
         self._exit_code = 0
+        self._collector = garbage.Collector(self.broker)
         self._timeout_interval_s = timeouts.interval_s(config.consumer_timeout_ms)
 
     def _recover(self, directory: Path) -> Log:
@@ -201,7 +202,7 @@ class Server:
                     yield holder.queue, message
 
     def _collect(self) -> None:
-        garbage.collect(self.broker)
+        self._collector.collect()
         self.call_later(garbage.INTERVAL_S, self._collect)
 
     def _durable(self, _: int) -> None:
