@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import platform
+import random
 import signal
 import socket
 import time
@@ -84,6 +85,8 @@ class Server:
         self._tick = Tick(self.broker, self.log, self.loop.call_soon, self.loop.call_later)
         self.tick: host.Tick = self._tick
         self.broker.wake = self.tick.wake
+        self.tick.wake()  # what was recovered may have something to do at a certain time
+        self.broker.random = random.randrange
         self.users = Users(config)
         self.sessions: set[Session] = set()
         self.fast_path = config.fast_path
