@@ -31,6 +31,7 @@ from broker.config import Config, Listener
 from broker.core.broker import Broker
 from broker.core.message import Message
 from broker.core.queue import Queue
+from broker.defaults import vhost_defaults
 from broker.restore import Restore
 from broker.tick import Tick
 from broker.wal import CorruptLog, DirectoryInUse, Log, LogFailed
@@ -79,6 +80,7 @@ class Server:
         self.config = config
         self.loop = asyncio.get_running_loop()
         self.broker = Broker()
+        self.broker.vhost_defaults = vhost_defaults(config)
         self.log = self._recover(Path(config.data_dir, "log"))
         self.broker.log = self.log
         self.broker.declare_vhost(config.default_vhost)
