@@ -55,7 +55,7 @@ def _holders(broker: Broker, unacked: Unacked, head: int) -> dict[Message, list[
     """Messages in batches up to ``head``, each with the durable queues that hold it."""
     holders: dict[Message, list[Queue]] = {}
     for vhost in broker.vhosts.values():
-        for queue in vhost.queues.values():
+        for queue in vhost.keepers():
             if queue.durable:
                 for message in queue.stored():
                     if 0 < message.batch <= head:

@@ -94,4 +94,4 @@ class Restore:
         return references.total()
 
     def _queues(self) -> list[Queue]:
-        return [queue for vhost in self.broker.vhosts.values() for queue in vhost.queues.values()]
+        return [queue for vhost in self.broker.vhosts.values() for queue in vhost.keepers()]

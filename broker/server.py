@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import platform
+import random
 import signal
 import socket
 import time
@@ -30,6 +31,7 @@ from broker.config import Config, Listener
 from broker.core.broker import Broker
 from broker.core.message import Message
 from broker.core.queue import Queue
+from broker.defaults import vhost_defaults
 from broker.restore import Restore
 from broker.tick import Tick
 from broker.wal import CorruptLog, DirectoryInUse, Log, LogFailed
@@ -78,12 +80,15 @@ class Server:
         self.config = config
         self.loop = asyncio.get_running_loop()
         self.broker = Broker()
+        self.broker.vhost_defaults = vhost_defaults(config)
         self.log = self._recover(Path(config.data_dir, "log"))
         self.broker.log = self.log
         self.broker.declare_vhost(config.default_vhost)
         self._tick = Tick(self.broker, self.log, self.loop.call_soon, self.loop.call_later)
         self.tick: host.Tick = self._tick
         self.broker.wake = self.tick.wake
+        self.tick.wake()  # what was recovered may have something to do at a certain time
+        self.broker.random = random.randrange
         self.users = Users(config)
         self.sessions: set[Session] = set()
         self.fast_path = config.fast_path

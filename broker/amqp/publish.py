@@ -4,10 +4,10 @@ This is the slow path, complete by itself. When nothing about a message but its 
 what happens to it, the route found here is left in ``Session.routes`` under the raw publish
 frame, and the fast path repeats it for equal frames (invariants F1 and F2).
 
-A route is left there unless: the exchange, or one behind it, looks at headers; the message is
-mandatory and goes nowhere; a queue may refuse it; the channel is in tx mode. The content is
-not part of the key, so what depends on properties (expiration, user-id, CC, BCC, delivery mode)
-is peeked by the fast path, which hands everything unusual back to here.
+A route is left there unless: the exchange, or one behind it, looks at more than the key; the
+message is mandatory and goes nowhere; a queue may refuse it; the channel is in tx mode. The
+content is not part of the key, so what depends on properties (expiration, user-id, CC, BCC,
+delivery mode) is peeked by the fast path, which hands everything unusual back to here.
 """
 
 from __future__ import annotations
@@ -75,12 +75,7 @@ def publish(channel: Channel, event: PublishReceived) -> None:
             name: value for name, value in properties["headers"].items() if name != "BCC"
         }
         content = with_properties(content, {"headers": headers})
-    queues = vhost.route(exchange, event.routing_key, content)
-    if keys:
-        found = dict.fromkeys(queues)
-        for key in keys:
-            found.update(dict.fromkeys(vhost.route(exchange, key, content)))
-        queues = list(found)
+    queues = vhost.route(exchange, event.routing_key, content, keys)
     session.targets.update(queues)
     expiration = properties.get("expiration")
     facts = Facts(

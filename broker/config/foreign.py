@@ -30,9 +30,9 @@ _KEYS = """
     log.federation.file log.federation.rotation log.upgrade.file log.upgrade.rotation
     log.ra.file log.ra.rotation log.default.rotation net_ticktime distribution sysmon_handler
     raft classic_queue quorum_queue stream_queue channel_max_per_node channel_operation_timeout
-    channel_tick_interval session_max_per_connection link_max_per_session default_limits
-    default_policies default_queue_type vhost_max deprecated_features permit_deprecated_features
-    feature_flags anonymous_login_user anonymous_login_pass message_interceptors metadata_store
+    channel_tick_interval session_max_per_connection link_max_per_session vhost_max
+    deprecated_features permit_deprecated_features feature_flags anonymous_login_user
+    anonymous_login_pass message_interceptors metadata_store
     khepri_default_timeout quorum_commands_soft_limit quorum_cluster_size limits.queues
     limits.vhosts management management_agent prometheus stomp mqtt stream web_mqtt web_stomp
     auth_ldap auth_oauth2 auth_http auth_cache amqp1_0 federation shovel trust_store

@@ -7,6 +7,7 @@ place. Sizes follow RabbitMQ: k, kiB, M, MiB, G, GiB are powers of 1024; kB, MB,
 
 import ipaddress
 import re
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -97,8 +98,10 @@ def _read_secret(text: str) -> str:
 
 def _read_pattern(text: str) -> str:
     try:
-        re.compile(text)
-    except re.error as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", FutureWarning)  # what re reads otherwise than PCRE
+            re.compile(text)
+    except (re.error, FutureWarning) as error:
         raise ValueError(f"a regular expression ({error})") from None
     return text
 

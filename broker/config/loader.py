@@ -166,7 +166,7 @@ def _family_of(entry: Entry) -> tuple[Family, str] | None:
         if len(pattern) == len(entry.words):
             pairs = list(zip(pattern, entry.words, strict=True))
             if all(want == have or want.isupper() for want, have in pairs):
-                return family, next(have for want, have in pairs if want.isupper())
+                return family, family.member(next(h for want, h in pairs if want.isupper()))
     return None
 
 

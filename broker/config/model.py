@@ -6,6 +6,7 @@ that changes them. Where RabbitMQ has "infinity" or "unset", the value here is N
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 
 class ConfigError(Exception):
@@ -61,6 +62,10 @@ class Config:
     default_permissions_read: str
     loopback_users: frozenset[str]
     auth_mechanisms: tuple[str, ...]
+
+    default_queue_type: str | None
+    default_operator_policies: Mapping[str, Mapping[str, Any]]
+    default_vhost_limits: Mapping[str, Mapping[str, Any]]
 
     cluster_name: str | None
     memory_high_watermark_relative: float

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from broker.config.kinds import Kind
 
+GROUP_MARK = "="  # between the free word and the part of a member's name: no word has one
 Gather = Callable[[Mapping[str, object]], object]
 
 
@@ -30,12 +31,20 @@ class Setting:
 
 @dataclass(frozen=True, slots=True)
 class Family(Setting):
-    """A row for a key with a free word. `members` are the defaults, by that word."""
+    """A row for a key with a free word. `members` are the defaults, by that word.
+
+    Rows of one `name` are a group: their members, named by word and `part`, become one value.
+    """
 
     gather: Gather = dict
     members: Mapping[str, object] = field(default_factory=dict)
     # Members written by the operator are added to the defaults, instead of replacing them.
     adds: bool = False
+    part: str = ""
+
+    def member(self, word: str) -> str:
+        """Name the member that the operator's word in place of the free one stands for."""
+        return f"{word}{GROUP_MARK}{self.part}" if self.part else word
 
     @property
     def examples(self) -> tuple[str, ...]:

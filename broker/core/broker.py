@@ -23,6 +23,11 @@ def _nobody() -> None:
     """The broker before a loop runs it."""
 
 
+def _first(_: int) -> int:
+    """Chance, before a shell brings it."""
+    return 0
+
+
 class Broker:
     """See the module."""
 
@@ -38,6 +43,7 @@ class Broker:
         self.timers = Timers()
         self.backlogged: list[Queue] = []  # queues that this tick could not empty
         self.wake: Callable[[], None] = _nobody
+        self.random: Callable[[int], int] = _first  # an integer from 0 below its argument
 
     def change(self, operation: Operation, *, durable: bool, owner: object | None = None) -> None:
         """Apply a change of topology, and log it if what it changes is durable."""
@@ -63,7 +69,7 @@ class Broker:
         """Effect of the operation vhost.delete: queues and their messages go with it."""
         vhost = self.vhosts.pop(name, None)
         if vhost is not None:
-            for queue in list(vhost.queues.values()):
+            for queue in list(vhost.keepers()):
                 queue.delete()
             vhost.queues.clear()
             vhost.generation += 1

@@ -21,7 +21,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from broker.core.message import Message
-from broker.core.route import Route
+from broker.core.route import NOBODY, Route
 from protocol.content import decode_properties, header_payload, peek_content, with_properties
 from protocol.methods import shortstr
 from protocol.tables import Field, Table
@@ -30,20 +30,6 @@ if TYPE_CHECKING:
     from broker.core.queue import Queue
 
 REJECTED, EXPIRED, MAXLEN, DELIVERY_LIMIT = "rejected", "expired", "maxlen", "delivery_limit"
-
-
-class _Nobody:
-    """The publisher of dead letters: owes nobody a confirm."""
-
-    published = 0
-    awaited_batch = 0
-    fresh = False
-
-    def first_publish(self) -> None:
-        """Never called: ``fresh`` is never set."""
-
-
-_NOBODY = _Nobody()
 
 
 def dead_letter(queue: Queue, messages: Iterable[Message], reason: str) -> None:
@@ -57,24 +43,23 @@ def dead_letter(queue: Queue, messages: Iterable[Message], reason: str) -> None:
     for message in messages:
         properties = decode_properties(header_payload(message.content))
         headers: Table = properties.get("headers", {})
-        keys = [message.routing_key, *_carbon_copies(headers)]
+        keys = [message.routing_key, *carbon_copies(headers)]
         deaths = _record(headers, queue, reason, message, keys, properties.get("expiration"))
         changed = _headers(headers, deaths, queue, reason, message)
         if own_key is not None:
             changed.pop("CC", None)
             keys = [own_key]
         content = with_properties(message.content, {"headers": changed, "expiration": None})
-        targets: dict[Queue, None] = {}
-        for key in keys:
-            targets.update(dict.fromkeys(vhost.route(exchange, key, content)))
+        targets = vhost.route(exchange, keys[0], content, keys[1:])
         accepting = [target for target in targets if not _is_cycle(target, deaths)]
         address = shortstr(name) + shortstr(keys[0])
         persistent, priority, _ = peek_content(content)
-        route = Route(queue.broker, _NOBODY, address, accepting)
+        route = Route(queue.broker, NOBODY, address, accepting)
         route.publish(content, message.size, persistent, priority, -1)
 
 
-def _carbon_copies(headers: Table) -> list[str]:
+def carbon_copies(headers: Table) -> list[str]:
+    """The routing keys that the header CC adds; anything malformed in it adds none."""
     value = headers.get("CC")
     if value is None or value.tag != "A":
         return []

@@ -1,26 +1,43 @@
-"""Exchanges: which destinations a routing key and headers select. Routing is pure.
+"""Exchanges: what all kinds share. The kinds themselves are in ``broker.core.exchanges``.
 
 An ``Exchange`` owns the bindings of which it is the source; each kind keeps them in the
-structure its rule needs. A destination is a queue or another exchange; the walk over
-exchanges, alternate exchanges included, is ``Vhost.route``.
+structure its rule needs, and answers with ``destinations`` where a message goes from here. A
+destination is a queue or another exchange; the walk over exchanges, alternate exchanges
+included, is ``Vhost.route``.
 
-Kinds are found by name in ``EXCHANGE_TYPES``; a kind is a class with ``add``, ``remove`` and
-``match``, and may check its bindings' and its own arguments.
+A kind that keeps messages for itself has ``stores``: queues no client sees, which are among
+the destinations of what they are to keep (see ``broker.core.store``).
+
+A kind is known by its name in ``EXCHANGE_TYPES`` from when its module is imported.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from broker.core.headers import HeadersMatch, check_match_argument
-from broker.core.topic import TopicTrie
+from protocol.content import decode_properties, header_payload
+from protocol.errors import CommandInvalid
 from protocol.tables import Table, encode_table
 
 if TYPE_CHECKING:
+    from broker.core.broker import Broker
     from broker.core.queue import Queue
+    from broker.core.store import Store
+    from broker.core.vhost import Vhost
 
 NO_ARGUMENTS = encode_table({})
+EXCHANGE_TYPES: dict[str, type[Exchange]] = {}
+
+
+def exchange_type(name: str) -> type[Exchange]:
+    """The kind of that name, or ``CommandInvalid``."""
+    kind = EXCHANGE_TYPES.get(name)
+    if kind is None:
+        # RabbitMQ knows the word if some module of it happens to use it.
+        known = name.replace("-", "").replace("_", "").isalnum() and name.islower()
+        raise CommandInvalid(f"{'unknown' if known else 'invalid'} exchange type '{name}'")
+    return kind
 
 
 class Binding:
@@ -52,11 +69,43 @@ class Binding:
         return self.source.durable and self.destination.durable
 
 
+class Envelope:
+    """What exchanges look at in a message: its keys, and its properties once one asks.
+
+    ``keys`` are the routing key and what CC and BCC add.
+    """
+
+    __slots__ = ("_properties", "broker", "content", "keys")
+
+    def __init__(self, broker: Broker, keys: tuple[str, ...], content: bytes) -> None:
+        self.broker = broker
+        self.keys = keys
+        self.content = content
+        self._properties: dict[str, Any] | None = None
+
+    @property
+    def properties(self) -> dict[str, Any]:
+        """The properties, see ``decode_properties``."""
+        if self._properties is None:
+            self._properties = decode_properties(header_payload(self.content))
+        return self._properties
+
+    @property
+    def headers(self) -> Table:
+        """The headers table, empty if there is none."""
+        headers: Table = self.properties.get("headers", {})
+        return headers
+
+
 class Exchange:
-    """What all kinds share: properties, the set of bindings, where unroutable messages go."""
+    """Properties, the set of bindings, where unroutable messages go."""
 
     type: ClassVar[str]
-    uses_headers: ClassVar[bool] = False  # then the route of a message cannot be cached by key
+    cacheable = True  # the routing key alone decides, and routing changes nothing
+    store_count = 0  # how many ``stores`` the exchange needs
+
+    def __init_subclass__(cls) -> None:
+        EXCHANGE_TYPES[cls.type] = cls
 
     def __init__(
         self,
@@ -75,106 +124,30 @@ class Exchange:
         self.predeclared = False  # every vhost has it: never logged, never deleted
         self.bindings: dict[tuple[bool, str, str, bytes], Binding] = {}
         self.incoming: dict[Binding, None] = {}  # bindings that lead here
+        self.stores: tuple[Store, ...] = ()
+        self.first_store_id = 0  # stores have queue ids in a row from here
         alternate = self.arguments.get("alternate-exchange")
         self.alternate: str | None = alternate.value.decode() if alternate else None
 
     @staticmethod
-    def check_binding(routing_key: str, arguments: Table) -> None:
+    def check_arguments(arguments: Table) -> None:
+        """Raise ``PreconditionFailed`` for arguments this kind cannot be declared with."""
+
+    def check_binding(self, destination: Queue | Exchange, key: str, arguments: Table) -> None:
         """Raise ``PreconditionFailed`` for a binding this kind cannot hold."""
 
+    def open_stores(self, vhost: Vhost) -> None:
+        """Make ``stores``; the exchange has come into being."""
+
     def add(self, binding: Binding) -> None:
-        """Index a new binding."""
+        """Index a new binding, which is in ``bindings`` already."""
+
+    def remove(self, binding: Binding) -> None:
+        """Drop a binding that ``add`` indexed, and that is no more in ``bindings``."""
+
+    def bound(self, vhost: Vhost, binding: Binding) -> None:
+        """A client has made this binding: not called when a binding is recovered."""
+
+    def destinations(self, envelope: Envelope) -> Iterable[Queue | Exchange]:
+        """Where a message goes from here; a destination may come twice."""
         raise NotImplementedError
-
-    def remove(self, binding: Binding) -> None:
-        """Drop a binding that ``add`` indexed."""
-        raise NotImplementedError
-
-    def match(self, routing_key: str, headers: Table) -> Iterable[Binding]:
-        """The bindings a message takes; one may come twice."""
-        raise NotImplementedError
-
-
-class DirectExchange(Exchange):
-    """The routing key equals the binding key."""
-
-    type = "direct"
-
-    def __init__(self, name: str, **properties: object) -> None:
-        super().__init__(name, **properties)  # type: ignore[arg-type]
-        self._by_key: dict[str, dict[Binding, None]] = {}
-
-    def add(self, binding: Binding) -> None:
-        self._by_key.setdefault(binding.routing_key, {})[binding] = None
-
-    def remove(self, binding: Binding) -> None:
-        bindings = self._by_key[binding.routing_key]
-        del bindings[binding]
-        if not bindings:
-            del self._by_key[binding.routing_key]
-
-    def match(self, routing_key: str, headers: Table) -> Iterable[Binding]:
-        return self._by_key.get(routing_key, ())
-
-
-class FanoutExchange(Exchange):
-    """Every binding, whatever the key."""
-
-    type = "fanout"
-
-    def add(self, binding: Binding) -> None:
-        """``bindings`` is the index."""
-
-    def remove(self, binding: Binding) -> None:
-        """``bindings`` is the index."""
-
-    def match(self, routing_key: str, headers: Table) -> Iterable[Binding]:
-        return self.bindings.values()
-
-
-class TopicExchange(Exchange):
-    """The routing key's words match the binding's pattern."""
-
-    type = "topic"
-
-    def __init__(self, name: str, **properties: object) -> None:
-        super().__init__(name, **properties)  # type: ignore[arg-type]
-        self._trie: TopicTrie[Binding] = TopicTrie()
-
-    def add(self, binding: Binding) -> None:
-        self._trie.add(binding.routing_key, binding)
-
-    def remove(self, binding: Binding) -> None:
-        self._trie.remove(binding.routing_key, binding)
-
-    def match(self, routing_key: str, headers: Table) -> Iterable[Binding]:
-        return self._trie.match(routing_key)
-
-
-class HeadersExchange(Exchange):
-    """The message's headers match the binding's arguments, see ``broker.core.headers``."""
-
-    type = "headers"
-    uses_headers = True
-
-    def __init__(self, name: str, **properties: object) -> None:
-        super().__init__(name, **properties)  # type: ignore[arg-type]
-        self._rules: dict[Binding, HeadersMatch] = {}
-
-    @staticmethod
-    def check_binding(routing_key: str, arguments: Table) -> None:
-        check_match_argument(arguments)
-
-    def add(self, binding: Binding) -> None:
-        self._rules[binding] = HeadersMatch(binding.arguments)
-
-    def remove(self, binding: Binding) -> None:
-        del self._rules[binding]
-
-    def match(self, routing_key: str, headers: Table) -> Iterable[Binding]:
-        return [binding for binding, rule in self._rules.items() if rule.matches(headers)]
-
-
-EXCHANGE_TYPES: dict[str, type[Exchange]] = {
-    kind.type: kind for kind in (DirectExchange, FanoutExchange, TopicExchange, HeadersExchange)
-}

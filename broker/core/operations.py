@@ -14,7 +14,9 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from broker.core import policies, vhost_settings
-from broker.core.exchange import EXCHANGE_TYPES, Binding, Exchange
+from broker.core.exchange import Binding, Exchange
+from broker.core.exchanges import EXCHANGE_TYPES
+from broker.core.exchanges.deduplication import DeduplicatingQueue
 from broker.core.queue import Queue
 from protocol.tables import Field, decode_table, encode_table, field
 
@@ -64,7 +66,9 @@ def _declare_queue(vhost: Vhost, operation: Operation, owner: object | None) -> 
     if operation["name"] in vhost.queues:
         return
     broker = vhost.broker
-    queue = Queue(
+    deduplicates = operation["arguments"].get("x-message-deduplication")
+    kind = DeduplicatingQueue if deduplicates == Field("t", True) else Queue
+    queue = kind(
         broker,
         vhost.name,
         operation["name"],
@@ -96,6 +100,11 @@ def _declare_exchange(vhost: Vhost, operation: Operation) -> None:
         internal=operation["internal"],
         arguments=operation["arguments"],
     )
+    if exchange.store_count:
+        exchange.first_store_id = operation["first_store_id"]
+        exchange.open_stores(vhost)
+        behind = exchange.first_store_id + exchange.store_count
+        vhost.broker.next_queue_id = max(vhost.broker.next_queue_id, behind)
     vhost.exchanges[exchange.name] = exchange
     policies.configure_exchange(vhost, exchange)
 
@@ -182,8 +191,9 @@ def snapshot(broker: Broker) -> Iterator[Operation]:
 
 
 def declare_exchange_operation(vhost: str, exchange: Exchange) -> Operation:
-    """The operation that declares an exchange like this one."""
-    return {
+    """The operation that declares an exchange like this one, its stores under the same ids."""
+    stores = {"first_store_id": exchange.first_store_id} if exchange.store_count else {}
+    return stores | {
         "op": "exchange.declare",
         "vhost": vhost,
         "name": exchange.name,

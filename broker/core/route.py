@@ -26,6 +26,20 @@ class Publisher(Protocol):
         """The first message since ``fresh`` was set, already counted."""
 
 
+class _Nobody:
+    """The publisher of what the broker publishes by itself: is owed no confirm."""
+
+    published = 0
+    awaited_batch = 0
+    fresh = False
+
+    def first_publish(self) -> None:
+        """Never called: ``fresh`` is never set."""
+
+
+NOBODY = _Nobody()
+
+
 class Route:
     """Messages of one publisher to one address."""
 

@@ -7,8 +7,10 @@ of topology: routes resolved under another generation are void.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
+from broker.core import routing
 from broker.core.arguments import (
     QUEUE_ARGUMENTS_COMPARED,
     check_equivalent,
@@ -17,16 +19,15 @@ from broker.core.arguments import (
     check_queue_properties,
     check_same,
 )
-from broker.core.exchange import EXCHANGE_TYPES, Binding, Exchange
+from broker.core.exchange import Binding, Exchange, exchange_type
+from broker.core.exchanges import EXCHANGE_TYPES
 from broker.core.operations import Operation, binding_operation, declare_exchange_operation
 from broker.core.policies import Policies
 from broker.core.queue import Queue
 from broker.core.reply import ReplyQueue
 from broker.core.vhost_settings import check_queue_limit, with_queue_type
-from protocol.content import headers_of
 from protocol.errors import (
     AccessRefused,
-    CommandInvalid,
     NotFound,
     PreconditionFailed,
     ResourceLocked,
@@ -79,57 +80,22 @@ class Vhost:
 
     # -- routing -----------------------------------------------------------------------
 
-    def route(self, exchange: Exchange, routing_key: str, content: bytes) -> list[Queue]:
-        """The queues a message reaches, each once: bindings, exchanges behind them, alternates."""
-        if exchange is self.default_exchange:
-            queue = self.queues.get(routing_key)
-            if queue is None:
-                queue = self.replies.get(routing_key)
-            return [queue] if queue is not None else []
-        found: dict[Queue, None] = {}
-        seen = {exchange}
-        todo = [exchange]
-        headers: Table | None = None
-        while todo:
-            source = todo.pop()
-            if source.uses_headers and headers is None:
-                headers = headers_of(content)
-            matched = False
-            for binding in self._match(source, routing_key, headers or {}):
-                matched = True
-                destination = binding.destination
-                if isinstance(destination, Queue):
-                    found[destination] = None
-                elif destination not in seen:
-                    seen.add(destination)
-                    todo.append(destination)
-            if not matched and source.alternate:
-                alternate = self.exchanges.get(source.alternate)
-                if alternate is not None and alternate not in seen:
-                    seen.add(alternate)
-                    todo.append(alternate)
-        return list(found)
+    def route(
+        self,
+        exchange: Exchange,
+        routing_key: str,
+        content: bytes,
+        more_keys: Iterable[str] = (),
+    ) -> list[Queue]:
+        """The queues a message reaches, see ``broker.core.routing``.
 
-    @staticmethod
-    def _match(source: Exchange, routing_key: str, headers: Table) -> list[Binding]:
-        return list(source.match(routing_key, headers))
+        ``more_keys`` are those of CC and BCC. Called once a message: some exchanges take note.
+        """
+        return routing.route(self, exchange, (routing_key, *more_keys), content)
 
     def is_cacheable(self, exchange: Exchange) -> bool:
-        """Whether the key alone decides a route from here: no headers exchange is reachable."""
-        seen = {exchange}
-        todo = [exchange]
-        while todo:
-            source = todo.pop()
-            if source.uses_headers:
-                return False
-            reachable = [binding.destination for binding in source.bindings.values()]
-            if source.alternate is not None and source.alternate in self.exchanges:
-                reachable.append(self.exchanges[source.alternate])
-            for destination in reachable:
-                if isinstance(destination, Exchange) and destination not in seen:
-                    seen.add(destination)
-                    todo.append(destination)
-        return True
+        """Whether the key alone decides a route from here."""
+        return routing.is_cacheable(self, exchange)
 
     # -- exchanges ---------------------------------------------------------------------
 
@@ -155,9 +121,7 @@ class Vhost:
     ) -> None:
         """exchange.declare: create it, or check that what exists is the same."""
         described = self._describe(name)
-        if kind not in EXCHANGE_TYPES:
-            known = kind.replace("-", "").replace("_", "").isalnum() and kind.islower()
-            raise CommandInvalid(f"{'unknown' if known else 'invalid'} exchange type '{kind}'")
+        wanted_type = exchange_type(kind)
         current = self.exchanges.get(name)
         if current is not None:
             self._check_same_exchange(
@@ -167,9 +131,11 @@ class Vhost:
         if name.startswith("amq."):
             raise AccessRefused(f"exchange name '{name}' contains reserved prefix 'amq.*'")
         check_exchange_arguments(described, arguments)
-        wanted = EXCHANGE_TYPES[kind](
+        wanted_type.check_arguments(arguments)
+        wanted = wanted_type(
             name, durable=durable, auto_delete=auto_delete, internal=internal, arguments=arguments
         )
+        wanted.first_store_id = self.broker.next_queue_id
         self.broker.change(declare_exchange_operation(self.name, wanted), durable=durable)
 
     @staticmethod
@@ -207,6 +173,8 @@ class Vhost:
             {"op": "exchange.delete", "vhost": self.name, "name": exchange.name},
             durable=exchange.durable,
         )
+        for store in exchange.stores:
+            store.delete()
         self._drop_unused(sources)
 
     def _drop_unused(self, sources: list[Exchange]) -> None:
@@ -341,6 +309,12 @@ class Vhost:
                 del self._owned[queue.owner]
         return dropped
 
+    def keepers(self) -> Iterator[Queue]:
+        """All that holds messages the log may hold: queues, and what exchanges keep."""
+        yield from self.queues.values()
+        for exchange in self.exchanges.values():
+            yield from exchange.stores
+
     def drop_exclusive(self, owner: object) -> None:
         """A connection is gone: its exclusive queues go with it."""
         for queue in list(self._owned.get(owner, ())):
@@ -365,12 +339,13 @@ class Vhost:
     ) -> None:
         """queue.bind and exchange.bind; a binding that exists already is no error."""
         exchange = self.exchange(source)
-        exchange.check_binding(routing_key, arguments)
+        exchange.check_binding(destination, routing_key, arguments)
         binding = Binding(exchange, destination, routing_key, arguments)
         if binding.identity not in exchange.bindings:
             self.broker.change(
                 binding_operation("bind", self.name, binding), durable=binding.durable
             )
+            exchange.bound(self, binding)
 
     def unbind(
         self, source: str, destination: Queue | Exchange, routing_key: str, arguments: Table

@@ -317,9 +317,7 @@ class Model:
         if exchange not in self.topology.exchanges:
             raise Refusal(404)
         others = {name: value for name, value in headers.items() if name != "CC"}
-        names: set[str] = set()
-        for each in (key, *headers.get("CC", [])):
-            names |= self.topology.route(exchange, each, others)
+        names = self.topology.route(exchange, key, others, headers.get("CC", []))
         queues = [self.queues[name] for name in sorted(names)]
         message = Message(0, body, persistent)
         if channel.transaction is not None:

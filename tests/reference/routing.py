@@ -1,5 +1,6 @@
 """Where a message goes, written down as the rules are told: recursion and loops, nothing cached."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,28 +16,34 @@ class Topology:
     bindings: list[Binding] = field(default_factory=list)
     queues: set[str] = field(default_factory=set)
 
-    def route(self, exchange: str, key: str, headers: dict[str, Any]) -> set[str]:
-        """The names of the queues a message reaches."""
-        return self._reach(exchange, key, headers, set())
+    def route(
+        self, exchange: str, key: str, headers: dict[str, Any], more_keys: Iterable[str] = ()
+    ) -> set[str]:
+        """The names of the queues a message reaches; CC and BCC give it more keys."""
+        return self._reach(exchange, {key, *more_keys}, headers, set())
 
-    def _reach(self, name: str, key: str, headers: dict[str, Any], seen: set[str]) -> set[str]:
+    def _reach(
+        self, name: str, keys: set[str], headers: dict[str, Any], seen: set[str]
+    ) -> set[str]:
         if name in seen or name not in self.exchanges:
             return set()
         seen.add(name)
         if name == "":
-            return {key} & self.queues
+            return keys & self.queues
         exchange = self.exchanges[name]
         reached: set[str] = set()
         matched = False
         for source, kind, destination, binding_key, arguments in self.bindings:
-            if source == name and matches(exchange.type, binding_key, arguments, key, headers):
+            if source == name and any(
+                matches(exchange.type, binding_key, arguments, key, headers) for key in keys
+            ):
                 matched = True
                 if kind == "queue":
                     reached.add(destination)
                 else:
-                    reached |= self._reach(destination, key, headers, seen)
+                    reached |= self._reach(destination, keys, headers, seen)
         if not matched and exchange.alternate is not None:
-            reached |= self._reach(exchange.alternate, key, headers, seen)
+            reached |= self._reach(exchange.alternate, keys, headers, seen)
         return reached
 
 

@@ -1,0 +1,214 @@
+"""``x-delayed-message``: messages with the header ``x-delay`` are routed so many ms later.
+
+How they are routed then says another exchange type, the argument ``x-delayed-type``. The
+header is negated on the way, which tells consumers of the delay and keeps the message from
+being delayed again. What is due after the broker was down goes as soon as it is up.
+
+Unlike RabbitMQ's plugin this has no upper limit of a delay, and waiting messages can be listed
+and cancelled. As for any queue, only persistent messages on a durable exchange outlive a
+restart. A BCC header of a waiting message is not kept.
+
+Invariants:
+
+* The copy on real queues and the end of the waiting message are in one log batch.
+* While messages wait, a timer is set for the first of them, or an earlier one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from heapq import heapify, heappop, heappush
+from math import isfinite
+from typing import TYPE_CHECKING, Any
+
+from broker.core.deadletter import carbon_copies
+from broker.core.exchange import EXCHANGE_TYPES, Binding, Envelope, Exchange, exchange_type
+from broker.core.route import NOBODY, Route
+from broker.core.store import Store
+from protocol.content import headers_of, peek_content, with_properties
+from protocol.errors import PreconditionFailed
+from protocol.tables import Field, Table, field, is_integer
+
+if TYPE_CHECKING:
+    from broker.core.message import Message
+    from broker.core.queue import Queue
+    from broker.core.vhost import Vhost
+
+RELEASE_BATCH_MAX = 500  # messages released before others get their turn
+_DELAY_MAX_MS = (1 << 63) - 1
+_NEVER = 1 << 64
+_INTEGER = re.compile(rb"[+-]?[0-9]{1,30}")
+
+
+def delay_of(headers: Table) -> int:
+    """The milliseconds that ``x-delay`` asks for; what is no number asks for none."""
+    value = headers.get("x-delay")
+    if value is None:
+        return 0
+    delay_ms = 0
+    tag, given = value
+    if tag == "D":
+        scale, digits = given
+        delay_ms = digits // 10**scale
+    elif is_integer(value) or _says_number(value):
+        delay_ms = int(given)
+    return min(delay_ms, _DELAY_MAX_MS)
+
+
+def _says_number(value: Field) -> bool:
+    if value.tag == "S":
+        return _INTEGER.fullmatch(value.value) is not None
+    return value.tag in "df" and isfinite(value.value)
+
+
+class Waiting:
+    """Messages by the time they are due; those of one millisecond in order of arrival."""
+
+    def __init__(self) -> None:
+        self.heap: list[tuple[int, int, Message]] = []
+        self.recovered_below = 0  # see ``Backlog``; of no interest here
+        self.size_bytes = 0
+
+    def __len__(self) -> int:
+        return len(self.heap)
+
+    def __iter__(self) -> Iterator[Message]:
+        return (message for _, _, message in self.heap)
+
+    def clear(self) -> list[Message]:
+        """Drop everything; the messages there were."""
+        messages = list(self)
+        self.heap.clear()
+        return messages
+
+
+class DelayStore(Store):
+    """The waiting messages of one exchange."""
+
+    counts_as_route = True  # whether a queue will take it can be told only when it is due
+
+    def __init__(self, vhost: Vhost, exchange: Exchange, queue_id: int) -> None:
+        super().__init__(vhost, exchange, queue_id)
+        self.waiting = Waiting()
+        self.backlog = self.waiting  # type: ignore[assignment]
+        self._exchange = exchange
+        self._alarm_ms = _NEVER  # the earliest time at which we are going to be called
+
+    def push(self, message: Message) -> None:
+        """See ``Store``."""
+        due_ms = message.published_ms + delay_of(headers_of(message.content))
+        heappush(self.waiting.heap, (due_ms, message.id, message))
+        self._expect(due_ms)
+
+    def _expect(self, due_ms: int) -> None:
+        if due_ms < self._alarm_ms:
+            self._alarm_ms = due_ms
+            self.broker.timers.at(due_ms, self._release)
+            self.broker.wake()
+
+    def _release(self) -> None:
+        """Route what is due."""
+        self._alarm_ms = _NEVER
+        vhost = self.broker.vhosts.get(self.vhost)
+        heap, now_ms = self.waiting.heap, self.broker.now_ms
+        released: list[Message] = []
+        while heap and heap[0][0] <= now_ms and len(released) < RELEASE_BATCH_MAX:
+            message = heappop(heap)[2]
+            if vhost is not None:
+                self._route(vhost, message)
+            released.append(message)
+        self._forget(released)
+        if heap:
+            self._expect(heap[0][0])
+
+    def _route(self, vhost: Vhost, message: Message) -> None:
+        headers = headers_of(message.content)
+        delayed = headers | {"x-delay": field(-delay_of(headers))}
+        content = with_properties(message.content, {"headers": delayed})
+        queues = vhost.route(self._exchange, message.routing_key, content, carbon_copies(headers))
+        refusing = [queue for queue in queues if queue.rejects()]
+        accepting = [queue for queue in queues if queue not in refusing]
+        route = Route(self.broker, NOBODY, message.address, accepting)
+        route.publish(content, message.size, *peek_content(content))
+        for queue in refusing:
+            queue.refuse(message.address, content, message.size)
+
+    def listed(self) -> list[tuple[int, Message]]:
+        """All waiting messages with the time they are due, the next one first."""
+        return [(due_ms, message) for due_ms, _, message in sorted(self.waiting.heap)]
+
+    def cancel(self, message_ids: Iterable[int]) -> int:
+        """Drop waiting messages; how many of them there were. Looks at every message once."""
+        unwanted = set(message_ids)
+        heap = self.waiting.heap
+        cancelled = [message for message in self.waiting if message.id in unwanted]
+        heap[:] = [entry for entry in heap if entry[1] not in unwanted]
+        heapify(heap)
+        self._forget(cancelled)
+        return len(cancelled)
+
+
+class DelayedMessageExchange(Exchange):
+    """See the module. ``inner``, an exchange with the same bindings, routes what is due."""
+
+    type = "x-delayed-message"
+    cacheable = False
+
+    def __init__(self, name: str, **properties: Any) -> None:
+        super().__init__(name, **properties)
+        kind = EXCHANGE_TYPES[_inner_type(self.arguments)]
+        self.inner = kind(name, **properties)
+        self.inner.bindings = self.bindings
+        self.store_count = 1 + self.inner.store_count
+
+    @staticmethod
+    def check_arguments(arguments: Table) -> None:
+        """See ``Exchange``."""
+        inner = exchange_type(_inner_type(arguments))
+        if inner is DelayedMessageExchange:
+            raise _no_type()
+        inner.check_arguments(arguments)
+
+    def check_binding(self, destination: Queue | Exchange, key: str, arguments: Table) -> None:
+        """See ``Exchange``."""
+        self.inner.check_binding(destination, key, arguments)
+
+    def open_stores(self, vhost: Vhost) -> None:
+        """See ``Exchange``."""
+        self.inner.first_store_id = self.first_store_id + 1
+        self.inner.open_stores(vhost)
+        self.delayed = DelayStore(vhost, self, self.first_store_id)
+        self.stores = (self.delayed, *self.inner.stores)
+
+    def add(self, binding: Binding) -> None:
+        """See ``Exchange``."""
+        self.inner.add(binding)
+
+    def remove(self, binding: Binding) -> None:
+        """See ``Exchange``."""
+        self.inner.remove(binding)
+
+    def bound(self, vhost: Vhost, binding: Binding) -> None:
+        """See ``Exchange``."""
+        self.inner.bound(vhost, binding)
+
+    def destinations(self, envelope: Envelope) -> Iterable[Queue | Exchange]:
+        """See ``Exchange``."""
+        if delay_of(envelope.headers) > 0:
+            return (self.delayed,)
+        return self.inner.destinations(envelope)
+
+
+def _no_type() -> PreconditionFailed:
+    return PreconditionFailed(
+        "Invalid argument, 'x-delayed-type' must be an existing exchange type"
+    )
+
+
+def _inner_type(arguments: Table) -> str:
+    value = arguments.get("x-delayed-type", Field("V", None))
+    if value.tag != "S":
+        raise _no_type()
+    name: str = value.value.decode("utf-8", "surrogateescape")
+    return name

@@ -1,0 +1,73 @@
+"""The walk of a message over exchanges, from the one it was published to, to queues.
+
+From each exchange it goes on to the destinations that the exchange gives, or to the alternate
+exchange if there are none. No exchange and no queue is taken twice.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from broker.core.exchange import Envelope, Exchange
+
+if TYPE_CHECKING:
+    from broker.core.queue import Queue
+    from broker.core.vhost import Vhost
+
+
+def route(vhost: Vhost, exchange: Exchange, keys: tuple[str, ...], content: bytes) -> list[Queue]:
+    """The queues a message reaches, each once."""
+    if exchange is vhost.default_exchange:
+        return list(dict.fromkeys(_named(vhost, keys)))
+    found: dict[Queue, None] = {}
+    envelope = Envelope(vhost.broker, keys, content)
+    seen = {exchange}
+    todo = [exchange]
+    while todo:
+        source = todo.pop()
+        routed = False
+        for destination in source.destinations(envelope):
+            if not isinstance(destination, Exchange):
+                found[destination] = None
+                routed = routed or destination.counts_as_route
+                continue
+            routed = True
+            if destination not in seen:
+                seen.add(destination)
+                todo.append(destination)
+        if not routed and source.alternate:
+            alternate = vhost.exchanges.get(source.alternate)
+            if alternate is not None and alternate not in seen:
+                seen.add(alternate)
+                todo.append(alternate)
+    return list(found)
+
+
+def _named(vhost: Vhost, names: tuple[str, ...]) -> list[Queue]:
+    """What the default exchange leads to: queues by name, and direct reply-to addresses."""
+    found: list[Queue] = []
+    for name in names:
+        queue = vhost.queues.get(name)
+        if queue is None:
+            queue = vhost.replies.get(name)
+        if queue is not None:
+            found.append(queue)
+    return found
+
+
+def is_cacheable(vhost: Vhost, exchange: Exchange) -> bool:
+    """Whether the key alone decides a route from here: all exchanges reachable say so."""
+    seen = {exchange}
+    todo = [exchange]
+    while todo:
+        source = todo.pop()
+        if not source.cacheable:
+            return False
+        reachable = [binding.destination for binding in source.bindings.values()]
+        if source.alternate is not None and source.alternate in vhost.exchanges:
+            reachable.append(vhost.exchanges[source.alternate])
+        for destination in reachable:
+            if isinstance(destination, Exchange) and destination not in seen:
+                seen.add(destination)
+                todo.append(destination)
+    return True
