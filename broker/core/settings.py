@@ -80,17 +80,23 @@ class QueueSettings:
         return self.message_ttl_ms is not None or self.limits_length
 
 
+_NOTHING_SET = QueueSettings()
+
+
 def effective_settings(
     arguments: Table, policy: Definition | None = None, operator: Definition | None = None
 ) -> QueueSettings:
     """The settings that arguments, policy and operator policy make together."""
-    fields: dict[str, Any] = {}
     definition = merged_definition(policy, operator)
+    if not arguments and not definition:
+        return _NOTHING_SET  # most queues: those of RPC clients come and go quickly
+    fields: dict[str, Any] = {}
     for argument, key, name in _LIMITS:
-        stated = [definition.get(key)]
+        stated = [definition[key]] if key in definition else []
         if argument in arguments and is_integer(arguments[argument]):
             stated.append(arguments[argument].value)
-        fields[name] = _lowest(stated)
+        if stated:
+            fields[name] = _lowest(stated)
     for argument, choice, name in _CHOICES:
         if argument in arguments:
             fields[name] = plain(arguments[argument])
@@ -102,14 +108,14 @@ def effective_settings(
 def merged_definition(policy: Definition | None, operator: Definition | None) -> dict[str, Any]:
     """What a policy and an operator policy say together, by key."""
     if policy is None or operator is None:
-        return dict(sorted((policy or operator or {}).items()))
+        return dict(policy or operator or {})
     merged = {**policy, **operator}
     for key in policy.keys() & operator.keys() & _LIMIT_KEYS:
         lowest = _lowest([policy[key], operator[key]])
         merged[key] = operator[key] if lowest is None else lowest
-    return dict(sorted(merged.items()))
+    return merged
 
 
-def _lowest(stated: Iterable[int | None]) -> int | None:
-    """Nothing stated is no limit; neither is -1, RabbitMQ 4's word for it in delivery limits."""
-    return min((value for value in stated if value is not None and value >= 0), default=None)
+def _lowest(stated: Iterable[int]) -> int | None:
+    """-1 states no limit: it is RabbitMQ 4's word for none in delivery limits."""
+    return min((value for value in stated if value >= 0), default=None)
