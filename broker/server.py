@@ -23,7 +23,8 @@ from typing import Any
 
 import uvloop
 
-from broker import __version__, garbage, notify, reclaim
+from broker import __version__, alarms, garbage, notify, reclaim
+from broker.alarms import Alarms
 from broker.amqp import host, timeouts
 from broker.amqp.session import Session
 from broker.auth import Users
@@ -107,6 +108,8 @@ class Server:
         self._deserted = asyncio.Event()  # no session is left
         self._deserted.set()
         self._exit_code = 0
+        self._alarms = Alarms(config)
+        self.alarms: host.Alarms = self._alarms
         self._collector = garbage.Collector(self.broker)
         self._timeout_interval_s = timeouts.interval_s(config.consumer_timeout_ms)
 
@@ -151,6 +154,7 @@ class Server:
         self.call_later(garbage.INTERVAL_S, self._collect)
         self.call_later(reclaim.INTERVAL_S, self._reclaim)
         self._check_timeouts()
+        self._look_for_alarms()
         await self._stop.wait()
         notify.stopping()
         for server in servers:
@@ -185,6 +189,7 @@ class Server:
             _log.warning("%d connections did not close in time", len(self.sessions))
         for session in list(self.sessions):
             session.abort()
+        self._tick.end()
         self.log.close()
         _log.info("stopped")
         return self._exit_code
@@ -194,6 +199,10 @@ class Server:
         for session in list(self.sessions):
             timeouts.close_overdue(session, self.config.consumer_timeout_ms)
         self.call_later(self._timeout_interval_s, self._check_timeouts)
+
+    def _look_for_alarms(self) -> None:
+        self._alarms.look([session.blocking for session in self.sessions])
+        self.call_later(alarms.INTERVAL_S, self._look_for_alarms)
 
     def _reclaim(self) -> None:
         self.tick.settle()

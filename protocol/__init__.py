@@ -7,7 +7,7 @@ slow are decided by ``broker``.
 ==================  =====================================================================
 ``constants``       frame types, reply codes, limits of the wire format
 ``errors``          the error tree; every error knows its reply code and what it closes
-``tables``          field tables, bit for bit, with RabbitMQ's seventeen value types
+``tables``          field tables, bit for bit, with RabbitMQ's eighteen value types
 ``methods``         control methods: payload to object and back
 ``content``         content headers: properties, peeking, framing a message's content
 ``connection``      the state machine of one connection: ``receive(data)`` yields events

@@ -1,4 +1,4 @@
-"""Field tables (spec 4.2.5.5) with the seventeen value types RabbitMQ reads and writes.
+"""Field tables (spec 4.2.5.5) with the eighteen value types RabbitMQ reads and writes.
 
 A decoded value keeps its wire type: ``Field("I", 5)`` and ``Field("l", 5)`` are the same
 number, compare as equal where RabbitMQ says so (``same_value``), and encode to the octets
@@ -47,6 +47,7 @@ TYPE_NAMES = {
     "d": "double",
     "f": "float",
     "l": "long",
+    "L": "long",
     "s": "short",
     "u": "unsignedshort",
     "i": "unsignedint",
@@ -62,6 +63,7 @@ _FIXED = {
     ord("d"): Struct(">d"),
     ord("f"): Struct(">f"),
     ord("l"): Struct(">q"),
+    ord("L"): Struct(">q"),  # as py-amqp writes large integers; signed, whatever the spec says
     ord("s"): Struct(">h"),
     ord("u"): Struct(">H"),
     ord("i"): Struct(">I"),
@@ -70,7 +72,7 @@ _DECIMAL = Struct(">BI")
 _SIZES = {tag: layout.size for tag, layout in _FIXED.items()}
 _SIZES |= {ord("D"): _DECIMAL.size, ord("t"): 1, ord("V"): 0}
 _LENGTH = Struct(">I")
-_INTEGERS = frozenset("IbBlsui")
+_INTEGERS = frozenset("IbBlLsui")
 _NUMBERS = _INTEGERS | frozenset("df")
 NESTING_MAX = 64  # tables in tables; deeper is an attack on the stack, not a message
 

@@ -106,6 +106,13 @@ class Client:
         self.session.connection_lost(None)
 
 
+class NoAlarms:
+    """A process with memory and disk enough."""
+
+    reasons: tuple[str, ...] = ()
+    text = ""
+
+
 class World:
     """The process around the sessions, see `broker.amqp.host.Host`."""
 
@@ -114,6 +121,7 @@ class World:
         self.segment_bytes = segment_bytes
         self.handshake_timeout_s = 10.0
         self.default_consumer_prefetch = 0
+        self.alarms = NoAlarms()
         self.offer = Offer(table({}), initial_frame_max=4096)
         self.disk = MemoryDisk()
         self._random = Random(1)  # for the log's salts

@@ -57,6 +57,8 @@ def basic_consume(channel: Channel, method: commands.Basic.Consume) -> None:
         method.exclusive and (queue.consumers or queue.settings.single_active_consumer)
     ):
         raise AccessRefused(f"{queue} in exclusive use")
+    if not queue.consumers:
+        queue.refresh()  # what has expired is not for the new consumer
     consumer = AmqpConsumer(
         channel,
         queue,

@@ -48,6 +48,16 @@ class Pressure(Protocol):
         """After a read: hold the session back if it publishes to a congested queue."""
 
 
+class Alarms(Protocol):
+    """Resource alarms, see ``broker.alarms``."""
+
+    reasons: tuple[str, ...]
+
+    @property
+    def text(self) -> str:
+        """What connection.blocked says."""
+
+
 class Tick(Protocol):
     """The work lists of the coming tick, see ``broker.tick``."""
 
@@ -79,6 +89,7 @@ class Host(Protocol):
     fast_path: bool
     handshake_timeout_s: float
     default_consumer_prefetch: int
+    alarms: Alarms
 
     def authenticate(self, mechanism: str, response: bytes, peer_host: str) -> str:
         """The user's name, or ``LoginRefused``."""

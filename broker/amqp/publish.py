@@ -46,6 +46,8 @@ _INTEGER = re.compile(rb"[+-]?[0-9]+")
 def publish(channel: Channel, event: PublishReceived) -> None:
     """Carry out one publish, or raise what RabbitMQ answers."""
     session = channel.session
+    if session.host.alarms.reasons:
+        session.blocking.published()
     limit = session.host.offer.message_size_max
     if event.immediate:
         raise NotSupported("immediate=true")
@@ -163,6 +165,7 @@ def _remember(
     if (
         not session.host.fast_path
         or not session.vhost.is_cacheable(exchange)
+        or session.host.alarms.reasons
         or any(queue.settings.rejects_publishes for queue in queues)
     ):
         return

@@ -22,6 +22,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from broker.amqp import methods, publish
+from broker.amqp.blocking import Blocking
 from broker.amqp.channel import Channel
 from broker.amqp.heartbeat import Heartbeat
 from broker.amqp.names import address_text
@@ -80,6 +81,7 @@ class Session(asyncio.Protocol):
         self.generation = -1
         self.user = ""
         self.name = ""
+        self.blocking = Blocking(self)
         self.opened = False  # connection.open was granted; from then on there is a vhost
         self.hold_until = 0
         self.writable = True
@@ -145,7 +147,7 @@ class Session(asyncio.Protocol):
             self.touch()
 
     def eof_received(self) -> None:
-        """The peer will send no more: the socket closes."""
+        """The peer sends no more: the socket closes."""
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The socket is gone."""
@@ -281,9 +283,6 @@ class Session(asyncio.Protocol):
         self.timers.pop("handshake").cancel()
         _log.info("%s: user '%s' opened vhost '%s'", self.name, self.user, vhost.name)
 
-    def _secret(self, _: SecretReceived) -> None:
-        """No mechanism here has secrets that expire."""
-
     def _open_channel(self, event: ChannelOpened) -> None:
         channel = Channel(self, event.channel)
         self.channels[event.channel] = channel
@@ -390,7 +389,7 @@ _EVENTS: dict[type[Any], Callable[[Session, Any], None]] = {
     LoginReceived: Session._login,
     Tuned: Session._tuned,
     OpenReceived: Session._open,
-    SecretReceived: Session._secret,
+    SecretReceived: lambda session, event: None,  # no mechanism here has secrets that expire
     ChannelOpened: Session._open_channel,
     ChannelClosed: lambda session, event: session._close_channel(event.channel),
     MethodReceived: Session._method,

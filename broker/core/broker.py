@@ -40,10 +40,14 @@ class Broker:
         self.now_ms = 0
         self.changed_batch = 0  # the log batch that holds the newest change of topology
         self.dirty: list[Queue] = []
-        self.timers = Timers()
+        self.timers = Timers(self.ask_for_tick)
         self.backlogged: list[Queue] = []  # queues that this tick could not empty
         self.wake: Callable[[], None] = _nobody
         self.random: Callable[[int], int] = _first  # an integer from 0 below its argument
+
+    def ask_for_tick(self) -> None:
+        """See that a tick comes, by whatever ``wake`` is then."""
+        self.wake()
 
     def change(self, operation: Operation, *, durable: bool, owner: object | None = None) -> None:
         """Apply a change of topology, and log it if what it changes is durable."""

@@ -34,6 +34,7 @@ WIRE_VALUES = [
     ("I", b"\xff\xff\xff\xff", -1),
     ("i", b"\xff\xff\xff\xff", 4294967295),
     ("l", b"\x80\x00\x00\x00\x00\x00\x00\x00", -(1 << 63)),
+    ("L", b"\x80\x00\x00\x00\x00\x00\x00\x00", -(1 << 63)),
     ("f", b"\x3f\x80\x00\x00", 1.0),
     ("d", b"\x40\x04\x00\x00\x00\x00\x00\x00", 2.5),
     ("D", b"\x02\x00\x00\x00\x7b", (2, 123)),
@@ -48,7 +49,7 @@ WIRE_VALUES = [
 
 @pytest.mark.parametrize(("tag", "octets", "value"), WIRE_VALUES, ids=str)
 def test_each_wire_type_survives(tag: str, octets: bytes, value: object) -> None:
-    """Each of RabbitMQ's seventeen value types decodes to its value and encodes to its octets."""
+    """Each of RabbitMQ's eighteen value types decodes to its value and encodes to its octets."""
     pair = b"\x01n" + tag.encode() + octets
     wire = len(pair).to_bytes(4, "big") + pair
     decoded, end = decode_table(wire)

@@ -1,0 +1,102 @@
+"""Resource alarms: memory and disk. While one is raised, whoever publishes is blocked.
+
+Owns: the watermarks, how they are measured, and telling sessions. RabbitMQ's rules: a
+connection is told ``connection.blocked`` with its first publish during an alarm, and is not
+read until the alarm is over; connections that only consume notice nothing.
+
+Invariant: ``reasons`` is what the last look found; sessions are unblocked when it is empty.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Protocol
+
+from broker.config import Config
+
+INTERVAL_S = 1.0
+MEMORY, DISK = "low on memory", "low on disk"
+
+_log = logging.getLogger("leveret.alarm")
+_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+
+
+class Blocking(Protocol):
+    """What blocks one session, see ``broker.amqp.blocking``."""
+
+    def alarm_raised(self) -> None:
+        """Publishes are to be looked at one by one."""
+
+    def alarm_cleared(self) -> None:
+        """Read on, and say so."""
+
+
+class Alarms:
+    """See the module."""
+
+    def __init__(self, config: Config) -> None:
+        self.reasons: tuple[str, ...] = ()
+        self._directory = config.data_dir
+        self._memory_max = _memory_watermark_bytes(config)
+        self._disk_free_min = _disk_limit_bytes(config)
+
+    @property
+    def text(self) -> str:
+        """What connection.blocked says."""
+        return " & ".join(self.reasons)
+
+    def look(self, sessions: Iterable[Blocking]) -> None:
+        """Measure, and tell the sessions what has changed."""
+        before = self.reasons
+        found = []
+        if self._memory_max is not None and resident_bytes() > self._memory_max:
+            found.append(MEMORY)
+        if free_disk_bytes(self._directory) < self._disk_free_min:
+            found.append(DISK)
+        self.reasons = tuple(found)
+        if self.reasons == before:
+            return
+        if self.reasons:
+            _log.warning("publishers are blocked: %s", self.text)
+        else:
+            _log.info("publishers may go on")
+        for session in sessions:
+            if self.reasons:
+                session.alarm_raised()
+            else:
+                session.alarm_cleared()
+
+
+def resident_bytes() -> int:
+    """What this process occupies in memory; 0 where that cannot be told."""
+    try:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * _PAGE_BYTES
+    except (OSError, ValueError, IndexError):
+        return 0
+
+
+def free_disk_bytes(directory: str) -> int:
+    """What is left for us where the log is."""
+    status = os.statvfs(directory)
+    return status.f_bavail * status.f_frsize
+
+
+def _total_memory_bytes(config: Config) -> int:
+    if config.total_memory_bytes is not None:
+        return config.total_memory_bytes
+    return os.sysconf("SC_PHYS_PAGES") * _PAGE_BYTES
+
+
+def _memory_watermark_bytes(config: Config) -> int | None:
+    if config.memory_high_watermark_bytes is not None:
+        return config.memory_high_watermark_bytes
+    return int(config.memory_high_watermark_relative * _total_memory_bytes(config))
+
+
+def _disk_limit_bytes(config: Config) -> int:
+    if config.disk_free_limit_relative is not None:
+        return int(config.disk_free_limit_relative * _total_memory_bytes(config))
+    return config.disk_free_limit_bytes
