@@ -27,7 +27,8 @@ PRIVATE = os.environ.get("CONFORMANCE_BROKER", "leveret")
 FAST_PATH = os.environ.get("LEVERET_FAST_PATH")
 RABBITMQ_PLUGINS = (
     "[rabbitmq_consistent_hash_exchange,rabbitmq_federation,"
-    "rabbitmq_random_exchange,rabbitmq_recent_history_exchange]."
+    "rabbitmq_random_exchange,rabbitmq_recent_history_exchange,"
+    "rabbitmq_sharding]."
 )
 
 

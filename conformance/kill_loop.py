@@ -36,6 +36,8 @@ PUBLISHERS = CONSUMERS = 4
 QUEUES = ("kill-0", "kill-1", "kill-2")
 WINDOW = 200
 PREFETCH = 50
+CROWDED = 5000
+"""Above so many messages in the queues publishers slow down, so that each look stays short."""
 
 Id = str
 """``queue:publisher:number``; numbers of one publisher grow over all rounds."""
@@ -64,11 +66,19 @@ class Account:
         self.ack_sent |= other.ack_sent
 
 
+@dataclass
+class Depth:
+    """About how many messages are in the queues; clients add to it without a lock."""
+
+    messages: int = 0
+
+
 class Client(threading.Thread):
     """One client that works until the broker is gone; ``failure`` is what else ended it."""
 
-    def __init__(self, url: str, number: int, generation: int) -> None:
+    def __init__(self, url: str, number: int, generation: int, depth: Depth) -> None:
         super().__init__(daemon=True)
+        self.depth = depth
         self.number = number
         self.generation = generation
         self.account = Account()
@@ -102,8 +112,9 @@ class Publisher(Client):
         waiting: dict[int, Id] = {}
         tag = 0
         while True:
-            while len(waiting) < WINDOW:
+            while len(waiting) < (WINDOW if self.depth.messages < CROWDED else 1):
                 tag += 1
+                self.depth.messages += 1
                 queue = QUEUES[tag % len(QUEUES)]
                 message = f"{queue}:{self.number}:{self.generation * 10_000_000 + tag}"
                 self.account.published.add(message)
@@ -134,6 +145,7 @@ class Consumer(Client):
             unacked.append((content["delivery_tag"], message))
             if len(unacked) >= PREFETCH // 2:
                 done, unacked = unacked[:20], unacked[20:]
+                self.depth.messages -= len(done)
                 self.account.ack_sent |= {one for _, one in done}
                 if together:
                     self.channel.send("basic.ack", delivery_tag=done[-1][0], multiple=True)
@@ -148,15 +160,11 @@ def look(url: str) -> dict[str, list[tuple[Id, bool]]]:
     with Connection(url) as connection:
         channel = connection.channel(1)
         for queue in QUEUES:
-            found[queue] = []
-            while True:
-                channel.send("basic.get", queue=queue)
-                event = channel.next()
-                assert isinstance(event, Method)
-                if event.name == "basic.get-empty":
-                    break
-                content = channel.content_of(event)
-                found[queue].append((content.text.split("|")[0], content["redelivered"]))
+            count, _ = channel.counts(queue)
+            channel.consume(queue)
+            contents = channel.deliveries(count)
+            connection.expect_silence(0.02)
+            found[queue] = [(one.text.split("|")[0], one["redelivered"]) for one in contents]
         channel.close()
     return found
 
@@ -234,8 +242,9 @@ def run(
             connection.channel(1).declare(queue, durable=True)
             Channel(connection, 1).close()
     for generation in range(kills):
+        depth = Depth(len(judge.there))
         clients: list[Client] = [
-            kind(broker.url, number, generation)
+            kind(broker.url, number, generation, depth)
             for kind, count in ((Publisher, PUBLISHERS), (Consumer, CONSUMERS))
             for number in range(count)
         ]

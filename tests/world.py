@@ -145,6 +145,7 @@ class World:
             random=self._random.randbytes,
             segment_bytes=self.segment_bytes,
         )
+        self.log._worker.join()  # no thread: from here on disk work is done at once
         restore.finish(self.log)
         self.broker.log = self.log
         self.broker.declare_vhost("/")

@@ -232,7 +232,7 @@ class BrokerAndModel(RuleBasedStateMachine):
             twin = self.model.queues[name]
             waiting = sorted(queue.backlog, key=lambda each: each.id)
             bodies = [each.content[-1 - each.size : -1] for each in waiting]
-            assert bodies == [each.body for each in twin.ready]
+            assert bodies == [each.body for each in twin.ready], name
             assert queue.backlog.size_bytes == sum(map(len, bodies))
             assert len(queue.consumers) == len(twin.consumers)
             held = [
