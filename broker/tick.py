@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 LOOK_AGAIN_S = 0.002  # while readers are held back, how soon to see whether they may go on
 
 
+# Large reads (of at most 256 KiB) while one batch gathers: a disk that is slower than the
+# publishers makes them wait instead of making batches, and memory, grow without bound.
+LARGE_READS_MAX = 64
 TIMER_MAX_S = 3600.0
 
 
@@ -69,6 +72,8 @@ class Tick:
         self._call_later = call_later
         self._alarm_set = False
         self._awake = False
+        self._gathering = 0  # the batch that gathered when large reads were last counted from 0
+        self._large_reads = 0
         self._ended = False
         self._timer_ms = 0  # when the pending timer is due; 0 if none is pending
 
@@ -156,6 +161,16 @@ class Tick:
                 writer.flush()
             else:
                 self.writers.append(writer)
-        throttled, self.throttled = self.throttled, []
-        for reader in throttled:
-            reader.unthrottle()
+        self._read_on()
+
+    def _read_on(self) -> None:
+        """Read those again that were not read during this tick, unless the log is behind."""
+        log = self.log
+        if log.gathering != self._gathering or not log.pending:
+            self._gathering = log.gathering
+            self._large_reads = 0
+        if self.throttled and self._large_reads < LARGE_READS_MAX:
+            self._large_reads += len(self.throttled)
+            throttled, self.throttled = self.throttled, []
+            for reader in throttled:
+                reader.unthrottle()
