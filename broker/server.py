@@ -93,6 +93,7 @@ class Server:
         self.users = Users(config)
         self.sessions: set[Session] = set()
         self.fast_path = config.fast_path
+        self.socket_options = _socket_options(config)
         self.handshake_timeout_s = config.handshake_timeout_ms / 1000
         self.default_consumer_prefetch = config.default_consumer_prefetch
         self.offer = Offer(
@@ -241,6 +242,10 @@ class Server:
     def connected(self, session: Session) -> None:
         """A socket was accepted."""
         self.sessions.add(session)
+        limit = self.config.connection_max
+        if limit is not None and len(self.sessions) > limit:
+            _log.warning("refused a connection: connection_max is %d", limit)
+            session.abort()
         self._deserted.clear()
 
     def disconnected(self, session: Session) -> None:
@@ -248,6 +253,19 @@ class Server:
         self.sessions.discard(session)
         if not self.sessions:
             self._deserted.set()
+
+
+def _socket_options(config: Config) -> tuple[tuple[int, int, int], ...]:
+    """What tcp_listen_options ask for, as arguments of setsockopt."""
+    options = [
+        (socket.IPPROTO_TCP, socket.TCP_NODELAY, int(config.tcp_nodelay)),
+        (socket.SOL_SOCKET, socket.SO_KEEPALIVE, int(config.tcp_keepalive)),
+    ]
+    if config.tcp_sndbuf_bytes is not None:
+        options.append((socket.SOL_SOCKET, socket.SO_SNDBUF, config.tcp_sndbuf_bytes))
+    if config.tcp_recbuf_bytes is not None:
+        options.append((socket.SOL_SOCKET, socket.SO_RCVBUF, config.tcp_recbuf_bytes))
+    return tuple(options)
 
 
 def _server_properties(config: Config) -> Table:

@@ -122,6 +122,7 @@ class World:
         self.handshake_timeout_s = 10.0
         self.default_consumer_prefetch = 0
         self.alarms = NoAlarms()
+        self.socket_options = ()
         self.offer = Offer(table({}), initial_frame_max=4096)
         self.disk = MemoryDisk()
         self._random = Random(1)  # for the log's salts

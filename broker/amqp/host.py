@@ -89,6 +89,7 @@ class Host(Protocol):
     fast_path: bool
     handshake_timeout_s: float
     default_consumer_prefetch: int
+    socket_options: tuple[tuple[int, int, int], ...]  # arguments of setsockopt
     alarms: Alarms
 
     def authenticate(self, mechanism: str, response: bytes, peer_host: str) -> str:

@@ -110,6 +110,8 @@ class Session(asyncio.Protocol):
         self.timers["handshake"] = self.host.call_later(
             self.host.handshake_timeout_s, self._handshake_timeout
         )
+        for option in self.host.socket_options:
+            transport.get_extra_info("socket").setsockopt(*option)
         self.host.connected(self)
 
     def data_received(self, data: bytes) -> None:

@@ -130,6 +130,7 @@ CLIENT_SETTINGS: tuple[Setting, ...] = (
         FLAG,
         True,
         "Use linger.timeout when closing a socket (SO_LINGER).",
+        later=True,
     ),
     Setting(
         "tcp_listen_options.linger.timeout",
@@ -137,6 +138,7 @@ CLIENT_SETTINGS: tuple[Setting, ...] = (
         integer("seconds", 0, 65535),
         0,
         "How long unsent data may linger after close; 0 resets the connection, as RabbitMQ does.",
+        later=True,
     ),
     Setting(
         "tcp_listen_options.sndbuf",
@@ -157,7 +159,7 @@ CLIENT_SETTINGS: tuple[Setting, ...] = (
         "default_user",
         TEXT,
         "guest",
-        "User created on the first start with an empty data directory.",
+        "The user that may log in.",
     ),
     Setting(
         "default_pass",
@@ -171,7 +173,7 @@ CLIENT_SETTINGS: tuple[Setting, ...] = (
         "default_vhost",
         TEXT,
         "/",
-        "Virtual host created on the first start with an empty data directory.",
+        "Virtual host that is made if it does not exist.",
     ),
     Family(
         "default_user_tags.TAG",
@@ -181,6 +183,7 @@ CLIENT_SETTINGS: tuple[Setting, ...] = (
         "Tags of default_user, which decide what it may manage.",
         gather=true_members,
         members={"administrator": True},
+        later=True,
     ),
     Setting(
         "default_permissions.configure",
@@ -188,6 +191,7 @@ CLIENT_SETTINGS: tuple[Setting, ...] = (
         PATTERN,
         ".*",
         "Names default_user may declare and delete, as a regular expression.",
+        later=True,
     ),
     Setting(
         "default_permissions.write",
@@ -195,6 +199,7 @@ CLIENT_SETTINGS: tuple[Setting, ...] = (
         PATTERN,
         ".*",
         "Names default_user may publish and bind to, as a regular expression.",
+        later=True,
     ),
     Setting(
         "default_permissions.read",
@@ -202,6 +207,7 @@ CLIENT_SETTINGS: tuple[Setting, ...] = (
         PATTERN,
         ".*",
         "Names default_user may consume and bind from, as a regular expression.",
+        later=True,
     ),
     Family(
         "loopback_users.USER",
