@@ -26,7 +26,7 @@ from conformance.codec import (
 if TYPE_CHECKING:
     from conformance.wire import Connection
 
-TIMEOUT = 5.0
+TIMEOUT = 10.0
 """Seconds a test waits for a frame that must come; only failing tests wait that long."""
 
 

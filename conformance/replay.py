@@ -112,6 +112,8 @@ class Replay:
         for n, scenario in enumerate(playable):
             if "closed_after_s" in scenario:
                 slow.append([scenario])  # they wait for the server and cost nothing meanwhile
+            elif deviations and scenario["id"] in pending():
+                slow.append([scenario])  # they may wait in vain for an answer
             elif any(name in json.dumps(scenario["steps"]) for name in SHARED):
                 alone.append(scenario)  # what they bind to these exchanges others would see
             else:

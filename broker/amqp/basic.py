@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from pamqp import commands
 
+from broker.amqp import firehose
 from broker.amqp.consumer import AmqpConsumer
 from broker.amqp.names import generated, queue_name
 from broker.core.reply import REPLY_TO
@@ -101,6 +102,8 @@ def basic_get(channel: Channel, method: commands.Basic.Get) -> None:
         channel.send(commands.Basic.GetEmpty)
         return
     message, redelivered = found
+    if session.vhost.tracing:
+        firehose.delivered(channel, queue, [message], redelivered)
     tag = channel.next_tag
     channel.next_tag = tag + 1
     if not method.no_ack:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from pamqp import commands
 
+from broker.amqp import firehose
 from broker.core.consumer import UNLIMITED, Consumer
 from protocol.constants import FRAME_OVERHEAD
 from protocol.content import for_channel
@@ -116,6 +117,8 @@ class AmqpConsumer(Consumer):
             channel.note_delivery(first)
             self.outstanding += len(messages)
             channel.outstanding += len(messages)
+        if session.vhost.tracing:
+            firehose.delivered(channel, self.queue, messages, redelivered)
         session.delivered(size)
 
     def _template(self, address: bytes) -> tuple[bytes, bytes]:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pamqp import commands
 
-from broker.amqp import timeouts
+from broker.amqp import firehose, timeouts
 from broker.core.reply import REPLY_TO
 from broker.core.route import Route
 from protocol.content import decode_properties, header_payload, with_properties
@@ -79,6 +79,8 @@ def publish(channel: Channel, event: PublishReceived) -> None:
         content = with_properties(content, {"headers": headers})
     queues = vhost.route(exchange, event.routing_key, content, keys)
     session.targets.update(queues)
+    if vhost.tracing:
+        firehose.published(channel, event, content, queues)
     expiration = properties.get("expiration")
     facts = Facts(
         properties.get("delivery_mode") == 2,
@@ -164,6 +166,7 @@ def _remember(
     session = channel.session
     if (
         not session.host.fast_path
+        or session.vhost.tracing
         or not session.vhost.is_cacheable(exchange)
         or session.host.alarms.reasons
         or any(queue.settings.rejects_publishes for queue in queues)

@@ -63,6 +63,7 @@ class Vhost:
         self.broker = broker
         self.name = name
         self.generation = 0
+        self.tracing = False  # see ``broker.amqp.firehose``
         self.queues: dict[str, Queue] = {}
         self.exchanges: dict[str, Exchange] = {}
         self.replies: dict[str, ReplyQueue] = {}  # direct reply-to, by address
@@ -96,6 +97,11 @@ class Vhost:
     def is_cacheable(self, exchange: Exchange) -> bool:
         """Whether the key alone decides a route from here."""
         return routing.is_cacheable(self, exchange)
+
+    def trace(self, *, on: bool) -> None:
+        """Switch the firehose; routes resolved before know nothing of it."""
+        self.tracing = on
+        self.generation += 1
 
     # -- exchanges ---------------------------------------------------------------------
 

@@ -1,0 +1,109 @@
+"""The firehose: copies of all messages of a vhost, as they are published and as they are delivered.
+
+While ``Vhost.tracing`` is on, each message is published once more to ``amq.rabbitmq.trace``, with
+the key ``publish.<exchange>`` or ``deliver.<queue>``, its body, and headers that tell about it.
+Messages of that exchange itself are not traced. The switch is off after a restart.
+
+Costs nothing while it is off: publishes of a traced vhost take the slow path, and deliveries
+look at the switch once a batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from broker.core.deadletter import carbon_copies
+from broker.core.message import Message
+from broker.core.route import NOBODY, Route
+from protocol.constants import SHORTSTR_MAX
+from protocol.content import (
+    PROPERTIES,
+    body_of,
+    decode_properties,
+    encode_header,
+    frame_content,
+    header_payload,
+)
+from protocol.methods import shortstr
+from protocol.tables import Field, Table, field
+
+if TYPE_CHECKING:
+    from broker.amqp.channel import Channel
+    from broker.core.queue import Queue
+    from protocol.events import PublishReceived
+
+TRACE = "amq.rabbitmq.trace"
+
+
+def published(
+    channel: Channel, event: PublishReceived, content: bytes, queues: Iterable[Queue]
+) -> None:
+    """A message was routed."""
+    if event.exchange != TRACE:
+        names = [queue.name for queue in queues if queue.counts_as_route]
+        more = {"routed_queues": Field("A", [_text(name) for name in names])}
+        key = f"publish.{event.exchange}"
+        _trace(channel, key, event.exchange, event.routing_key, content, {}, more)
+
+
+def delivered(
+    channel: Channel, queue: Queue, messages: Iterable[Message], redelivered: bool
+) -> None:
+    """Messages were handed to a consumer, or to basic.get."""
+    for message in messages:
+        exchange = message.exchange
+        if exchange != TRACE:
+            more = {"redelivered": Field("I", int(redelivered))}
+            key = f"deliver.{queue.name}"
+            _trace(channel, key, exchange, message.routing_key, message.content, more, {})
+
+
+def _trace(
+    channel: Channel,
+    key: str,
+    exchange: str,
+    routing_key: str,
+    content: bytes,
+    before: Table,
+    behind: Table,
+) -> None:
+    """Publish one copy. ``before`` and ``behind`` are headers of its kind, in RabbitMQ's order."""
+    session = channel.session
+    vhost = session.vhost
+    properties = decode_properties(header_payload(content))
+    keys = [routing_key, *carbon_copies(properties.get("headers", {}))]
+    headers: Table = {
+        "exchange_name": _text(exchange),
+        "routing_keys": Field("A", [_text(each) for each in keys]),
+        "properties": Field("F", _properties(properties)),
+        "node": session.host.offer.server_properties.get("cluster_name", _text("")),
+        **before,
+        "vhost": _text(vhost.name),
+        "connection": _text(session.name),
+        "channel": Field("I", channel.number),
+        "user": _text(session.user),
+        **behind,
+    }
+    body = body_of(content)
+    copy = frame_content(channel.number, encode_header(len(body), {"headers": headers}), body)
+    octets = key.encode("utf-8", "surrogateescape")[:SHORTSTR_MAX]
+    key = octets.decode("utf-8", "surrogateescape")
+    queues = vhost.route(vhost.exchanges[TRACE], key, copy)
+    if queues:
+        address = shortstr(TRACE) + shortstr(octets)
+        Route(session.broker, NOBODY, address, queues).publish(copy, len(body), False, 0, -1)
+
+
+def _properties(properties: dict[str, Any]) -> Table:
+    """A message's properties as a table, the last one first, as RabbitMQ gathers them."""
+    found: Table = {}
+    for name, _, kind in reversed(PROPERTIES):
+        if name in properties:
+            value = properties[name]
+            found[name] = Field("F", value) if kind == "table" else field(value)
+    return found
+
+
+def _text(value: str) -> Field:
+    return Field("S", value.encode("utf-8", "surrogateescape"))
