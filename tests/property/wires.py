@@ -82,6 +82,8 @@ def methods(draw: st.DrawFn) -> list[bytes]:
                 [ack(channel, 0, multiple=True)],
                 [method(channel, commands.Basic.Qos(0, 5, False))],
                 [method(channel, commands.Queue.Bind(0, "q", "x", "a", False, {}))],
+                [method(channel, commands.Queue.Unbind(0, "q", "x", "a", {}))],
+                [method(channel, commands.Tx.Select())],
                 [raw_frame(8, 0, b"")],
                 [ack(channel, 21), *again],
                 [publish(channel, "missing"), header(channel, 0), *again],
@@ -98,7 +100,6 @@ def oddities(draw: st.DrawFn) -> list[bytes]:
     frames = [
         ack(channel, draw(st.integers(0, 22))),
         channel_open(draw(st.integers(1, 4))),
-        method(channel, commands.Tx.Select()),
         method(channel, commands.Channel.CloseOk()),
         method(0, commands.Connection.Close(200, "bye", 0, 0)),
         method(0, commands.Connection.CloseOk()),
@@ -172,7 +173,7 @@ def chunks(draw: st.DrawFn, octets: bytes) -> list[bytes]:
     how = draw(st.sampled_from(["whole", "whole", "pieces", "octets"]))
     if how == "whole":
         return [octets]
-    if how == "octets":
+    if how == "octets" and len(octets) < 3000:
         return [octets[at : at + 1] for at in range(len(octets))]
     pieces, at = [], 0
     while at < len(octets):

@@ -19,6 +19,7 @@ GRAMMAR: dict[tuple[int, int], tuple[str, str]] = {
     (20, 40): ("channel.close", "HsHH"),
     (20, 41): ("channel.close-ok", ""),
     (50, 20): ("queue.bind", "Hsssbt"),
+    (50, 50): ("queue.unbind", "Hssst"),
     (60, 10): ("basic.qos", "IHb"),
     (60, 40): ("basic.publish", "Hssb"),
     (60, 60): ("basic.deliver", "sQbss"),
@@ -54,8 +55,8 @@ class Application:
     """What both twins call. It accepts some things and refuses others, and keeps a journal.
 
     Exchange `missing` does not exist. Of acks it knows the tags 1 to 20 of each channel, once.
-    Each queue.bind is a change of topology: publishes are noted with the count of them, so that a
-    route kept for too long shows. basic.qos does nothing.
+    Each queue.bind and unbind is a change of topology: publishes are noted with their count, so
+    that a route kept for too long shows. basic.qos does nothing.
     """
 
     def __init__(self) -> None:
@@ -91,7 +92,7 @@ class Application:
 
     def execute(self, channel: int, name: str) -> None:
         """Any other method."""
-        if name == "queue.bind":
+        if name in ("queue.bind", "queue.unbind"):
             self.generation += 1
         if name == "tx.select":
             self.transactional.add(channel)
