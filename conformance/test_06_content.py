@@ -265,6 +265,18 @@ def test_deeply_nested_headers(ch: Channel, queue: str) -> None:
     assert round_trip(ch, queue, headers=headers) == encode_properties({"headers": headers})
 
 
+def test_too_deeply_nested_headers(broker: Target, ch: Channel, queue: str) -> None:
+    """RabbitMQ reads tables of any depth; Leveret refuses what only an attack needs."""
+    headers: dict[str, Any] = {"bottom": True}
+    for _ in range(200):
+        headers = {"t": {"F": headers}}
+    if broker.is_leveret:
+        ch.publish("", queue, "x", headers=headers)
+        ch.connection.expect_connection_close(541, "INTERNAL_ERROR")
+        return
+    assert round_trip(ch, queue, headers=headers) == encode_properties({"headers": headers})
+
+
 @pytest.mark.parametrize("value", ["nan", "inf", "-inf"])
 @pytest.mark.parametrize("kind", "fd")
 def test_floats_that_are_no_numbers(
