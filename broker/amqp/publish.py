@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from pamqp import commands
 
 from broker.amqp import firehose, timeouts
+from broker.core.arguments import TTL_MAX_MS
 from broker.core.reply import REPLY_TO
 from broker.core.route import Route
 from protocol.content import decode_properties, header_payload, with_properties
@@ -104,7 +105,7 @@ def _store(
     unroutable = event.mandatory and not any(queue.counts_as_route for queue in queues)
     if unroutable:
         return_unroutable(channel, event, content)
-    refusing = [queue for queue in queues if queue.rejects()]
+    refusing = [queue for queue in queues if queue.rejects(event.size)]
     accepting = [queue for queue in queues if queue not in refusing] if refusing else queues
     route = Route(channel.session.broker, channel.confirms, event.address, accepting)
     route.publish(content, event.size, *facts)
@@ -153,10 +154,10 @@ def _check_expiration(expiration: bytes) -> None:
     rest = expiration[match.end() :].decode(errors="replace")
     if rest:
         raise PreconditionFailed(f"invalid expiration '{shown}': {{leftover_string,\"{rest}\"}}")
-    if int(match[0]) < 0:
-        raise PreconditionFailed(
-            f"invalid expiration '{shown}': {{value_negative,{int(match[0])}}}"
-        )
+    ttl_ms = int(match[0])
+    if not 0 <= ttl_ms <= TTL_MAX_MS:
+        wrong = "value_negative" if ttl_ms < 0 else "value_too_large"
+        raise PreconditionFailed(f"invalid expiration '{shown}': {{{wrong},{ttl_ms}}}")
 
 
 def _remember(

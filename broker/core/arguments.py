@@ -14,6 +14,7 @@ from protocol.tables import Field, Table, is_integer, same_value
 
 Check = Callable[[Field], str | None]  # what is wrong, in the words of RabbitMQ's error text
 
+TTL_MAX_MS = 10 * 365 * 24 * 3600 * 1000  # ten years
 _MAX_AGE = re.compile(r"[0-9]+[YMDhms]")
 
 
@@ -33,6 +34,18 @@ def _non_negative(value: Field) -> str | None:
 
 def _positive(value: Field) -> str | None:
     return _non_negative(value) or (f"{{value_zero,{value.value}}}" if value.value == 0 else None)
+
+
+def _too_long(value: Field) -> str | None:
+    return f"{{value_too_large,{value.value}}}" if value.value > TTL_MAX_MS else None
+
+
+def _ttl(value: Field) -> str | None:
+    return _non_negative(value) or _too_long(value)
+
+
+def _lease(value: Field) -> str | None:
+    return _positive(value) or _too_long(value)
 
 
 def _priority(value: Field) -> str | None:
@@ -77,8 +90,8 @@ def _max_age(value: Field) -> str | None:
 _OVERFLOW = _one_of(("drop-head", "reject-publish", "reject-publish-dlx"), "invalid_overflow")
 _TYPE = _one_of(("classic", "quorum", "stream"), "\"unsupported queue type '{}'\"")
 _COMMON: dict[str, Check] = {
-    "x-expires": _positive,
-    "x-message-ttl": _non_negative,
+    "x-expires": _lease,
+    "x-message-ttl": _ttl,
     "x-max-length": _non_negative,
     "x-max-length-bytes": _non_negative,
     "x-dead-letter-routing-key": _text,

@@ -136,12 +136,12 @@ class Queue:
         if self.retention is None:
             self.retention = Retention(self)
 
-    def rejects(self) -> bool:
-        """Whether a publish is to be refused, because the queue is full and set to do so."""
+    def rejects(self, size: int) -> bool:
+        """Whether a body of so many octets is refused: the queue is full and set to do so."""
         if not self.settings.rejects_publishes or self.retention is None:
             return False
         self.refresh()
-        return self.retention.is_full()
+        return self.retention.is_full_for(size)
 
     def refuse(self, address: bytes, content: bytes, size: int) -> None:
         """A publish was refused: with reject-publish-dlx it is dead-lettered."""

@@ -90,10 +90,10 @@ class Retention:
             settings.max_length_bytes is not None and backlog.size_bytes > settings.max_length_bytes
         )
 
-    def is_full(self) -> bool:
-        """Whether one message more would be above the limits."""
+    def is_full_for(self, size: int) -> bool:
+        """Whether one message more, with a body of so many octets, would be above the limits."""
         settings, backlog = self._queue.settings, self._queue.backlog
         return (settings.max_length is not None and len(backlog) >= settings.max_length) or (
             settings.max_length_bytes is not None
-            and backlog.size_bytes >= settings.max_length_bytes
+            and backlog.size_bytes + size > settings.max_length_bytes
         )

@@ -193,12 +193,12 @@ def test_max_length_of_zero_delivers_to_who_is_ready(vhost: Vhost) -> None:
 def test_a_full_queue_rejects_if_it_says_so(vhost: Vhost) -> None:
     """With reject-publish a full queue refuses, and does not drop what it has."""
     queue = make_queue(vhost, arguments={"x-max-length": 1, "x-overflow": "reject-publish"})
-    assert not queue.rejects()
+    assert not queue.rejects(1)
     publish(vhost, "q")
-    assert queue.rejects()
+    assert queue.rejects(1)
     take(queue)
-    assert not queue.rejects()
-    assert not make_queue(vhost, "other", arguments={"x-max-length": 0}).rejects()
+    assert not queue.rejects(1)
+    assert not make_queue(vhost, "other", arguments={"x-max-length": 0}).rejects(1)
 
 
 # -- dead letters ---------------------------------------------------------------------------------

@@ -127,7 +127,7 @@ class DelayStore(Store):
         delayed = headers | {"x-delay": field(-delay_of(headers))}
         content = with_properties(message.content, {"headers": delayed})
         queues = vhost.route(self._exchange, message.routing_key, content, carbon_copies(headers))
-        refusing = [queue for queue in queues if queue.rejects()]
+        refusing = [queue for queue in queues if queue.rejects(message.size)]
         accepting = [queue for queue in queues if queue not in refusing]
         route = Route(self.broker, NOBODY, message.address, accepting)
         route.publish(content, message.size, *peek_content(content))
