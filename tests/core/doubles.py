@@ -9,8 +9,11 @@ from broker.core.log import NoLog
 from broker.core.message import Message
 from broker.core.operations import Operation, decode_operation
 from broker.core.queue import Queue
+from broker.core.route import Route
 from broker.core.vhost import Vhost
-from protocol.tables import Table, table
+from protocol.content import body_of, headers_of, peek_content
+from protocol.methods import shortstr
+from protocol.tables import Table, plain, table
 from tests.frames import message as framed
 
 
@@ -194,3 +197,44 @@ def settle_down(broker: Broker, ticks_max: int = 1000) -> int:
             return ticks
         broker.pump()
     raise AssertionError("queues keep asking for ticks")
+
+
+def publish(vhost: Vhost, key: str, body: bytes = b"m", exchange: str = "", **more: Any) -> None:
+    """Publish as a channel would, and have the broker settle down."""
+    content = framed(1, body, **more)
+    queues = vhost.route(vhost.exchanges[exchange], key, content)
+    address = shortstr(exchange) + shortstr(key)
+    persistent, priority, ttl_ms = peek_content(content)
+    if ttl_ms >= 0:
+        for queue in queues:
+            queue.expect_expiring()
+    route = Route(vhost.broker, StandInPublisher(), address, queues)
+    route.publish(content, len(body), persistent, priority, ttl_ms)
+    settle_down(vhost.broker)
+
+
+def pass_time(broker: Broker, ms: int) -> None:
+    """Let time pass, from one due timer to the next."""
+    end_ms = broker.now_ms + ms
+    while (due_ms := broker.timers.next_due_ms) is not None and due_ms <= end_ms:
+        broker.now_ms = max(broker.now_ms, due_ms)
+        broker.timers.run(broker.now_ms)
+        settle_down(broker)
+    broker.now_ms = end_ms
+
+
+def bodies(queue: Queue) -> list[bytes]:
+    """The bodies of the ready messages, in the order of arrival."""
+    return [body_of(each.content) for each in sorted(queue.stored(), key=lambda one: one.id)]
+
+
+def take(queue: Queue) -> Message:
+    """The next message, unacked."""
+    found = queue.get(no_ack=False)
+    assert found is not None
+    return found[0]
+
+
+def headers(message: Message) -> dict[str, Any]:
+    """A message's headers as plain values."""
+    return {name: plain(value) for name, value in headers_of(message.content).items()}
