@@ -80,7 +80,8 @@ _ARGUMENTS = {index: _arguments(cls) for index, cls in _CATALOGUE.items()}
 def erlang_binary(octets: bytes) -> str:
     """Octets as Erlang prints a binary, which is how RabbitMQ's error texts show them."""
     if octets and all(32 <= octet < 127 for octet in octets):
-        return f'<<"{octets.decode()}">>'
+        text = octets.decode().replace("\\", "\\\\").replace('"', '\\"')
+        return f'<<"{text}">>'
     return "<<" + ",".join(map(str, octets)) + ">>"
 
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from broker.core.exchange import Binding, Envelope, Exchange
 from protocol.errors import PreconditionFailed
+from protocol.methods import erlang_binary
 from protocol.tables import encode_field
 
 if TYPE_CHECKING:
@@ -93,7 +94,8 @@ class ConsistentHashExchange(Exchange):
     def check_binding(self, destination: Queue | Exchange, key: str, arguments: Table) -> None:
         """See ``Exchange``."""
         if not _INTEGER.fullmatch(key):
-            raise PreconditionFailed(f"The binding key must be an integer: {_erlang(key)}")
+            shown = erlang_binary(_octets(key))
+            raise PreconditionFailed(f"The binding key must be an integer: {shown}")
         if int(key) < 1:
             raise PreconditionFailed("The binding key must be greater than 0")
 
@@ -127,17 +129,6 @@ class ConsistentHashExchange(Exchange):
             found = envelope.properties.get(self._property, b"")
             return found if isinstance(found, bytes) else b"%d" % found
         return _octets(envelope.keys[0])
-
-
-def _erlang(text: str) -> str:
-    """A binary as RabbitMQ prints it in this error."""
-    octets = _octets(text)
-    if not octets:
-        return "<<>>"
-    if all(32 <= octet < 127 for octet in octets):
-        escaped = text.replace("\\", "\\\\").replace('"', '\\"')
-        return f'<<"{escaped}">>'
-    return f"<<{','.join(map(str, octets))}>>"
 
 
 class ModulusHashExchange(Exchange):

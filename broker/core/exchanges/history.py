@@ -15,6 +15,7 @@ from broker.core.route import NOBODY, Route
 from broker.core.store import Store
 from protocol.content import peek_content
 from protocol.errors import PreconditionFailed
+from protocol.methods import erlang_binary
 from protocol.tables import Field, Table, plain
 
 if TYPE_CHECKING:
@@ -57,7 +58,8 @@ class RecentHistoryExchange(Exchange):
         length = arguments.get("x-recent-history-length")
         if length is None or (length.tag in "bsIl" and length.value > 0):
             return
-        shown = f'<<"{plain(length)}">>' if length.tag == "S" else str(plain(length)).lower()
+        is_text = length.tag == "S"
+        shown = erlang_binary(length.value) if is_text else str(plain(length)).lower()
         raise PreconditionFailed(
             f"Invalid argument {shown}, 'x-recent-history-length' must be a positive integer"
         )
