@@ -12,7 +12,8 @@ Invariants:
 * A message never comes back to a queue by expiry or overflow alone: such a cycle would not
   end, so the copy is not put there (``_is_cycle``). A rejection in the cycle means that a
   consumer decides, and allows it.
-* A missing exchange, or one without a matching binding, drops the message silently.
+* A missing exchange, or one without a matching binding, drops the message silently; so does a
+  full queue with reject-publish, for itself.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from broker.core.message import Message
-from broker.core.route import NOBODY, Route
-from protocol.content import decode_properties, header_payload, peek_content, with_properties
+from broker.core.route import publish_for_nobody
+from protocol.content import decode_properties, header_payload, with_properties
 from protocol.methods import shortstr
 from protocol.tables import Field, Table
 
@@ -53,9 +54,7 @@ def dead_letter(queue: Queue, messages: Iterable[Message], reason: str) -> None:
         targets = vhost.route(exchange, keys[0], content, keys[1:])
         accepting = [target for target in targets if not _is_cycle(target, deaths)]
         address = shortstr(name) + shortstr(keys[0])
-        persistent, priority, _ = peek_content(content)
-        route = Route(queue.broker, NOBODY, address, accepting)
-        route.publish(content, message.size, persistent, priority, -1)
+        publish_for_nobody(queue.broker, address, content, message.size, accepting)
 
 
 def carbon_copies(headers: Table) -> list[str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from broker.core.message import Message
+from protocol.content import peek_content
 
 if TYPE_CHECKING:
     from broker.core.broker import Broker
@@ -108,3 +109,14 @@ class Route:
             return
         for queue in self.queues:
             queue.push(message)
+
+
+def publish_for_nobody(
+    broker: Broker, address: bytes, content: bytes, size: int, queues: list[Queue]
+) -> None:
+    """Store what the broker publishes by itself; a full queue may refuse it as any publish."""
+    refusing = [queue for queue in queues if queue.rejects(size)]
+    accepting = [queue for queue in queues if queue not in refusing] if refusing else queues
+    Route(broker, NOBODY, address, accepting).publish(content, size, *peek_content(content))
+    for queue in refusing:
+        queue.refuse(address, content, size)

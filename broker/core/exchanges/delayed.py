@@ -24,9 +24,9 @@ from typing import TYPE_CHECKING, Any
 
 from broker.core.deadletter import carbon_copies
 from broker.core.exchange import EXCHANGE_TYPES, Binding, Envelope, Exchange, exchange_type
-from broker.core.route import NOBODY, Route
+from broker.core.route import publish_for_nobody
 from broker.core.store import Store
-from protocol.content import headers_of, peek_content, with_properties
+from protocol.content import headers_of, with_properties
 from protocol.errors import PreconditionFailed
 from protocol.tables import Field, Table, field, is_integer
 
@@ -127,12 +127,7 @@ class DelayStore(Store):
         delayed = headers | {"x-delay": field(-delay_of(headers))}
         content = with_properties(message.content, {"headers": delayed})
         queues = vhost.route(self._exchange, message.routing_key, content, carbon_copies(headers))
-        refusing = [queue for queue in queues if queue.rejects(message.size)]
-        accepting = [queue for queue in queues if queue not in refusing]
-        route = Route(self.broker, NOBODY, message.address, accepting)
-        route.publish(content, message.size, *peek_content(content))
-        for queue in refusing:
-            queue.refuse(message.address, content, message.size)
+        publish_for_nobody(self.broker, message.address, content, message.size, queues)
 
     def listed(self) -> list[tuple[int, Message]]:
         """All waiting messages with the time they are due, the next one first."""
