@@ -55,6 +55,7 @@ class Channel:
         self.reply: ReplyQueue | None = None  # direct reply-to
         self._marks: deque[tuple[int, int]] = deque()  # delivery tag, delivered at (ms)
         self._extended: dict[int, int] = {}  # delivery tag -> extended at (ms)
+        self._ended: list[AmqpConsumer] = []  # not in ``consumers`` any more, but may hold some
         self.last_queue = ""  # what a method with an empty queue name means
 
     def send(self, cls: type[Method], **arguments: object) -> None:
@@ -130,6 +131,8 @@ class Channel:
         """Undo ``take``: a transaction with these acks was rolled back."""
         self.unacked = dict(sorted((self.unacked | entries).items()))
         self._oldest = min(self._oldest, *entries) if entries else self._oldest
+        if entries and not self._marks:
+            self.note_delivery(min(entries))
 
     def reject(self, entries: list[Unacked], *, requeue: bool, failed: bool = False) -> None:
         """Give deliveries back to their queues, or drop them; ``failed`` as ``Queue.requeue``."""
@@ -165,12 +168,19 @@ class Channel:
 
     def remove_consumer(self, tag: str) -> AmqpConsumer | None:
         """End a subscription; its unacked deliveries stay. Drops an auto-delete queue."""
-        consumer = self.consumers.pop(tag, None)
+        consumer = self.forget_consumer(tag)
         if consumer is not None:
             if consumer.queue.remove_consumer(consumer):
                 self.session.vhost.drop_queue(consumer.queue)
             if consumer.queue is self.reply:
                 self._close_reply()
+        return consumer
+
+    def forget_consumer(self, tag: str) -> AmqpConsumer | None:
+        """A subscription is over; what it holds keeps its consumer timeout."""
+        consumer = self.consumers.pop(tag, None)
+        if consumer is not None and consumer.outstanding:
+            self._ended.append(consumer)
         return consumer
 
     def _close_reply(self) -> None:
@@ -206,7 +216,12 @@ class Channel:
         oldest = next(iter(self.unacked))
         while len(marks) > 1 and marks[1][0] <= oldest:
             marks.popleft()
-        holders = [None, *self.consumers.values(), *self.getters.values()]
+        if len(self._extended) > len(self.unacked):
+            self._extended = {
+                tag: at_ms for tag, at_ms in self._extended.items() if tag in self.unacked
+            }
+        self._ended = [consumer for consumer in self._ended if consumer.outstanding]
+        holders = [None, *self.consumers.values(), *self._ended, *self.getters.values()]
         timeouts = [ms for ms in map(timeout_of, holders) if ms is not None]
         now_ms = self.session.broker.now_ms
         if not timeouts or now_ms - marks[0][1] <= min(timeouts):

@@ -147,7 +147,7 @@ class AmqpConsumer(Consumer):
     def cancelled(self) -> None:
         """See ``Consumer``: tell clients that understand basic.cancel from a server."""
         channel = self.channel
-        channel.consumers.pop(self.tag, None)
+        channel.forget_consumer(self.tag)
         session = channel.session
         if "consumer_cancel_notify" in session.connection.capabilities:
             session.notify(
