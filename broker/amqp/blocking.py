@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from pamqp import commands
 
-from broker.amqp.reading import ALARM
+from broker.amqp.reading import ALARM, CONGESTION
 
 if TYPE_CHECKING:
     from broker.amqp.session import Session
@@ -45,6 +45,11 @@ class Blocking:
             self.blocked = False
             self._tell(commands.Connection.Unblocked)
             self._session.reading.resume(ALARM)
+
+    def released(self) -> None:
+        """The connection is over: nothing is published any more, but a close-ok is to be read."""
+        self.blocked = False
+        self._session.reading.resume(ALARM | CONGESTION)
 
     def _tell(self, cls: type[Method], **arguments: str) -> None:
         session = self._session

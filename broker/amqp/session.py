@@ -177,7 +177,7 @@ class Session(asyncio.Protocol):
             self.starved = False
             for channel in self.channels.values():
                 channel.wake()
-        if self.writable and self._unfinished:
+        if self.writable and self._unfinished and not self._gone:
             self._unfinished = False
             self.reading.resume(WRITING)
             self._process(b"")
@@ -208,8 +208,7 @@ class Session(asyncio.Protocol):
         self._out_bytes += size
         if self._out_bytes > OUT_BYTES_MAX:
             self.writable = False
-        if not self._listed:
-            self.touch()
+        self.touch()
 
     def notify(self, channel: int, cls: type[Method], **arguments: Any) -> None:
         """Send a method that follows the answer to whatever is being handled."""
@@ -224,9 +223,8 @@ class Session(asyncio.Protocol):
         """See ``host.Writes``; the tick calls it when ``hold_until`` is durable."""
         self._listed = False
         out = self.out
-        if self._notices:
-            out += self._notices
-            self._notices.clear()
+        out += self._notices
+        self._notices.clear()
         if out:
             octets = out[0] if len(out) == 1 else b"".join(out)
             out.clear()
@@ -309,7 +307,8 @@ class Session(asyncio.Protocol):
     def _scan(self, buffer: bytes, position: int) -> int:
         if self.generation != self.vhost.generation:
             self.forget_routes()
-        return scan(buffer, position, self.routes, self.acks, self.connection.frame_max)
+        payload_max = min(self.connection.frame_max, self.host.offer.message_size_max)
+        return scan(buffer, position, self.routes, self.acks, payload_max)
 
     def forget_routes(self) -> None:
         """Something that cached routes depend on has changed."""
@@ -331,6 +330,7 @@ class Session(asyncio.Protocol):
         if self._released:
             return
         self._released = True
+        self.blocking.released()
         for number in list(self.channels):
             self._close_channel(number)
         if self.opened:
