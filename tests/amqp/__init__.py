@@ -1,0 +1,1 @@
+"""The AMQP front end, one module of it at a time, driven through real sessions."""
