@@ -116,8 +116,15 @@ class NoAlarms:
 class World:
     """The process around the sessions, see `broker.amqp.host.Host`."""
 
-    def __init__(self, *, fast_path: bool = True, segment_bytes: int = SEGMENT_BYTES) -> None:
+    def __init__(
+        self,
+        *,
+        fast_path: bool = True,
+        slow_disk: bool = False,
+        segment_bytes: int = SEGMENT_BYTES,
+    ) -> None:
         self.fast_path = fast_path
+        self.slow_disk = slow_disk  # its work is done in a later turn of the loop
         self.segment_bytes = segment_bytes
         self.handshake_timeout_s = 10.0
         self.default_consumer_prefetch = 0
@@ -146,12 +153,25 @@ class World:
             random=self._random.randbytes,
             segment_bytes=self.segment_bytes,
         )
-        self.log._worker.join()  # no thread: from here on disk work is done at once
+        self.log._worker.join()  # no thread: from here on disk work is done at once, or
+        if self.slow_disk:
+            self.log._worker.run = self._work_later  # type: ignore[method-assign]
         restore.finish(self.log)
         self.broker.log = self.log
         self.broker.declare_vhost("/")
         self.tick: Any = Tick(self.broker, self.log, self._due.append, self.call_later)
         self.broker.wake = self.tick.wake
+
+    def _work_later(self, work: Any, done: Any, *, large: bool = False) -> None:
+        worker: Any = self.log._worker
+        worker._current = work
+
+        def job() -> None:
+            work()
+            worker._current = None
+            done(None)
+
+        self._due.append(job)
 
     def connect(self) -> Client:
         """A client that is logged in, with no channel open."""
@@ -189,13 +209,13 @@ class World:
                 for message, holder in channel.held():
                     yield holder.queue, message
 
-    def restart(self) -> None:
-        """Kill the process and start another one on the same disk."""
+    def restart(self, disk: MemoryDisk | None = None) -> None:
+        """Kill the process and start another one, on the same disk or on what became of it."""
         for client in self.clients:
             client.transport.closed = True
         self.clients.clear()
         self.sessions.clear()
-        self.disk = self.disk.after_kill()
+        self.disk = disk if disk is not None else self.disk.after_kill()
         self._boot()
 
     def authenticate(self, mechanism: str, response: bytes, peer_host: str) -> str:

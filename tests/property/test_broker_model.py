@@ -109,10 +109,10 @@ def said(octets: bytes) -> dict[int, list[Reply]]:
 class BrokerAndModel(RuleBasedStateMachine):
     """Both, with the commands that are not sent yet."""
 
-    @initialize(fast_path=st.booleans())
-    def begin(self, fast_path: bool) -> None:
+    @initialize(fast_path=st.booleans(), slow_disk=st.booleans())
+    def begin(self, fast_path: bool, slow_disk: bool) -> None:
         """Start with some topology, or tests would mostly meet nothing."""
-        self.world = World(fast_path=fast_path, segment_bytes=1000)
+        self.world = World(fast_path=fast_path, slow_disk=slow_disk, segment_bytes=1000)
         self.model = Model()
         self.serial = 0
         self.clients: dict[int, Client] = {}
