@@ -37,6 +37,9 @@ class Restore:
     def replay(self, batch: Batch) -> None:
         """Take in the next batch."""
         self._apply(batch)
+        for _, queue_ids in batch.routes:
+            for queue_id in queue_ids:  # also of queues that only held unacked messages any more
+                self.broker.next_queue_id = max(self.broker.next_queue_id, queue_id + 1)
         for row, message_id, published_ms, content in zip(
             batch.publish_route, batch.publish_id, batch.publish_ms, batch.contents, strict=True
         ):
