@@ -187,6 +187,7 @@ class Queue:
             self.counts[message.id] = count
             if message.batch and self.durable:
                 self.broker.log.count(self.id, message.id, count)
+                self.broker.wake()
             kept.append(message)
         if spent:
             self.unacked -= len(spent)
