@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from broker.core.deadletter import carbon_copies
 from broker.core.message import Message
-from broker.core.route import NOBODY, Route
+from broker.core.route import publish_for_nobody
 from protocol.constants import SHORTSTR_MAX
 from protocol.content import (
     PROPERTIES,
@@ -92,7 +92,7 @@ def _trace(
     queues = vhost.route(vhost.exchanges[TRACE], key, copy)
     if queues:
         address = shortstr(TRACE) + shortstr(octets)
-        Route(session.broker, NOBODY, address, queues).publish(copy, len(body), False, 0, -1)
+        publish_for_nobody(session.broker, address, copy, len(body), queues)
 
 
 def _properties(properties: dict[str, Any]) -> Table:

@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from broker.core.exchange import Binding, Envelope, Exchange
 from broker.core.queue import Queue
-from broker.core.route import NOBODY, Route
+from broker.core.route import publish_for_nobody
 from broker.core.store import Store
-from protocol.content import peek_content
 from protocol.errors import PreconditionFailed
 from protocol.methods import erlang_binary
 from protocol.tables import Field, Table, plain
@@ -84,5 +83,6 @@ class RecentHistoryExchange(Exchange):
                     queues = [destination]
                 else:
                     queues = vhost.route(destination, message.routing_key, message.content)
-                route = Route(vhost.broker, NOBODY, message.address, queues)
-                route.publish(message.content, message.size, *peek_content(message.content))
+                publish_for_nobody(
+                    vhost.broker, message.address, message.content, message.size, queues
+                )
