@@ -59,6 +59,12 @@ class AnyBacklog(Protocol):
     def take(self, count: int) -> tuple[list[Message], bool]:
         """The next messages and whether they are redelivered."""
 
+    def take_excess(self) -> Message:
+        """The message that a length limit drops next: the next one, whoever may not have it yet."""
+
+    def withhold(self, message: Message) -> None:
+        """A message read from the log waits elsewhere, as if it were handed out."""
+
     def remove(self, message: Message) -> None:
         """A counted message ends where it is."""
 
@@ -144,6 +150,13 @@ class Backlog:
                 break
         self.size_bytes -= size
         return batch, False
+
+    def take_excess(self) -> Message:
+        """The next message, for a length limit."""
+        return self.take(1)[0][0]
+
+    def withhold(self, message: Message) -> None:
+        """A message waits elsewhere: of no interest here."""
 
     def _take_recovered(self, count: int) -> list[Message]:
         batch: list[Message] = []
@@ -258,6 +271,13 @@ class PriorityBacklog:
     def take(self, count: int) -> tuple[list[Message], bool]:
         """As ``Backlog.take``; a batch has one priority."""
         return self._first().take(count)
+
+    def take_excess(self) -> Message:
+        """The next message, for a length limit."""
+        return self._first().take_excess()
+
+    def withhold(self, message: Message) -> None:
+        """A message waits elsewhere: of no interest here."""
 
     def remove(self, message: Message) -> None:
         """A counted message ends where it is."""

@@ -52,7 +52,9 @@ class GroupedBacklog:
             yield from group
 
     def levels(self) -> Iterable[Backlog]:
-        """The parts in which order is order of id."""
+        """The parts in which order is order of id; who asks may have emptied some before."""
+        for key in [key for key, group in self._groups.items() if not group]:
+            del self._groups[key]
         return list(self._groups.values())
 
     def _key(self, message: Message) -> Hashable:
@@ -116,6 +118,18 @@ class GroupedBacklog:
         if not self._groups[key]:
             del self._groups[key]
         return messages, redelivered
+
+    def take_excess(self) -> Message:
+        """The oldest message, of a busy group or not: a length limit drops it."""
+        group = min(filter(None, self._groups.values()), key=lambda group: group.head().id)
+        message = group.take_excess()
+        self._offer(self._key(message))
+        return message
+
+    def withhold(self, message: Message) -> None:
+        """A message waits for its retry since before a restart: its group waits with it."""
+        key = self._out[message.id] = self._key(message)
+        self._busy.add(key)
 
     def settled(self, messages: Iterable[Message]) -> None:
         """Handed out messages are done: their groups may go on."""

@@ -202,6 +202,7 @@ class Queue:
             self.counts[message.id] = count
             if self.retry is not None:
                 self.retry.hold(message, count)
+                self.backlog.withhold(message)
                 return
         self.push(message)
 

@@ -74,8 +74,8 @@ class Retention:
         if expired:
             queue.drop(expired, EXPIRED)
         excess: list[Message] = []
-        while backlog and self.is_above_limits() and not queue.settings.rejects_publishes:
-            excess += backlog.take(1)[0]
+        while self.is_above_limits() and not queue.settings.rejects_publishes:
+            excess.append(backlog.take_excess())
         if excess:
             self.expiry.take(excess)
             queue.drop(excess, MAXLEN)
