@@ -145,7 +145,7 @@ def basic_reject(channel: Channel, method: commands.Basic.Reject) -> None:
 
 def _reject(channel: Channel, tag: int, *, multiple: bool, requeue: bool, failed: bool) -> None:
     if channel.transaction is not None:
-        channel.transaction.reject(tag, multiple=multiple, requeue=requeue)
+        channel.transaction.reject(tag, multiple=multiple, requeue=requeue, failed=failed)
     else:
         entries = channel.take_or_refuse(tag, multiple=multiple)
         channel.reject(entries, requeue=requeue, failed=failed)

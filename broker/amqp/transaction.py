@@ -21,7 +21,7 @@ class Transaction:
         self.channel = channel
         self._publishes: list[Callable[[], None]] = []
         self._acked: dict[int, Unacked] = {}
-        self._rejected: list[tuple[dict[int, Unacked], bool]] = []
+        self._rejected: list[tuple[dict[int, Unacked], bool, bool]] = []  # requeue, failed
 
     def publish(self, publish: Callable[[], None]) -> None:
         """Keep a publish, mandatory returns included, for commit."""
@@ -31,9 +31,9 @@ class Transaction:
         """basic.ack; an unknown tag is refused at once."""
         self._acked.update(self._take(tag, multiple=multiple))
 
-    def reject(self, tag: int, *, multiple: bool, requeue: bool) -> None:
+    def reject(self, tag: int, *, multiple: bool, requeue: bool, failed: bool) -> None:
         """basic.nack and basic.reject."""
-        self._rejected.append((self._take(tag, multiple=multiple), requeue))
+        self._rejected.append((self._take(tag, multiple=multiple), requeue, failed))
 
     def _take(self, tag: int, *, multiple: bool) -> dict[int, Unacked]:
         unacked = self.channel.unacked
@@ -50,14 +50,14 @@ class Transaction:
         self.channel.settle(self._acked.values())
         self._acked = {}
         rejected, self._rejected = self._rejected, []
-        for entries, requeue in rejected:
-            self.channel.reject(list(entries.values()), requeue=requeue)
+        for entries, requeue, failed in rejected:
+            self.channel.reject(list(entries.values()), requeue=requeue, failed=failed)
 
     def rollback(self) -> None:
         """Forget publishes; what was acked is unacked again."""
         self._publishes = []
         taken = self._acked
-        for entries, _ in self._rejected:
+        for entries, _, _ in self._rejected:
             taken |= entries
         self.channel.put_back(taken)
         self._acked, self._rejected = {}, []
@@ -65,6 +65,6 @@ class Transaction:
     def held(self) -> list[Unacked]:
         """The deliveries that were acked or rejected here: unsettled until commit."""
         taken = list(self._acked.values())
-        for entries, _ in self._rejected:
+        for entries, _, _ in self._rejected:
             taken += entries.values()
         return taken
