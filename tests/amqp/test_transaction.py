@@ -115,6 +115,21 @@ def test_rejects_act_at_commit() -> None:
     assert world.broker.vhosts["/"].queues["q"].unacked == 0
 
 
+def test_a_reject_is_a_failure_in_a_transaction_too() -> None:
+    """A queue that delays the retry of failures does so for a reject that is committed."""
+    arguments = {
+        "x-queue-type": "quorum",
+        "x-delayed-retry-type": "failed",
+        "x-delayed-retry-min": 1000,
+    }
+    world, client = transactional(declare("retry", durable=True, arguments=arguments))
+    say(world, client, method(1, consume("retry")), stored(b"a", "retry"), COMMIT)
+    reject = method(1, commands.Basic.Reject(1, True))
+    assert names(say(world, client, reject, COMMIT)) == ["Tx.CommitOk"]
+    queue = world.broker.vhosts["/"].queues["retry"]
+    assert (len(queue), queue.unacked, len(list(queue.stored()))) == (0, 0, 1)
+
+
 def test_a_closed_channel_commits_nothing() -> None:
     """What was not committed when the channel goes is as if it had never been said."""
     world, client = transactional(consume())

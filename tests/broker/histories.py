@@ -1,5 +1,6 @@
 """A broker's queues beside a plain model of them, for random histories over kills and reclaims."""
 
+from collections import Counter
 from typing import Any
 
 from broker import reclaim
@@ -115,13 +116,17 @@ class History:
             }
 
     def check(self) -> None:
-        """The queues hold what is expected, in order, and the log as many references as that."""
+        """The queues hold what is expected, in order, and each segment as many references."""
         self.world.run()
         found: dict[str, list[tuple[bytes, int]]] = {}
-        references = 0
+        references: Counter[str] = Counter()
+        space = self.world.log._space
         holders = [(queue, message) for queue in self.queues.values() for message in queue.stored()]
         for queue, message in sorted(holders + self.held, key=lambda pair: pair[1].id):
-            references += message.batch > 0
+            if message.batch:
+                segment = space._find(message.batch)
+                assert segment is not None
+                references[segment.name] += 1
             if not queue.deleted:
                 count = (queue.counts or {}).get(message.id, 0)
                 found.setdefault(queue.name, []).append((body_of(message), count))
@@ -130,4 +135,4 @@ class History:
         }
         assert found == expected
         self.world.log.commit()
-        assert sum(segment.live for segment in self.world.log._space.segments) == references
+        assert {s.name: s.live for s in space.segments if s.live} == references
