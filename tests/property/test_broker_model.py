@@ -458,6 +458,7 @@ class BrokerAndModel(RuleBasedStateMachine):
                 self.reconnect(connection)
         else:
             self.disconnect(place[0], politely=what == "close")
+        self.settle_down()  # what was given back is delivered again before anything else
 
     def close_channel(self, place: Place) -> None:
         """channel.close by the client, and channel.open."""

@@ -145,6 +145,7 @@ class Model:
         queues = [consumer.queue for consumer in channel.consumers.values()]
         for consumer in channel.consumers.values():
             consumer.queue.consumers.remove(consumer)
+        channel.consumers.clear()
         deliveries = list(channel.unacked.values())
         if channel.transaction is not None:
             deliveries += channel.transaction.acked.values()
