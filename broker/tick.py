@@ -1,8 +1,9 @@
 """What happens once in an iteration of the event loop, after all sockets have been read.
 
 Input handlers only append: to queues, to the log's gathering batch, to the work lists here.
-The tick then settles acks, delivers, commits, confirms and writes, in this order, so that what
-one client publishes reaches another within one iteration and every socket is written once.
+The tick then settles acks, delivers, writes, commits, confirms and writes once more, in this
+order: what one client publishes reaches another within one iteration, deliveries do not wait for
+the disk, and a socket is written once, or twice if it is also owed confirms.
 
 Invariants:
 
@@ -96,8 +97,10 @@ class Tick:
         self.settle()
         self.broker.pump()
         self.broker.timers.run(self.broker.now_ms)
+        self._write()
         self._commit_and_confirm()
         self._write()
+        self._read_on()
         self._press()
         self._set_timer()
 
@@ -161,7 +164,6 @@ class Tick:
                 writer.flush()
             else:
                 self.writers.append(writer)
-        self._read_on()
 
     def _read_on(self) -> None:
         """Read those again that were not read during this tick, unless the log is behind."""

@@ -112,7 +112,7 @@ class Loop:
 
 
 def test_the_order() -> None:
-    """Acks settle before deliveries, then timers, commit, confirms, and last the writes."""
+    """Acks settle before deliveries, then timers, writes, commit and confirms."""
     loop = Loop()
     party = Party(loop.did)
     consumer: Any = subscribe(loop.queue)
@@ -128,10 +128,10 @@ def test_the_order() -> None:
         "settle",
         "deliver",
         "timer",
+        "write",
         "mark",
         "commit",
         "confirm",
-        "write",
         "read on",
     ]
     loop.tick.wake()
@@ -180,7 +180,7 @@ def test_held_output_waits_for_its_batch() -> None:
     assert "write" not in loop.run()
     loop.log.written()
     loop.tick.wake()
-    assert loop.run() == ["commit", "write"]
+    assert loop.run() == ["write", "commit"]
     loop.tick.wake()
     assert loop.run() == ["commit"]
 
@@ -190,7 +190,7 @@ def test_a_batch_that_nothing_went_into_is_not_waited_for() -> None:
     loop = Loop()
     loop.tick.writers.append(Party(loop.did, hold_until=loop.log.gathering))
     loop.tick.wake()
-    assert loop.run() == ["commit", "write"]
+    assert loop.run() == ["write", "commit"]
 
 
 def test_after_the_end_nothing_leaves() -> None:
