@@ -117,6 +117,5 @@ def decode_publish(raw: bytes) -> tuple[str, str, int, bytes]:
         exchange = raw[14:key_at].decode("utf-8", "surrogateescape")
         routing_key = raw[key_at + 1 : flags_at].decode("utf-8", "surrogateescape")
     except IndexError:
-        methods.decode(raw[FRAME_HEAD.size : -1])  # raises the error with its text
-        raise
+        raise methods.undecodable(raw[FRAME_HEAD.size : -1]) from None
     return exchange, routing_key, raw[flags_at], raw[13:flags_at]

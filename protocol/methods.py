@@ -125,13 +125,14 @@ def decode(payload: bytes) -> Method:
                 value, position = _READERS[kind](payload, position)
             setattr(method, name, value)
     except (IndexError, Truncated):
-        raise _undecodable(payload) from None
+        raise undecodable(payload) from None
     if position + (1 if bit else 0) != len(payload):
-        raise _undecodable(payload)
+        raise undecodable(payload)
     return method
 
 
-def _undecodable(payload: bytes) -> FrameError:
+def undecodable(payload: bytes) -> FrameError:
+    """The error for a method whose arguments do not decode, in RabbitMQ's words."""
     return FrameError(f"cannot decode {erlang_binary(payload[4:])}")
 
 

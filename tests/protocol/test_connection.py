@@ -78,6 +78,11 @@ CONNECTION_ERRORS: list[tuple[str, bytes, tuple[int, str, int, int]]] = [
         (501, "FRAME_ERROR - Malformed UTF-8 in shortstr", 0, 0),
     ),
     (
+        "publish cut short behind a name that is not UTF-8",
+        raw_frame(1, 1, b"\x00\x3c\x00\x28\x00\x00\x02\xff\xfe\x00"),
+        (501, "FRAME_ERROR - cannot decode <<0,0,2,255,254,0>>", 60, 40),
+    ),
+    (
         "publish cut short",
         raw_frame(1, 1, b"\x00\x3c\x00\x28\x00\x00\x05x"),
         (501, "FRAME_ERROR - cannot decode <<0,0,5,120>>", 60, 40),
