@@ -73,10 +73,7 @@ class Restore:
             return
         self._snapshot_seen = self._snapshot_seen or batch.is_snapshot
         for octets in batch.operations:
-            operation = decode_operation(octets)
-            apply(self.broker, operation)
-            if operation["op"] == "queue.declare":
-                self.broker.next_queue_id = max(self.broker.next_queue_id, operation["id"] + 1)
+            apply(self.broker, decode_operation(octets))
 
     def finish(self, log: Log) -> int:
         """Put what is left on its queues, and tell the log what it has to keep; the count."""

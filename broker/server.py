@@ -152,10 +152,11 @@ class Server:
         elapsed_s = time.monotonic() - started
         _log.info("Leveret %s ready in %.2f s, AMQP on %s", __version__, elapsed_s, places)
         notify.ready(f"AMQP on {places}")
-        self.call_later(garbage.INTERVAL_S, self._collect)
-        self.call_later(reclaim.INTERVAL_S, self._reclaim)
-        self._check_timeouts()
         self._look_for_alarms()
+        self._every(alarms.INTERVAL_S, self._look_for_alarms)
+        self._every(garbage.INTERVAL_S, self._collector.collect)
+        self._every(reclaim.INTERVAL_S, self._reclaim)
+        self._every(self._timeout_interval_s, self._check_timeouts)
         await self._stop.wait()
         notify.stopping()
         for server in servers:
@@ -195,30 +196,33 @@ class Server:
         _log.info("stopped")
         return self._exit_code
 
+    def _every(self, interval_s: float, work: Callable[[], None]) -> None:
+        """Do something again and again, for the first time after one interval."""
+
+        def run() -> None:
+            work()
+            self._every(interval_s, work)
+
+        self.call_later(interval_s, run)
+
     def _check_timeouts(self) -> None:
         self.tick.read_clock()
         for session in list(self.sessions):
             timeouts.close_overdue(session, self.config.consumer_timeout_ms)
-        self.call_later(self._timeout_interval_s, self._check_timeouts)
 
     def _look_for_alarms(self) -> None:
-        self._alarms.look([session.blocking for session in self.sessions])
-        self.call_later(alarms.INTERVAL_S, self._look_for_alarms)
+        self._alarms.look(session.blocking for session in self.sessions)
 
     def _reclaim(self) -> None:
-        self.tick.settle()
-        reclaim.copy_forward(self.broker, self.log, self._unacked)
-        self.call_later(reclaim.INTERVAL_S, self._reclaim)
+        if self.log.stale_head() is not None:
+            self.tick.settle()
+            reclaim.copy_forward(self.broker, self.log, self._unacked)
 
     def _unacked(self) -> Iterator[tuple[Queue, Message]]:
         for session in self.sessions:
             for channel in session.channels.values():
                 for message, holder in channel.held():
                     yield holder.queue, message
-
-    def _collect(self) -> None:
-        self._collector.collect()
-        self.call_later(garbage.INTERVAL_S, self._collect)
 
     def _durable(self, _: int) -> None:
         self.tick.wake()

@@ -217,7 +217,7 @@ def field(value: object) -> Field:
     if isinstance(value, int):
         return Field("I" if -(1 << 31) <= value < 1 << 31 else "l", value)
     if isinstance(value, str):
-        return Field("S", value.encode())
+        return Field("S", value.encode("utf-8", "surrogateescape"))
     if isinstance(value, bytes):
         return Field("S", value)
     if isinstance(value, float):

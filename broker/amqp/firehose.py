@@ -42,7 +42,7 @@ def published(
     """A message was routed."""
     if event.exchange != TRACE:
         names = [queue.name for queue in queues if queue.counts_as_route]
-        more = {"routed_queues": Field("A", [_text(name) for name in names])}
+        more = {"routed_queues": Field("A", [field(name) for name in names])}
         key = f"publish.{event.exchange}"
         _trace(channel, key, event.exchange, event.routing_key, content, {}, more)
 
@@ -74,15 +74,15 @@ def _trace(
     properties = decode_properties(header_payload(content))
     keys = [routing_key, *carbon_copies(properties.get("headers", {}))]
     headers: Table = {
-        "exchange_name": _text(exchange),
-        "routing_keys": Field("A", [_text(each) for each in keys]),
+        "exchange_name": field(exchange),
+        "routing_keys": Field("A", [field(each) for each in keys]),
         "properties": Field("F", _properties(properties)),
-        "node": session.host.offer.server_properties.get("cluster_name", _text("")),
+        "node": session.host.offer.server_properties.get("cluster_name", field("")),
         **before,
-        "vhost": _text(vhost.name),
-        "connection": _text(session.name),
+        "vhost": field(vhost.name),
+        "connection": field(session.name),
         "channel": Field("I", channel.number),
-        "user": _text(session.user),
+        "user": field(session.user),
         **behind,
     }
     body = body_of(content)
@@ -103,7 +103,3 @@ def _properties(properties: dict[str, Any]) -> Table:
             value = properties[name]
             found[name] = Field("F", value) if kind == "table" else field(value)
     return found
-
-
-def _text(value: str) -> Field:
-    return Field("S", value.encode("utf-8", "surrogateescape"))

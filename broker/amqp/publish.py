@@ -19,11 +19,12 @@ from pamqp import commands
 
 from broker.amqp import firehose, timeouts
 from broker.core.arguments import TTL_MAX_MS
+from broker.core.deadletter import carbon_copies
 from broker.core.reply import REPLY_TO
-from broker.core.route import Route
+from broker.core.route import Route, publish_once
 from protocol.content import decode_properties, header_payload, with_properties
 from protocol.errors import AccessRefused, NotSupported, PreconditionFailed
-from protocol.tables import Field, Table
+from protocol.tables import Table
 
 if TYPE_CHECKING:
     from broker.amqp.channel import Channel
@@ -105,14 +106,9 @@ def _store(
     unroutable = event.mandatory and not any(queue.counts_as_route for queue in queues)
     if unroutable:
         return_unroutable(channel, event, content)
-    refusing = [queue for queue in queues if queue.rejects(event.size)]
-    accepting = [queue for queue in queues if queue not in refusing] if refusing else queues
-    route = Route(channel.session.broker, channel.confirms, event.address, accepting)
-    route.publish(content, event.size, *facts)
-    if refusing:
-        channel.confirms.refuse()
-        for queue in refusing:
-            queue.refuse(event.address, content, event.size)
+    broker, confirms = channel.session.broker, channel.confirms
+    if publish_once(broker, confirms, event.address, content, event.size, facts, queues):
+        confirms.refuse()
     return not unroutable
 
 
@@ -142,8 +138,7 @@ def _keys(headers: Table, name: str) -> list[str]:
         raise PreconditionFailed(
             f'invalid message: {{unacceptable_type_in_header,"{name}",{value.type_name}}}'
         )
-    items: list[Field] = value.value
-    return [item.value.decode(errors="surrogateescape") for item in items if item.tag == "S"]
+    return carbon_copies(headers, name)
 
 
 def _check_expiration(expiration: bytes) -> None:

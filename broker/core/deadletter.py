@@ -25,7 +25,7 @@ from broker.core.message import Message
 from broker.core.route import publish_for_nobody
 from protocol.content import decode_properties, header_payload, with_properties
 from protocol.methods import shortstr
-from protocol.tables import Field, Table
+from protocol.tables import Field, Table, field
 
 if TYPE_CHECKING:
     from broker.core.queue import Queue
@@ -57,9 +57,9 @@ def dead_letter(queue: Queue, messages: Iterable[Message], reason: str) -> None:
         publish_for_nobody(queue.broker, address, content, message.size, accepting)
 
 
-def carbon_copies(headers: Table) -> list[str]:
-    """The routing keys that the header CC adds; anything malformed in it adds none."""
-    value = headers.get("CC")
+def carbon_copies(headers: Table, name: str = "CC") -> list[str]:
+    """The routing keys that the header CC, or BCC, adds; anything malformed in it adds none."""
+    value = headers.get(name)
     if value is None or value.tag != "A":
         return []
     return [item.value.decode(errors="surrogateescape") for item in value.value if item.tag == "S"]
@@ -87,11 +87,11 @@ def _record(
             return [dict(sorted(raised.items())), *deaths]
     entry: Table = {
         "count": Field("l", 1),
-        "reason": _text(reason),
-        "queue": _text(queue.name),
+        "reason": field(reason),
+        "queue": field(queue.name),
         "time": Field("T", queue.broker.now_ms // 1000),
-        "exchange": _text(message.exchange),
-        "routing-keys": Field("A", [_text(key) for key in keys]),
+        "exchange": field(message.exchange),
+        "routing-keys": Field("A", [field(key) for key in keys]),
     }
     if expiration is not None:
         entry["original-expiration"] = Field("S", expiration)
@@ -106,10 +106,10 @@ def _headers(
     death = {"reason": reason, "queue": queue.name, "exchange": message.exchange}
     changed = headers | {"x-death": Field("A", [Field("F", entry) for entry in deaths])}
     if "x-death" not in headers:
-        changed |= {f"x-first-death-{name}": _text(value) for name, value in death.items()}
+        changed |= {f"x-first-death-{name}": field(value) for name, value in death.items()}
     if queue.counts is not None:
         changed.pop("x-delivery-count", None)
-    changed |= {f"x-last-death-{name}": _text(value) for name, value in death.items()}
+    changed |= {f"x-last-death-{name}": field(value) for name, value in death.items()}
     return dict(sorted(changed.items()))
 
 
@@ -126,7 +126,3 @@ def _is_cycle(target: Queue, deaths: list[Table]) -> bool:
 def _says(death: Table, name: str, value: str) -> bool:
     found: Any = death.get(name)
     return found is not None and found.value == value.encode(errors="surrogateescape")
-
-
-def _text(value: str) -> Field:
-    return Field("S", value.encode(errors="surrogateescape"))

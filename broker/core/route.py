@@ -111,12 +111,29 @@ class Route:
             queue.push(message)
 
 
+def publish_once(
+    broker: Broker,
+    publisher: Publisher,
+    address: bytes,
+    content: bytes,
+    size: int,
+    facts: tuple[bool, int, int],
+    queues: list[Queue],
+) -> bool:
+    """Store one message on the queues that take it; whether a full one refused it.
+
+    ``facts`` are the last three arguments of ``Route.publish``.
+    """
+    refusing = [queue for queue in queues if queue.rejects(size)]
+    accepting = [queue for queue in queues if queue not in refusing] if refusing else queues
+    Route(broker, publisher, address, accepting).publish(content, size, *facts)
+    for queue in refusing:
+        queue.refuse(address, content, size)
+    return bool(refusing)
+
+
 def publish_for_nobody(
     broker: Broker, address: bytes, content: bytes, size: int, queues: list[Queue]
 ) -> None:
     """Store what the broker publishes by itself; a full queue may refuse it as any publish."""
-    refusing = [queue for queue in queues if queue.rejects(size)]
-    accepting = [queue for queue in queues if queue not in refusing] if refusing else queues
-    Route(broker, NOBODY, address, accepting).publish(content, size, *peek_content(content))
-    for queue in refusing:
-        queue.refuse(address, content, size)
+    publish_once(broker, NOBODY, address, content, size, peek_content(content), queues)

@@ -63,6 +63,8 @@ class Vhost:
         self.broker = broker
         self.name = name
         self.generation = 0
+        self._cacheable: dict[Exchange, bool] = {}  # what was worked out at ``_cacheable_at``
+        self._cacheable_at = 0
         self.tracing = False  # see ``broker.amqp.firehose``
         self.queues: dict[str, Queue] = {}
         self.exchanges: dict[str, Exchange] = {}
@@ -96,7 +98,13 @@ class Vhost:
 
     def is_cacheable(self, exchange: Exchange) -> bool:
         """Whether the key alone decides a route from here."""
-        return routing.is_cacheable(self, exchange)
+        if self._cacheable_at != self.generation:
+            self._cacheable_at = self.generation
+            self._cacheable.clear()
+        known = self._cacheable.get(exchange)
+        if known is None:
+            known = self._cacheable[exchange] = routing.is_cacheable(self, exchange)
+        return known
 
     def trace(self, *, on: bool) -> None:
         """Switch the firehose; routes resolved before know nothing of it."""
