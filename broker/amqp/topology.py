@@ -43,11 +43,17 @@ def exchange_delete(channel: Channel, method: commands.Exchange.Delete) -> None:
         channel.send(commands.Exchange.DeleteOk)
 
 
+def _exchanges(method: commands.Exchange.Bind | commands.Exchange.Unbind) -> tuple[str, str]:
+    """Source and destination that an exchange binding names."""
+    source, destination = clean(method.source), clean(method.destination)
+    refuse_default_exchange(destination, source)
+    return source, destination
+
+
 def exchange_bind(channel: Channel, method: commands.Exchange.Bind) -> None:
     """exchange.bind: a RabbitMQ extension."""
     vhost = channel.session.vhost
-    source, destination = clean(method.source), clean(method.destination)
-    refuse_default_exchange(destination, source)
+    source, destination = _exchanges(method)
     vhost.exchange(source)
     vhost.bind(
         source,
@@ -62,8 +68,7 @@ def exchange_bind(channel: Channel, method: commands.Exchange.Bind) -> None:
 def exchange_unbind(channel: Channel, method: commands.Exchange.Unbind) -> None:
     """exchange.unbind: what is missing is no error."""
     vhost = channel.session.vhost
-    source, destination = clean(method.source), clean(method.destination)
-    refuse_default_exchange(destination, source)
+    source, destination = _exchanges(method)
     if destination in vhost.exchanges:
         vhost.unbind(
             source,
@@ -118,13 +123,23 @@ def _declare_reply_to(channel: Channel, method: commands.Queue.Declare, name: st
         channel.send(commands.Queue.DeclareOk, queue=name, message_count=0, consumer_count=1)
 
 
-def queue_bind(channel: Channel, method: commands.Queue.Bind) -> None:
-    """queue.bind; queue and key both empty bind the last queue under its own name."""
-    session = channel.session
+def _ends(
+    channel: Channel, method: commands.Queue.Bind | commands.Queue.Unbind
+) -> tuple[str, str, str]:
+    """Exchange, queue and routing key that a queue binding names.
+
+    Queue and key both empty mean the last queue, under its own name.
+    """
     name = queue_name(channel, method.queue)
-    key = method.routing_key or ("" if method.queue else name)
     exchange = clean(method.exchange)
     refuse_default_exchange(exchange)
+    return exchange, name, method.routing_key or ("" if method.queue else name)
+
+
+def queue_bind(channel: Channel, method: commands.Queue.Bind) -> None:
+    """queue.bind."""
+    session = channel.session
+    exchange, name, key = _ends(channel, method)
     session.vhost.exchange(exchange)
     queue = session.vhost.queue(name, session)
     session.vhost.bind(exchange, queue, key, method.arguments)  # type: ignore[arg-type]
@@ -135,10 +150,7 @@ def queue_bind(channel: Channel, method: commands.Queue.Bind) -> None:
 def queue_unbind(channel: Channel, method: commands.Queue.Unbind) -> None:
     """queue.unbind: what is missing is no error, nor is another connection's queue."""
     vhost = channel.session.vhost
-    name = queue_name(channel, method.queue)
-    key = method.routing_key or ("" if method.queue else name)
-    exchange = clean(method.exchange)
-    refuse_default_exchange(exchange)
+    exchange, name, key = _ends(channel, method)
     queue = vhost.queues.get(name)
     if queue is not None:
         vhost.unbind(exchange, queue, key, method.arguments)  # type: ignore[arg-type]
