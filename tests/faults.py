@@ -155,7 +155,9 @@ class MemoryDisk(Disk):
     def open(self, path: str, *, create: bool = False) -> int:
         """See ``Disk``."""
         self._call("open")
-        if path not in self.names and create:
+        if path not in self.names:
+            if not create:
+                raise FileNotFoundError(errno.ENOENT, "no such file", path)
             self._change([(path, File())])
         file = self.names[path]
         if create and file.current:
@@ -202,6 +204,16 @@ class MemoryDisk(Disk):
         file.unsynced = []
         raise OSError(errno.EIO, "input/output error")
 
+    def save(self, fd: int, octets: Buffer, offset: int) -> None:
+        """See ``Disk``."""
+        file = self.descriptors[fd]
+        fault = self._call("save", lambda: file.write(offset, bytes(octets)))
+        assert fault is None, "any fault but a power cut was raised"
+        file.write(offset, bytes(octets))
+
+    def expect_read(self, fd: int, length: int, offset: int) -> None:
+        """See ``Disk``; nothing is quicker than memory."""
+
     def sync(self, fd: int) -> None:
         """See ``Disk``."""
         self._call("sync")
@@ -228,6 +240,8 @@ class MemoryDisk(Disk):
 
     def unlink(self, path: str) -> None:
         """See ``Disk``."""
+        if path not in self.names:
+            raise FileNotFoundError(errno.ENOENT, "no such file", path)
         self._call("unlink", lambda: self._change([(path, None)]))
         self._change([(path, None)])
 

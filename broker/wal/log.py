@@ -16,27 +16,25 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
 from broker.wal.disk import REAL_DISK, Disk
-from broker.wal.errors import LogFailed
+from broker.wal.errors import CorruptLog, LogFailed
+from broker.wal.frame import HEADER, SNAPSHOT, encode_frame, encode_header, segment_name
+from broker.wal.reader import Reader, Stored
 from broker.wal.record import Batch, Gathering
 from broker.wal.recovery import Position, recover
-from broker.wal.segment import (
-    SNAPSHOT,
-    SegmentWriter,
-    encode_frame,
-    encode_header,
-    segment_name,
-)
+from broker.wal.segment import SegmentWriter
 from broker.wal.space import Space
 from broker.wal.worker import Worker
 
 # A longer write takes more than half a millisecond even on a quick disk: not in the loop.
 INLINE_MAX_BYTES = 1 << 19
 INLINE_MAX_SEGMENTS = 4
+EXPECT_BYTES = 4 << 20  # what a reader is going to want next
 
 
 def _ignore(line: str) -> None:
@@ -54,6 +52,7 @@ class Log:
         self,
         *,
         writer: SegmentWriter,
+        reader: Reader,
         space: Space,
         worker: Worker,
         lock: int,
@@ -68,6 +67,7 @@ class Log:
         self.bytes_written = 0
         self.reclaimed = 0
         self._writer = writer
+        self._reader = reader
         self._space = space
         self._worker = worker
         self._lock = lock
@@ -116,6 +116,7 @@ class Log:
         worker = Worker(clock, call_in_loop)
         log = cls(
             writer=SegmentWriter(disk, path, segment_bytes),
+            reader=Reader(disk, path),
             space=Space(segment_bytes),
             worker=worker,
             lock=lock,
@@ -149,10 +150,12 @@ class Log:
     def _gather(self) -> None:
         self._batch = batch = Gathering()
         self._released: list[int] = []  # one batch number for each reference that is gone
+        self._released_many: list[tuple[int, int]] = []  # the same: batch, and how many
         # ``publish`` is hot: bound methods of the batch's columns save it the way there.
         self._add_route = batch.publish_route.append
         self._add_id = batch.publish_id.append
         self._add_ms = batch.publish_ms.append
+        self._add_detail = batch.publish_detail.append
         self._add_content = batch.contents.append
 
     def route(self, address: bytes, queue_ids: tuple[int, ...]) -> int:
@@ -160,11 +163,17 @@ class Log:
         routes = self._batch.routes
         return routes.setdefault((address, queue_ids), len(routes))
 
-    def publish(self, row: int, message_id: int, published_ms: int, content: bytes) -> None:
-        """A message: one reference on the gathering batch for each queue of its route."""
+    def publish(
+        self, row: int, message_id: int, published_ms: int, detail: int, content: bytes
+    ) -> None:
+        """A message: one reference on the gathering batch for each queue of its route.
+
+        ``detail``, 64 bits, is the owner's: what it wants to know after a restart at once.
+        """
         self._add_route(row)
         self._add_id(message_id)
         self._add_ms(published_ms)
+        self._add_detail(detail)
         self._add_content(content)
 
     def settle(self, queue_id: int, message_ids: list[int], batches: list[int]) -> None:
@@ -172,8 +181,18 @@ class Log:
         batch = self._batch
         batch.settle_queue.append(queue_id)
         batch.settle_length.append(len(message_ids))
-        batch.settle_id += message_ids
+        batch.settle_id.extend(message_ids)
         self._released += batches
+
+    def settle_many(
+        self, queue_id: int, message_ids: Sequence[int], references: Iterable[tuple[int, int]]
+    ) -> None:
+        """The same of many; ``references`` are batches and how many of the messages each holds."""
+        batch = self._batch
+        batch.settle_queue.append(queue_id)
+        batch.settle_length.append(len(message_ids))
+        batch.settle_id.extend(message_ids)
+        self._released_many += references
 
     def count(self, queue_id: int, message_id: int, n: int) -> None:
         """A message came back to its queue; it was delivered ``n`` times so far."""
@@ -189,6 +208,10 @@ class Log:
     def release(self, batches: list[int]) -> None:
         """References that ended without a settle: an operation or a later copy says so."""
         self._released += batches
+
+    def release_many(self, references: Iterable[tuple[int, int]]) -> None:
+        """The same of many: batches and how many references on each ended."""
+        self._released_many += references
 
     def retain(self, batch: int, references: int) -> None:
         """After recovery, before the first commit: this batch still has live references."""
@@ -213,43 +236,52 @@ class Log:
         if self._batch:
             self._commit()
             return
-        if self._released:
-            # Nothing was gathered, so what these rest on is in batches before: durable.
-            self._space.release(self._released, self.durable)
-            self._released = []
+        # Nothing was gathered, so what is released rests on batches before: durable.
+        self._release(self.durable)
         self._reclaim()
+
+    def _release(self, released_in: int) -> None:
+        """Tell the account of references that are gone when that batch is durable."""
+        self._space.release(self._released, released_in)
+        self._space.release_many(self._released_many, released_in)
+        self._released = []
+        self._released_many = []
 
     def _commit(self) -> None:
         number = self.gathering
         try:
-            segment, frame = self._seal()
+            segment, frame, payload, head = self._seal()
         except Exception as error:  # of ``snapshot``, or an integer out of range
             self._fail(error)
             return
         self._worker.run(
-            partial(self._write, segment, frame),
+            partial(self._write, segment, frame, payload, head),
             partial(self._written, number),
-            large=len(frame[1]) > INLINE_MAX_BYTES,
+            large=segment is not None or len(payload) > INLINE_MAX_BYTES,
         )
 
-    def _seal(self) -> tuple[tuple[int, bytes] | None, list[bytes]]:
-        """Make the gathered batch a frame, and gather the next one."""
-        number, batch, released = self.gathering, self._batch, self._released
+    def _seal(self) -> tuple[tuple[int, bytes] | None, bytes, bytes, bytes]:
+        """Make the gathered batch a frame, and gather the next one.
+
+        A segment to begin before it, the frame's header, its payload, and the payload's head.
+        """
+        number, batch = self.gathering, self._batch
         segment = self._enter_segment() if self._head is not None else None
-        payload = batch.encode()
+        head = batch.head()
+        payload = b"".join([head, *batch.contents])
         header, self._chain = encode_frame(number, self.durable, payload, self._chain, self._salt)
         octets = len(header) + len(payload)
         references = batch.references()
         self._space.add(number, octets, batch.published_octets(), references)
         self._space.retain(number, references)
-        self._space.release(released, number)
+        self._release(number)
         self._gather()
         self.gathering = number + 1
         if self._space.segments[-1].octets >= self._writer.segment_bytes:
             self._roll(number + 1)
         self.commits += 1
         self.bytes_written += octets
-        return segment, [header, payload]
+        return segment, header, payload, head
 
     def _roll(self, first_batch: int) -> None:
         """Compose the beginning of the next segment: a snapshot of the topology as it is now."""
@@ -268,16 +300,19 @@ class Log:
         """The segment that was composed becomes the last one."""
         assert self._head is not None
         (first_batch, octets), self._head = self._head, None
-        self._space.begin(segment_name(first_batch), first_batch, len(octets))
+        self._space.begin(segment_name(first_batch), first_batch, HEADER.size)
+        self._space.add(first_batch, len(octets) - HEADER.size, 0, 0)
         self._stale_head = self._space.stale_head()
         self.bytes_written += len(octets)
         return first_batch, octets
 
-    def _write(self, segment: tuple[int, bytes] | None, frame: list[bytes]) -> None:
+    def _write(
+        self, segment: tuple[int, bytes] | None, frame: bytes, payload: bytes, head: bytes
+    ) -> None:
         """Disk work: on any thread."""
         if segment is not None:
             self._writer.begin(*segment)
-        self._writer.append(frame)
+        self._writer.append(frame, payload, head)
 
     def _written(self, number: int, error: Exception | None) -> None:
         if error is not None:
@@ -292,6 +327,26 @@ class Log:
         failure.__cause__ = error
         self._on_failure(failure)
 
+    # -- reading -----------------------------------------------------------------------
+
+    def read(self, batch: int, message_ids: Sequence[int]) -> list[Stored]:
+        """Messages of a batch that is durable and has a live reference, in the order of the ids.
+
+        What was durable and cannot be read any more is a failure of the log: ``LogFailed``, after
+        ``on_failure``.
+        """
+        try:
+            return self._reader.read(*self._space.place(batch), batch, message_ids)
+        except (OSError, CorruptLog) as error:
+            self._fail(error)
+            assert self._failure is not None
+            raise self._failure from error
+
+    def expect(self, batch: int) -> None:
+        """This batch and what follows it will be read soon."""
+        with suppress(OSError, CorruptLog):
+            self._reader.expect(*self._space.place(batch), EXPECT_BYTES)
+
     # -- space -------------------------------------------------------------------------
 
     def _reclaim(self) -> None:
@@ -300,6 +355,7 @@ class Log:
             return
         names = [segment.name for segment in self._space.reclaimable(self.durable)]
         if names:
+            self._reader.forget(names)
             self._worker.run(
                 partial(self._writer.retire, names),
                 partial(self._retired, len(names)),
@@ -325,8 +381,7 @@ class Log:
         """
         if self._stale_head is None or self._head is not None:
             return None
-        self._space.release(self._released, self.gathering)
-        self._released = []
+        self._release(self.gathering)
         # A head without live references has been copied already, and is about to go.
         return self._stale_head if self._space.segments[0].live else None
 
@@ -360,8 +415,10 @@ class Log:
 
     def _let_go(self) -> None:
         self._writer.close()
+        self._reader.close()
         self._writer.disk.close(self._lock)
 
 
 def _failed(error: Exception) -> LogFailed:
-    return LogFailed(f"the log cannot be written: {error}")
+    verb = "read" if isinstance(error, CorruptLog) else "written"
+    return LogFailed(f"the log cannot be {verb}: {error}")
