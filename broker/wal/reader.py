@@ -85,7 +85,7 @@ class Reader:
         self._payload: tuple[tuple[str, int], bytes] | None = None
 
     def read(self, name: str, offset: int, number: int, ids: Sequence[int]) -> list[Stored]:
-        """Messages of the batch whose frame begins at an offset of a segment, in order of ``ids``."""
+        """Messages of the batch whose frame is at an offset of a segment, in order of ``ids``."""
         head = self._head(name, offset, number)
         batch = head.batch
         rows: list[int] = []

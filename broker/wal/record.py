@@ -42,7 +42,7 @@ class MalformedBatch(ValueError):
 
 @dataclass(slots=True)
 class Batch:
-    """The head of a batch. The publish columns are parallel; a settle is a queue and its messages."""
+    """The head of a batch. Publish columns are parallel; a settle is a queue and its messages."""
 
     number: int
     is_snapshot: bool

@@ -18,7 +18,7 @@ import atheris
 
 with atheris.instrument_imports(include=["broker.wal"]):
     from broker.wal import Batch, CorruptLog, Log, segment
-    from broker.wal.segment import FRAME, HEADER
+    from broker.wal.frame import FRAME, HEADER
 from tests.faults import File, MemoryDisk
 from tests.wal.owner import DIRECTORY, Owner, call_now
 

@@ -7,7 +7,8 @@ import pytest
 
 from broker.wal import segment
 from broker.wal.disk import Buffer
-from broker.wal.segment import FRAME, HEADER, SegmentWriter
+from broker.wal.frame import FRAME, HEADER
+from broker.wal.segment import SegmentWriter
 from tests.faults import File, MemoryDisk
 
 DIRECTORY = "data"
