@@ -23,7 +23,7 @@ from typing import Any
 
 import uvloop
 
-from broker import __version__, alarms, garbage, notify, reclaim
+from broker import __version__, alarms, garbage, notify, pager, reclaim
 from broker.advice import advice
 from broker.alarms import Alarms
 from broker.amqp import host, timeouts
@@ -34,6 +34,8 @@ from broker.core.broker import Broker
 from broker.core.message import Message
 from broker.core.queue import Queue
 from broker.defaults import vhost_defaults
+from broker.pager import Pager
+from broker.reclaim import CopyForward
 from broker.restore import Restore
 from broker.tick import Tick
 from broker.wal import Log, LogFailed, WalError
@@ -84,9 +86,11 @@ class Server:
         self.broker = Broker()
         self.broker.vhost_defaults = vhost_defaults(config)
         self.log = self._recover(Path(config.data_dir, "log"))
-        self.broker.log = self.log
         self.broker.declare_vhost(config.default_vhost)
-        self._tick = Tick(self.broker, self.log, self.loop.call_soon, self.loop.call_later)
+        self.pager = Pager(self.broker, config.messages_in_memory_max_bytes)
+        self._tick = Tick(
+            self.broker, self.log, self.loop.call_soon, self.loop.call_later, self.pager
+        )
         self.tick: host.Tick = self._tick
         self.broker.wake = self.tick.wake
         self.tick.wake()  # what was recovered may have something to do at a certain time
@@ -112,6 +116,7 @@ class Server:
         self._exit_code = 0
         self._alarms = Alarms(config)
         self.alarms: host.Alarms = self._alarms
+        self._copy_forward = CopyForward(self.broker, self.log, self._unacked)
         self._collector = garbage.Collector(self.broker)
         self._timeout_interval_s = timeouts.interval_s(config.consumer_timeout_ms)
 
@@ -157,6 +162,7 @@ class Server:
         self._every(alarms.INTERVAL_S, self._look_for_alarms)
         self._every(garbage.INTERVAL_S, self._collector.collect)
         self._every(reclaim.INTERVAL_S, self._reclaim)
+        self._every(pager.INTERVAL_S, self.pager.check)
         self._every(self._timeout_interval_s, self._check_timeouts)
         await self._stop.wait()
         notify.stopping()
@@ -215,9 +221,7 @@ class Server:
         self._alarms.look(session.blocking for session in self.sessions)
 
     def _reclaim(self) -> None:
-        if self.log.stale_head() is not None:
-            self.tick.settle()
-            reclaim.copy_forward(self.broker, self.log, self._unacked)
+        self._copy_forward.step(self.tick.settle)
 
     def _unacked(self) -> Iterator[tuple[Queue, Message]]:
         for session in self.sessions:

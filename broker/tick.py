@@ -21,7 +21,9 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
+from broker.pager import Pager
 from broker.pressure import Pressure
+from broker.wal import LogFailed
 
 if TYPE_CHECKING:
     from broker.amqp.host import Confirming, Settles, Writes
@@ -60,6 +62,7 @@ class Tick:
         log: CommittingLog,
         call_soon: Callable[[Callable[[], None]], object],
         call_later: Callable[[float, Callable[[], None]], object],
+        pager: Pager,
     ) -> None:
         self.broker = broker
         self.log = log
@@ -69,6 +72,7 @@ class Tick:
         self.throttled: list[Writes] = []
         self._waiting: dict[Confirming, None] = {}  # for a batch to become durable
         self.pressure = Pressure()
+        self.pager = pager
         self._call_soon = call_soon
         self._call_later = call_later
         self._alarm_set = False
@@ -93,6 +97,12 @@ class Tick:
         self._awake = False
         if self._ended:
             return
+        try:
+            self._run()
+        except LogFailed:
+            return  # it was reported, and ``end`` was called: the process is about to end
+
+    def _run(self) -> None:
         self.read_clock()
         self.settle()
         self.broker.pump()
@@ -102,6 +112,7 @@ class Tick:
         self._write()
         self._read_on()
         self._press()
+        self.pager.check()
         self._set_timer()
 
     def _set_timer(self) -> None:

@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterator
 from random import Random
 from typing import Any
 
-from broker import reclaim
 from broker.amqp.session import Session
 from broker.core.broker import Broker
 from broker.core.message import Message
 from broker.core.queue import Queue
+from broker.reclaim import CopyForward
 from broker.restore import Restore
 from broker.tick import Tick
 from broker.wal import Log
@@ -157,7 +157,7 @@ class World:
         if self.slow_disk:
             self.log._worker.run = self._work_later  # type: ignore[method-assign]
         restore.finish(self.log)
-        self.broker.log = self.log
+        self.copy_forward = CopyForward(self.broker, self.log, self.unacked)
         self.broker.declare_vhost("/")
         self.tick: Any = Tick(self.broker, self.log, self._due.append, self.call_later)
         self.broker.wake = self.tick.wake
@@ -198,8 +198,8 @@ class World:
 
     def reclaim(self) -> None:
         """What the server does now and then: copy live messages out of an old segment."""
-        self.tick.settle()
-        reclaim.copy_forward(self.broker, self.log, self.unacked)
+        while self.copy_forward.step(self.tick.settle):
+            pass
         self.run()
 
     def unacked(self) -> Iterator[tuple[Queue, Message]]:

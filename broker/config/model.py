@@ -96,4 +96,5 @@ class Config:
     product: str
     version: str
     log_segment_bytes: int
+    messages_in_memory_max_bytes: int
     drain_timeout_ms: int

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from broker.core.log import Log, NoLog
 from broker.core.operations import Operation, apply, encode_operation, snapshot
+from broker.core.paging import NoScratch, Scratch
 from broker.core.timers import Timers
 from broker.core.vhost import Vhost
 from broker.core.vhost_settings import VhostDefaults
@@ -33,6 +34,7 @@ class Broker:
 
     def __init__(self, log: Log | None = None) -> None:
         self.log: Log = log if log is not None else NoLog()
+        self.scratch: Scratch = NoScratch()
         self.vhosts: dict[str, Vhost] = {}
         self.vhost_defaults = VhostDefaults()
         self.next_message_id = 1

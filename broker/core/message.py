@@ -9,6 +9,8 @@ from __future__ import annotations
 from protocol.content import headers_of, with_properties
 from protocol.tables import Field
 
+HAS_TTL = 1 << 40
+
 
 class Message:
     """A stored message.
@@ -69,6 +71,11 @@ class Message:
         )
 
     @property
+    def detail(self) -> int:
+        """What the log tells of it without reading its content; see ``detail_of``."""
+        return detail_of(self.size, self.priority, self.ttl_ms)
+
+    @property
     def exchange(self) -> str:
         """Name of the exchange it was published to."""
         return self.address[1 : 1 + self.address[0]].decode("utf-8", "surrogateescape")
@@ -77,3 +84,11 @@ class Message:
     def routing_key(self) -> str:
         """Routing key it was published with."""
         return self.address[2 + self.address[0] :].decode("utf-8", "surrogateescape")
+
+
+def detail_of(size: int, priority: int, ttl_ms: int) -> int:
+    """Size of the body, priority and whether there is an expiration, in one integer.
+
+    It is the size alone for a message with neither. A size has at most 32 bits, a priority 8.
+    """
+    return size | priority << 32 | (HAS_TTL if ttl_ms >= 0 else 0)

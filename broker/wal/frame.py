@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from struct import Struct
 from typing import NamedTuple
 
@@ -104,3 +104,23 @@ def _with_crc(octets: bytes) -> tuple[bytes, int]:
     fields = octets[:-4]
     crc = zlib.crc32(fields)
     return fields + crc.to_bytes(4, "little"), crc
+
+
+class Chain:
+    """What each frame says of the one before it; frames are composed in the order of the log."""
+
+    def __init__(self, crc: int, random: Callable[[int], bytes]) -> None:
+        self.crc = crc  # of the last frame
+        self.salt = 0
+        self._random = random
+
+    def segment(self, first_batch: int, snapshot: bytes) -> bytes:
+        """The beginning of the next segment: a header and a snapshot batch."""
+        self.salt = int.from_bytes(self._random(4), "little")
+        header, self.crc = encode_header(first_batch, self.salt, self.crc)
+        return header + self.frame(first_batch, first_batch - 1, snapshot, SNAPSHOT) + snapshot
+
+    def frame(self, number: int, durable: int, payload: bytes, flags: int = 0) -> bytes:
+        """The header of the next frame."""
+        header, self.crc = encode_frame(number, durable, payload, self.crc, self.salt, flags)
+        return header

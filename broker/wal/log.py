@@ -16,16 +16,17 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any
 
 from broker.wal.disk import REAL_DISK, Disk
 from broker.wal.errors import CorruptLog, LogFailed
-from broker.wal.frame import HEADER, SNAPSHOT, encode_frame, encode_header, segment_name
-from broker.wal.reader import Reader, Stored
-from broker.wal.record import Batch, Gathering
+from broker.wal.frame import HEADER, Chain, segment_name
+from broker.wal.gather import Gatherer
+from broker.wal.reader import Reader
+from broker.wal.record import Batch, Gathering, Stored
 from broker.wal.recovery import Position, recover
 from broker.wal.segment import SegmentWriter
 from broker.wal.space import Space
@@ -34,6 +35,8 @@ from broker.wal.worker import Worker
 # A longer write takes more than half a millisecond even on a quick disk: not in the loop.
 INLINE_MAX_BYTES = 1 << 19
 INLINE_MAX_SEGMENTS = 4
+
+Beginning = tuple[int, bytes, int]  # of a segment: first batch, octets, salt
 EXPECT_BYTES = 4 << 20  # what a reader is going to want next
 
 
@@ -41,7 +44,7 @@ def _ignore(line: str) -> None:
     pass
 
 
-class Log:
+class Log(Gatherer):
     """See the package. ``open`` makes one.
 
     Counters for the metrics: ``commits``, ``bytes_written``, ``reclaimed`` (segments), and by
@@ -61,7 +64,7 @@ class Log:
         on_failure: Callable[[LogFailed], None],
         random: Callable[[int], bytes],
     ) -> None:
-        self.gathering = 0
+        super().__init__()
         self.durable = 0
         self.commits = 0
         self.bytes_written = 0
@@ -74,14 +77,12 @@ class Log:
         self._snapshot = snapshot
         self._on_durable = on_durable
         self._on_failure = on_failure
-        self._random = random
         self._failure: LogFailed | None = None
         self._closed = False
-        self._salt = 0
-        self._chain = 0
-        self._head: tuple[int, bytes] | None = None  # a segment to begin before the next batch
-        self._stale_head: int | None = None
-        self._gather()
+        self._chain = Chain(0, random)
+        self._head: Beginning | None = None  # a segment to begin before the next batch
+        self._stale = False
+        self._in_flight = Gathering()
 
     @classmethod
     def open(
@@ -138,80 +139,12 @@ class Log:
 
     def _begin(self, end: Position, clock: Callable[[], float]) -> None:
         """A new segment after what was recovered: an old tail is never appended to."""
-        self._chain = end.chain
+        self._chain.crc = end.chain
         self._roll(end.number + 1)
         start = clock()
         self._writer.begin(*self._enter_segment())
         self._worker.estimate_s = (clock() - start) / 2  # a write, and a sync of the directory
         self.durable = end.number + 1
-
-    # -- gathering ---------------------------------------------------------------------
-
-    def _gather(self) -> None:
-        self._batch = batch = Gathering()
-        self._released: list[int] = []  # one batch number for each reference that is gone
-        self._released_many: list[tuple[int, int]] = []  # the same: batch, and how many
-        # ``publish`` is hot: bound methods of the batch's columns save it the way there.
-        self._add_route = batch.publish_route.append
-        self._add_id = batch.publish_id.append
-        self._add_ms = batch.publish_ms.append
-        self._add_detail = batch.publish_detail.append
-        self._add_content = batch.contents.append
-
-    def route(self, address: bytes, queue_ids: tuple[int, ...]) -> int:
-        """Row of the gathering batch's route table; valid while ``gathering`` is the same."""
-        routes = self._batch.routes
-        return routes.setdefault((address, queue_ids), len(routes))
-
-    def publish(
-        self, row: int, message_id: int, published_ms: int, detail: int, content: bytes
-    ) -> None:
-        """A message: one reference on the gathering batch for each queue of its route.
-
-        ``detail``, 64 bits, is the owner's: what it wants to know after a restart at once.
-        """
-        self._add_route(row)
-        self._add_id(message_id)
-        self._add_ms(published_ms)
-        self._add_detail(detail)
-        self._add_content(content)
-
-    def settle(self, queue_id: int, message_ids: list[int], batches: list[int]) -> None:
-        """Messages are gone from a queue; ``batches`` are those they were published in."""
-        batch = self._batch
-        batch.settle_queue.append(queue_id)
-        batch.settle_length.append(len(message_ids))
-        batch.settle_id.extend(message_ids)
-        self._released += batches
-
-    def settle_many(
-        self, queue_id: int, message_ids: Sequence[int], references: Iterable[tuple[int, int]]
-    ) -> None:
-        """The same of many; ``references`` are batches and how many of the messages each holds."""
-        batch = self._batch
-        batch.settle_queue.append(queue_id)
-        batch.settle_length.append(len(message_ids))
-        batch.settle_id.extend(message_ids)
-        self._released_many += references
-
-    def count(self, queue_id: int, message_id: int, n: int) -> None:
-        """A message came back to its queue; it was delivered ``n`` times so far."""
-        batch = self._batch
-        batch.count_queue.append(queue_id)
-        batch.count_id.append(message_id)
-        batch.count_times.append(n)
-
-    def operation(self, encoded: bytes) -> None:
-        """A change of topology."""
-        self._batch.operations.append(encoded)
-
-    def release(self, batches: list[int]) -> None:
-        """References that ended without a settle: an operation or a later copy says so."""
-        self._released += batches
-
-    def release_many(self, references: Iterable[tuple[int, int]]) -> None:
-        """The same of many: batches and how many references on each ended."""
-        self._released_many += references
 
     def retain(self, batch: int, references: int) -> None:
         """After recovery, before the first commit: this batch still has live references."""
@@ -257,19 +190,20 @@ class Log:
         self._worker.run(
             partial(self._write, segment, frame, payload, head),
             partial(self._written, number),
-            large=segment is not None or len(payload) > INLINE_MAX_BYTES,
+            large=len(payload) > INLINE_MAX_BYTES,
         )
 
-    def _seal(self) -> tuple[tuple[int, bytes] | None, bytes, bytes, bytes]:
+    def _seal(self) -> tuple[Beginning | None, bytes, bytes, bytes]:
         """Make the gathered batch a frame, and gather the next one.
 
         A segment to begin before it, the frame's header, its payload, and the payload's head.
         """
         number, batch = self.gathering, self._batch
+        self._in_flight = batch
         segment = self._enter_segment() if self._head is not None else None
         head = batch.head()
         payload = b"".join([head, *batch.contents])
-        header, self._chain = encode_frame(number, self.durable, payload, self._chain, self._salt)
+        header = self._chain.frame(number, self.durable, payload)
         octets = len(header) + len(payload)
         references = batch.references()
         self._space.add(number, octets, batch.published_octets(), references)
@@ -287,28 +221,22 @@ class Log:
         """Compose the beginning of the next segment: a snapshot of the topology as it is now."""
         snapshot = Gathering()
         snapshot.operations = self._snapshot()
-        payload = snapshot.encode()
-        self._salt = int.from_bytes(self._random(4), "little")
-        header, self._chain = encode_header(first_batch, self._salt, self._chain)
-        frame, self._chain = encode_frame(
-            first_batch, first_batch - 1, payload, self._chain, self._salt, SNAPSHOT
-        )
-        self._head = first_batch, header + frame + payload
+        octets = self._chain.segment(first_batch, snapshot.encode())
+        self._head = first_batch, octets, self._chain.salt
         self.gathering = first_batch + 1
 
-    def _enter_segment(self) -> tuple[int, bytes]:
+    def _enter_segment(self) -> Beginning:
         """The segment that was composed becomes the last one."""
         assert self._head is not None
-        (first_batch, octets), self._head = self._head, None
+        beginning, self._head = self._head, None
+        first_batch, octets, _ = beginning
         self._space.begin(segment_name(first_batch), first_batch, HEADER.size)
         self._space.add(first_batch, len(octets) - HEADER.size, 0, 0)
-        self._stale_head = self._space.stale_head()
+        self._stale = self._space.is_head_stale()
         self.bytes_written += len(octets)
-        return first_batch, octets
+        return beginning
 
-    def _write(
-        self, segment: tuple[int, bytes] | None, frame: bytes, payload: bytes, head: bytes
-    ) -> None:
+    def _write(self, segment: Beginning | None, frame: bytes, payload: bytes, head: bytes) -> None:
         """Disk work: on any thread."""
         if segment is not None:
             self._writer.begin(*segment)
@@ -319,6 +247,7 @@ class Log:
             self._fail(error)
             return
         self.durable = number
+        self._in_flight = Gathering()
         self._on_durable(number)
         self._reclaim()
 
@@ -329,14 +258,21 @@ class Log:
 
     # -- reading -----------------------------------------------------------------------
 
-    def read(self, batch: int, message_ids: Sequence[int]) -> list[Stored]:
-        """Messages of a batch that is durable and has a live reference, in the order of the ids.
+    def read(self, batch: int, message_ids: Sequence[int], *, verify: bool = False) -> list[Stored]:
+        """Messages of a batch that has live references, in the order of the ids.
+
+        With ``verify`` the batch's checksum is verified, however few of its messages are read.
 
         What was durable and cannot be read any more is a failure of the log: ``LogFailed``, after
         ``on_failure``.
         """
+        if batch == self.gathering:
+            return self._batch.read(message_ids)
+        if batch > self.durable:
+            return self._in_flight.read(message_ids)
         try:
-            return self._reader.read(*self._space.place(batch), batch, message_ids)
+            place = self._space.place(batch)
+            return self._reader.read(*place, batch, message_ids, verify=verify)
         except (OSError, CorruptLog) as error:
             self._fail(error)
             assert self._failure is not None
@@ -367,23 +303,24 @@ class Log:
             self._fail(error)
             return
         self._space.forget(count)
-        self._stale_head = self._space.stale_head()
+        self._stale = self._space.is_head_stale()
         self.reclaimed += count
         if self._batch:
             # It was gathered while the worker was busy here, and its commit turned away.
             self._on_durable(self.durable)
 
-    def stale_head(self) -> int | None:
-        """The last batch of the oldest segment, if its live messages should be copied forward.
+    def stale_batches(self, after: int, octets: int) -> int | None:
+        """The oldest batches whose live messages should be copied forward: the last of them.
 
-        To do so, publish each live message of a batch up to that number again under its id, for
-        the queues that hold it, and release its old references. Cheap: may be asked each tick.
+        They are those after a batch, as many as make up so many octets, within the oldest
+        segment; None if it need not be copied. To do so, publish each of their live messages
+        again under its id, for the queues that still hold it, and release its old references.
         """
-        if self._stale_head is None or self._head is not None:
+        if not self._stale or self._head is not None:
             return None
         self._release(self.gathering)
         # A head without live references has been copied already, and is about to go.
-        return self._stale_head if self._space.segments[0].live else None
+        return self._space.batches_of_head(after, octets) if self._space.segments[0].live else None
 
     @property
     def segments(self) -> int:

@@ -17,12 +17,11 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from itertools import accumulate
 from operator import lt
-from typing import NamedTuple
 
 from broker.wal.disk import Disk
 from broker.wal.errors import CorruptLog
 from broker.wal.frame import FRAME, HEADER, Frame, parse_frame, parse_header
-from broker.wal.record import Batch, MalformedBatch, decode, head_octets
+from broker.wal.record import Batch, MalformedBatch, Stored, decode, head_octets
 
 HEADS_MAX = 64
 FILES_MAX = 8
@@ -30,15 +29,6 @@ PAYLOAD_BYTES_MAX = 16 << 20  # of the frame read last; a larger one is not kept
 GOOD_PART = 16  # a 16th of a frame or more: the whole frame is read and verified
 SPAN_GAP_BYTES = 4096  # reading on over less costs less than another call
 _PROBE_BYTES = 1 << 15
-
-
-class Stored(NamedTuple):
-    """A message as it was logged."""
-
-    address: bytes
-    published_ms: int
-    detail: int
-    content: bytes
 
 
 class _Head:
@@ -84,7 +74,9 @@ class Reader:
         self._heads: OrderedDict[tuple[str, int], _Head] = OrderedDict()
         self._payload: tuple[tuple[str, int], bytes] | None = None
 
-    def read(self, name: str, offset: int, number: int, ids: Sequence[int]) -> list[Stored]:
+    def read(
+        self, name: str, offset: int, number: int, ids: Sequence[int], *, verify: bool = False
+    ) -> list[Stored]:
         """Messages of the batch whose frame is at an offset of a segment, in order of ``ids``."""
         head = self._head(name, offset, number)
         batch = head.batch
@@ -94,7 +86,8 @@ class Reader:
             if row is None:
                 raise CorruptLog(name, offset, f"message {message_id} is not in batch {number}")
             rows.append(row)
-        contents = self._contents(name, offset, head, rows)
+        verify = verify or len(rows) * GOOD_PART >= len(batch.publish_id)
+        contents = self._contents(name, offset, head, rows, verify=verify)
         addresses = [address for address, _ in batch.routes]
         route, times, details = batch.publish_route, batch.publish_ms, batch.publish_detail
         return [
@@ -159,8 +152,10 @@ class Reader:
         head = self._heads[key] = _Head(frame, batch)
         return head
 
-    def _contents(self, name: str, offset: int, head: _Head, rows: list[int]) -> list[bytes]:
-        payload = self._verified(name, offset, head, len(rows))
+    def _contents(
+        self, name: str, offset: int, head: _Head, rows: list[int], *, verify: bool
+    ) -> list[bytes]:
+        payload = self._payload_of(name, offset, head, verify=verify)
         ends = head.offsets
         if payload is not None:
             return [payload[ends[row] : ends[row + 1]] for row in rows]
@@ -176,18 +171,18 @@ class Reader:
                 contents[row] = octets[ends[row] - base : ends[row + 1] - base]
         return [contents[row] for row in rows]
 
-    def _verified(self, name: str, offset: int, head: _Head, wanted: int) -> bytes | None:
-        """The frame's payload, if it is at hand, or if so much is wanted that it is verified."""
+    def _payload_of(self, name: str, offset: int, head: _Head, *, verify: bool) -> bytes | None:
+        """The frame's payload, if it is at hand or is to be verified and was not yet."""
         key, frame = (name, offset), head.frame
         if self._payload is not None and self._payload[0] == key:
             return self._payload[1]
-        if head.verified or wanted * GOOD_PART < len(head.batch.publish_id):
+        if head.verified or not verify:
             return None
         payload = self.disk.read(self._file(name).fd, frame.length, offset + FRAME.size)
         if len(payload) < frame.length or zlib.crc32(payload) != frame.payload_crc:
             raise CorruptLog(name, offset, f"batch {frame.number} is damaged")
         head.verified = True
-        if len(payload) <= PAYLOAD_BYTES_MAX and wanted < len(head.batch.publish_id):
+        if len(payload) <= PAYLOAD_BYTES_MAX:
             self._payload = key, payload
         return payload
 

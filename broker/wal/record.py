@@ -28,12 +28,22 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from struct import Struct
+from typing import NamedTuple
 
 Route = tuple[bytes, tuple[int, ...]]
 
 _COUNTS = Struct("<7I")
 _PUBLISH_COLUMNS = 4 + 4 + 8 + 8 + 8
 _BIG_ENDIAN = sys.byteorder == "big"
+
+
+class Stored(NamedTuple):
+    """A message as it was logged."""
+
+    address: bytes
+    published_ms: int
+    detail: int
+    content: bytes
 
 
 class MalformedBatch(ValueError):
@@ -95,6 +105,20 @@ class Gathering:
     def published_octets(self) -> int:
         """What its messages take."""
         return sum(map(len, self.contents)) + _PUBLISH_COLUMNS * len(self.contents)
+
+    def read(self, message_ids: Sequence[int]) -> list[Stored]:
+        """Messages it holds."""
+        rows = {message_id: row for row, message_id in enumerate(self.publish_id)}
+        addresses = [address for address, _ in self.routes]
+        return [
+            Stored(
+                addresses[self.publish_route[row]],
+                self.publish_ms[row],
+                self.publish_detail[row],
+                self.contents[row],
+            )
+            for row in map(rows.__getitem__, message_ids)
+        ]
 
     def encode(self) -> bytes:
         """The payload."""

@@ -50,7 +50,7 @@ class SegmentWriter:
         # The process before may have been killed between a rename and its sync: see ``retire``.
         self.disk.sync_directory(self.directory)
 
-    def begin(self, first_batch: int, octets: bytes) -> None:
+    def begin(self, first_batch: int, octets: bytes, salt: int) -> None:
         """Go on in a new segment that begins with these octets: header and snapshot."""
         self.close()
         if self.spares:
@@ -64,7 +64,6 @@ class SegmentWriter:
         self._append([octets])
         self.disk.rename(self._path(draft), self._path(segment_name(first_batch)))
         self.disk.sync_directory(self.directory)
-        salt = HEADER.unpack_from(octets)[3]
         self._index.begin(segment_name(first_batch), first_batch, salt)
         start = HEADER.size + FRAME.size
         self._index.add(octets[HEADER.size : start], octets[start:])

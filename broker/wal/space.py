@@ -100,14 +100,24 @@ class Space:
         """The first segments are gone."""
         del self.segments[:count], self._firsts[:count]
 
-    def stale_head(self) -> int | None:
-        """The last batch of the head, if less than half of a log of some size is live.
+    def is_head_stale(self) -> bool:
+        """Whether to copy the head's live messages: less than half of a log of some size is live.
 
         Copying forward then costs at most as much writing as it frees.
         """
         head = self.segments[0]
         used = sum(segment.octets for segment in self.segments)
         if used < 4 * self.segment_bytes or head is self.segments[-1] or not head.live:
-            return None
+            return False
         live = sum(segment.live_octets for segment in self.segments)
-        return head.last_batch if 2 * live < used else None
+        return 2 * live < used
+
+    def batches_of_head(self, after: int, octets: int) -> int:
+        """The last of the head's batches after one that make up so many octets: at least one."""
+        head = self.segments[0]
+        first = max(0, after + 1 - head.first_batch)
+        offsets = head.offsets
+        if first >= len(offsets):
+            return head.last_batch
+        end = bisect_right(offsets, offsets[first] + octets)
+        return head.first_batch + max(first, end - 2)
