@@ -83,6 +83,7 @@ class Server:
         self.loop = asyncio.get_running_loop()
         self.broker = Broker()
         self.broker.vhost_defaults = vhost_defaults(config)
+        self.broker.events.place = config.event_exchange_vhost or config.default_vhost
         self.log = self._recover(Path(config.data_dir, "log"))
         self.broker.log = self.log
         self.broker.declare_vhost(config.default_vhost)

@@ -56,6 +56,7 @@ class Config:
     default_user: str
     default_pass: str = field(repr=False)
     default_vhost: str
+    event_exchange_vhost: str | None
     default_user_tags: tuple[str, ...]
     default_permissions_configure: str
     default_permissions_write: str

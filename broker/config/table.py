@@ -175,6 +175,14 @@ CLIENT_SETTINGS: tuple[Setting, ...] = (
         "/",
         "Virtual host that is made if it does not exist.",
     ),
+    Setting(
+        "event_exchange.vhost",
+        "event_exchange_vhost",
+        unset_or(TEXT),
+        None,
+        "Virtual host whose exchange amq.rabbitmq.event tells of what changes in the broker; "
+        "default_vhost if empty.",
+    ),
     Family(
         "default_user_tags.TAG",
         "default_user_tags",
