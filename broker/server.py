@@ -24,6 +24,7 @@ from typing import Any
 import uvloop
 
 from broker import __version__, alarms, garbage, notify, reclaim
+from broker.advice import advice
 from broker.alarms import Alarms
 from broker.amqp import host, timeouts
 from broker.amqp.session import Session
@@ -35,7 +36,7 @@ from broker.core.queue import Queue
 from broker.defaults import vhost_defaults
 from broker.restore import Restore
 from broker.tick import Tick
-from broker.wal import CorruptLog, DirectoryInUse, Log, LogFailed
+from broker.wal import Log, LogFailed, WalError
 from protocol.connection import Offer
 from protocol.errors import ConnectionForced
 from protocol.tables import Table, table
@@ -68,8 +69,8 @@ async def _serve(config: Config) -> int:
     started = time.monotonic()
     try:
         server = Server(config)
-    except (CorruptLog, DirectoryInUse, LogFailed, OSError) as error:
-        _log.critical("cannot start: %s", error)
+    except (WalError, OSError) as error:
+        _log.critical("cannot start: %s; %s", error, advice(error))
         return EX_IOERR
     return await server.serve(started)
 
@@ -228,7 +229,7 @@ class Server:
         self.tick.wake()
 
     def _failed(self, failure: LogFailed) -> None:
-        _log.critical("the log failed, nothing more is confirmed: %s", failure)
+        _log.critical("nothing more is confirmed: %s; %s", failure, advice(failure))
         self._exit_code = EX_IOERR
         self._tick.end()
         self._stop.set()
