@@ -85,7 +85,7 @@ class Config:
     collect_statistics: str
     collect_statistics_interval_ms: int
     management_host: str
-    management_port: int
+    management_port: int | None
     prometheus_host: str
     prometheus_port: int
     prometheus_path: str
