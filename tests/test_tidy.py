@@ -39,6 +39,7 @@ CLOCK_AND_IO = frozenset({"asyncio", "os", "time", "random", "socket", "threadin
 LAYERS = (
     Layer("protocol", ("protocol",), STDLIB - CLOCK_AND_IO | {"pamqp"}),
     Layer("broker/config", ("broker.config",), STDLIB - {"asyncio"}),
+    Layer("broker/logs", ("broker.logs", "broker.config"), STDLIB - {"asyncio"}),
     Layer("broker/wal", ("broker.wal",), STDLIB - {"asyncio"}),
     Layer("broker/core", ("broker.core", "protocol"), STDLIB - CLOCK_AND_IO),
     Layer("broker/amqp", ("broker.amqp", "broker.core", "protocol"), STDLIB | {"pamqp"}),
