@@ -32,7 +32,7 @@ class Layer:
 
 
 STDLIB = frozenset(sys.stdlib_module_names)
-DEPENDENCIES = frozenset({"pamqp", "uvloop", "prometheus_client"})
+DEPENDENCIES = frozenset({"click", "pamqp", "uvloop", "prometheus_client"})
 CLOCK_AND_IO = frozenset({"asyncio", "os", "time", "random", "socket", "threading"})
 
 # The first layer whose folder contains a file is its layer.

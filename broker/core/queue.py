@@ -214,9 +214,10 @@ class Queue:
 
     @property
     def oldest_age_ms(self) -> int | None:
-        """How long the oldest message has been here, ready, waiting or at the head; or None."""
-        oldest = min((message.published_ms for message in self.stored()), default=None)
-        return None if oldest is None else max(0, self.broker.now_ms - oldest)
+        """How long the oldest message has been here, ready or waiting for its retry; or None."""
+        oldest = [self.backlog.oldest(), self.retry.oldest() if self.retry is not None else None]
+        times = [message.published_ms for message in oldest if message is not None]
+        return max(0, self.broker.now_ms - min(times)) if times else None
 
     # -- out ---------------------------------------------------------------------------
 
