@@ -31,10 +31,12 @@ from broker.amqp.session import Session
 from broker.auth import Users
 from broker.config import Config, Listener
 from broker.core.broker import Broker
+from broker.core.counters import Churn
 from broker.core.message import Message
 from broker.core.queue import Queue
 from broker.defaults import vhost_defaults
 from broker.restore import Restore
+from broker.services import Listening, Service, services
 from broker.tick import Tick
 from broker.wal import Log, LogFailed, WalError
 from protocol.connection import Offer
@@ -94,6 +96,8 @@ class Server:
         self.broker.random = random.randrange
         self.users = Users(config)
         self.sessions: set[Session] = set()
+        self.listening: list[Listening] = []  # for AMQP; each service has its own
+        self.services: list[Service] = []
         self.fast_path = config.fast_path
         self.socket_options = _socket_options(config)
         self.handshake_timeout_s = config.handshake_timeout_ms / 1000
@@ -130,6 +134,7 @@ class Server:
             segment_bytes=self.config.log_segment_bytes,
         )
         count = restore.finish(log)
+        self.broker.churn = Churn()  # nothing that was recovered is new
         if count:
             _log.info("recovered %d messages from %s", count, directory)
         return log
@@ -141,16 +146,12 @@ class Server:
         for number in (signal.SIGTERM, signal.SIGINT):
             self.loop.add_signal_handler(number, self._stop.set)
         try:
-            servers = [await self._listen(listener) for listener in self.config.listeners]
+            servers = await self._open()
         except OSError as error:
             _log.critical("cannot listen: %s", error)
             self.log.close()
             return EX_IOERR
-        places = ", ".join(
-            str(Listener(*listening.getsockname()[:2]))
-            for server in servers
-            for listening in server.sockets
-        )
+        places = ", ".join(str(Listener(*place[1:])) for place in self.listening)
         elapsed_s = time.monotonic() - started
         _log.info("Leveret %s ready in %.2f s, AMQP on %s", __version__, elapsed_s, places)
         notify.ready(f"AMQP on {places}")
@@ -163,7 +164,23 @@ class Server:
         notify.stopping()
         for server in servers:
             server.close()
+        for service in self.services:
+            await service.stop()
         return await self._end()
+
+    async def _open(self) -> list[asyncio.Server]:
+        """Listen for AMQP, then start the services."""
+        servers = [await self._listen(listener) for listener in self.config.listeners]
+        self.listening = [
+            Listening("amqp", *listening.getsockname()[:2])
+            for server in servers
+            for listening in server.sockets
+        ]
+        self.services = services(self)
+        for service in self.services:
+            await service.start()
+            _log.info("listening: %s", ", ".join(map(str, service.listening)))
+        return servers
 
     async def _listen(self, listener: Listener) -> asyncio.Server:
         return await self.loop.create_server(

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from broker.core.counters import Churn
 from broker.core.events import Events
 from broker.core.log import Log, NoLog
 from broker.core.operations import Operation, apply, encode_operation, snapshot
@@ -36,6 +37,7 @@ class Broker:
         self.log: Log = log if log is not None else NoLog()
         self.vhosts: dict[str, Vhost] = {}
         self.vhost_defaults = VhostDefaults()
+        self.churn = Churn()
         self.next_message_id = 1
         self.next_queue_id = 1
         self.now_ms = 0
