@@ -28,11 +28,14 @@ from broker.alarms import Alarms
 from broker.amqp import host, timeouts
 from broker.amqp.session import Session
 from broker.auth import Users
-from broker.config import Config, Listener
+from broker.config import Config
 from broker.core.broker import Broker
 from broker.core.message import Message
 from broker.core.queue import Queue
 from broker.defaults import vhost_defaults
+from broker.net import tls
+from broker.net.listening import Listening
+from broker.net.tls import Certificates
 from broker.restore import Restore
 from broker.tick import Tick
 from broker.wal import CorruptLog, DirectoryInUse, Log, LogFailed
@@ -80,6 +83,9 @@ class Server:
     def __init__(self, config: Config) -> None:
         self.config = config
         self.loop = asyncio.get_running_loop()
+        self.certificates = (
+            Certificates("ssl_options", config.tls) if config.tls_listeners else None
+        )
         self.broker = Broker()
         self.broker.vhost_defaults = vhost_defaults(config)
         self.log = self._recover(Path(config.data_dir, "log"))
@@ -138,39 +144,29 @@ class Server:
         """Listen until told to stop."""
         for number in (signal.SIGTERM, signal.SIGINT):
             self.loop.add_signal_handler(number, self._stop.set)
+        listening = Listening(self.config, self.certificates, lambda origin: Session(self, origin))
         try:
-            servers = [await self._listen(listener) for listener in self.config.listeners]
+            await listening.open()
         except OSError as error:
             _log.critical("cannot listen: %s", error)
             self.log.close()
             return EX_IOERR
-        places = ", ".join(
-            str(Listener(*listening.getsockname()[:2]))
-            for server in servers
-            for listening in server.sockets
-        )
+        places = listening.text
         elapsed_s = time.monotonic() - started
-        _log.info("Leveret %s ready in %.2f s, AMQP on %s", __version__, elapsed_s, places)
-        notify.ready(f"AMQP on {places}")
+        _log.info("Leveret %s ready in %.2f s, %s", __version__, elapsed_s, places)
+        notify.ready(places)
         self._look_for_alarms()
         self._every(alarms.INTERVAL_S, self._look_for_alarms)
         self._every(garbage.INTERVAL_S, self._collector.collect)
         self._every(reclaim.INTERVAL_S, self._reclaim)
         self._every(self._timeout_interval_s, self._check_timeouts)
+        if self.certificates is not None:
+            self._every(tls.INTERVAL_S, self._look_at_certificates)
+            self.loop.add_signal_handler(signal.SIGHUP, self._reload_certificates)
         await self._stop.wait()
         notify.stopping()
-        for server in servers:
-            server.close()
+        listening.close()
         return await self._end()
-
-    async def _listen(self, listener: Listener) -> asyncio.Server:
-        return await self.loop.create_server(
-            lambda: Session(self),
-            listener.host or None,
-            listener.port,
-            backlog=self.config.tcp_backlog,
-            reuse_address=True,
-        )
 
     async def _end(self) -> int:
         if self._exit_code:
@@ -213,6 +209,14 @@ class Server:
     def _look_for_alarms(self) -> None:
         self._alarms.look(session.blocking for session in self.sessions)
 
+    def _look_at_certificates(self) -> None:
+        if self.certificates is not None and self.certificates.changed():
+            self._reload_certificates()
+
+    def _reload_certificates(self) -> None:
+        if self.certificates is not None:
+            self.loop.run_in_executor(None, self.certificates.reload)
+
     def _reclaim(self) -> None:
         if self.log.stale_head() is not None:
             self.tick.settle()
@@ -250,6 +254,9 @@ class Server:
         if limit is not None and len(self.sessions) > limit:
             _log.warning("refused a connection: connection_max is %d", limit)
             session.abort()
+        handshake = session.transport.get_extra_info("ssl_object")
+        if handshake is not None and self.certificates and self.certificates.too_deep(handshake):
+            session.give_up("its certificate is further from its authority than ssl_options.depth")
         self._deserted.clear()
 
     def disconnected(self, session: Session) -> None:

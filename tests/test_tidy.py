@@ -32,7 +32,7 @@ class Layer:
 
 
 STDLIB = frozenset(sys.stdlib_module_names)
-DEPENDENCIES = frozenset({"pamqp", "uvloop", "prometheus_client"})
+DEPENDENCIES = frozenset({"pamqp", "uvloop", "prometheus_client", "cryptography"})
 CLOCK_AND_IO = frozenset({"asyncio", "os", "time", "random", "socket", "threading"})
 
 # The first layer whose folder contains a file is its layer.
@@ -42,6 +42,11 @@ LAYERS = (
     Layer("broker/wal", ("broker.wal",), STDLIB - {"asyncio"}),
     Layer("broker/core", ("broker.core", "protocol"), STDLIB - CLOCK_AND_IO),
     Layer("broker/amqp", ("broker.amqp", "broker.core", "protocol"), STDLIB | {"pamqp"}),
+    Layer(
+        "broker/net",
+        ("broker.net", "broker.amqp.host", "broker.config", "protocol"),
+        STDLIB | {"cryptography"},
+    ),
     Layer("broker", ("broker", "protocol"), STDLIB | DEPENDENCIES),
 )
 OURS = frozenset({"broker", "protocol", "tests", "conformance"})
