@@ -24,21 +24,24 @@ from typing import Any
 import uvloop
 
 from broker import __version__, alarms, garbage, notify, reclaim
+from broker.advice import advice
 from broker.alarms import Alarms
 from broker.amqp import host, timeouts
 from broker.amqp.session import Session
 from broker.auth import Users
 from broker.config import Config
 from broker.core.broker import Broker
+from broker.core.counters import Churn
 from broker.core.message import Message
 from broker.core.queue import Queue
 from broker.defaults import vhost_defaults
 from broker.net import tls
-from broker.net.listening import Listening
+from broker.net.listening import AmqpListeners
 from broker.net.tls import Certificates
 from broker.restore import Restore
+from broker.services import Listening, Service, services
 from broker.tick import Tick
-from broker.wal import CorruptLog, DirectoryInUse, Log, LogFailed
+from broker.wal import Log, LogFailed, WalError
 from protocol.connection import Offer
 from protocol.errors import ConnectionForced
 from protocol.tables import Table, table
@@ -71,8 +74,8 @@ async def _serve(config: Config) -> int:
     started = time.monotonic()
     try:
         server = Server(config)
-    except (CorruptLog, DirectoryInUse, LogFailed, OSError) as error:
-        _log.critical("cannot start: %s", error)
+    except (WalError, OSError) as error:
+        _log.critical("cannot start: %s; %s", error, advice(error))
         return EX_IOERR
     return await server.serve(started)
 
@@ -88,6 +91,7 @@ class Server:
         )
         self.broker = Broker()
         self.broker.vhost_defaults = vhost_defaults(config)
+        self.broker.events.place = config.event_exchange_vhost or config.default_vhost
         self.log = self._recover(Path(config.data_dir, "log"))
         self.broker.log = self.log
         self.broker.declare_vhost(config.default_vhost)
@@ -98,6 +102,8 @@ class Server:
         self.broker.random = random.randrange
         self.users = Users(config)
         self.sessions: set[Session] = set()
+        self.listening: list[Listening] = []  # for AMQP; each service has its own
+        self.services: list[Service] = []
         self.fast_path = config.fast_path
         self.socket_options = _socket_options(config)
         self.handshake_timeout_s = config.handshake_timeout_ms / 1000
@@ -110,6 +116,9 @@ class Server:
             heartbeat_s=config.heartbeat_s,
             message_size_max=config.max_message_bytes,
             initial_frame_max=config.initial_frame_max,
+        )
+        self._listeners = AmqpListeners(
+            config, self.certificates, lambda origin: Session(self, origin)
         )
         self._stop = asyncio.Event()
         self._deserted = asyncio.Event()  # no session is left
@@ -134,6 +143,7 @@ class Server:
             segment_bytes=self.config.log_segment_bytes,
         )
         count = restore.finish(log)
+        self.broker.churn = Churn()  # nothing that was recovered is new
         if count:
             _log.info("recovered %d messages from %s", count, directory)
         return log
@@ -144,16 +154,15 @@ class Server:
         """Listen until told to stop."""
         for number in (signal.SIGTERM, signal.SIGINT):
             self.loop.add_signal_handler(number, self._stop.set)
-        listening = Listening(self.config, self.certificates, lambda origin: Session(self, origin))
         try:
-            await listening.open()
+            await self._open()
         except OSError as error:
             _log.critical("cannot listen: %s", error)
             self.log.close()
             return EX_IOERR
-        places = listening.text
+        places = ", ".join(map(str, self.listening))
         elapsed_s = time.monotonic() - started
-        _log.info("Leveret %s ready in %.2f s, %s", __version__, elapsed_s, places)
+        _log.info("Leveret %s ready in %.2f s: %s", __version__, elapsed_s, places)
         notify.ready(places)
         self._look_for_alarms()
         self._every(alarms.INTERVAL_S, self._look_for_alarms)
@@ -165,8 +174,19 @@ class Server:
             self.loop.add_signal_handler(signal.SIGHUP, self._reload_certificates)
         await self._stop.wait()
         notify.stopping()
-        listening.close()
+        self._listeners.close()
+        for service in self.services:
+            await service.stop()
         return await self._end()
+
+    async def _open(self) -> None:
+        """Listen for AMQP, then start the services."""
+        await self._listeners.open()
+        self.listening = self._listeners.places
+        self.services = services(self)
+        for service in self.services:
+            await service.start()
+            _log.info("listening: %s", ", ".join(map(str, service.listening)))
 
     async def _end(self) -> int:
         if self._exit_code:
@@ -232,7 +252,7 @@ class Server:
         self.tick.wake()
 
     def _failed(self, failure: LogFailed) -> None:
-        _log.critical("the log failed, nothing more is confirmed: %s", failure)
+        _log.critical("nothing more is confirmed: %s; %s", failure, advice(failure))
         self._exit_code = EX_IOERR
         self._tick.end()
         self._stop.set()

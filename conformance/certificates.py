@@ -50,7 +50,7 @@ class Certificates:
         }
 
     def context(self, certificate: Path | None = None) -> ssl.SSLContext:
-        """How a client that trusts the authority connects, with a certificate of its own if given."""
+        """How a client that trusts the authority connects, with a certificate if given."""
         context = ssl.create_default_context(cafile=str(self.cacertfile))
         if certificate is not None:
             context.load_cert_chain(certificate)

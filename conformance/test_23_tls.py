@@ -7,7 +7,7 @@ import shutil
 import signal
 import ssl
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -41,7 +41,7 @@ class Place:
             time.sleep(0.02)
 
 
-def serve(directory: Path, more: dict[str, object] = {}, **options: object) -> Place:
+def serve(directory: Path, more: Mapping[str, object] = {}, **options: object) -> Place:
     """Prepare a broker, not started; ``options`` are its ``ssl_options.*``."""
     certificates = Certificates(directory)
     port = free_port()
@@ -90,6 +90,8 @@ def test_versions(place: Place, version: ssl.TLSVersion) -> None:
         assert channel.drain(queue) == [body]
 
 
+@leveret_only
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_old_versions(place: Place) -> None:
     """TLS 1.1 is refused, however weak the ciphers a client would accept."""
     context = place.certificates.context()

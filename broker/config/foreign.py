@@ -26,8 +26,10 @@ _KEYS = """
     mnesia_table_loading_retry_timeout mnesia_table_loading_retry_limit
     message_store_shutdown_timeout queue_index_embed_msgs_below background_gc_enabled
     background_gc_target_interval vhost_restart_strategy product motd_file
-    log.console.stdio log.console.use_colors log.console.color_esc_seqs log.console.formatter
-    log.exchange log.journald log.syslog log.file.rotation log.file.formatter
+    log.console.use_colors log.console.color_esc_seqs log.console.formatter.single_line
+    log.console.formatter.plaintext log.console.formatter.json
+    log.exchange log.journald log.syslog log.file.rotation.compress log.file.formatter.single_line
+    log.file.formatter.plaintext log.file.formatter.json
     log.connection.file log.connection.rotation log.channel.file log.channel.rotation
     log.mirroring.file log.mirroring.rotation log.queue.file log.queue.rotation
     log.federation.file log.federation.rotation log.upgrade.file log.upgrade.rotation

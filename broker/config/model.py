@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from broker.config.schedule import Schedule
+
 
 class ConfigError(Exception):
     """The operator's settings cannot be used; one line per fault, each says what to change."""
@@ -84,6 +86,7 @@ class Config:
     default_user: str
     default_pass: str = field(repr=False)
     default_vhost: str
+    event_exchange_vhost: str | None
     default_user_tags: tuple[str, ...]
     default_permissions_configure: str
     default_permissions_write: str
@@ -105,15 +108,25 @@ class Config:
     log_level: str
     log_console: bool
     log_console_level: str | None
+    log_console_stdio: str
+    log_console_formatter: str
+    log_console_time_format: str
+    log_console_level_format: str
     log_dir: str | None
     log_file: str | None
     log_file_level: str | None
+    log_file_formatter: str
+    log_file_time_format: str
+    log_file_level_format: str
+    log_file_rotation_date: Schedule | None
+    log_file_rotation_bytes: int | None
+    log_file_rotation_count: int
     log_category_levels: Mapping[str, str]
 
     collect_statistics: str
     collect_statistics_interval_ms: int
     management_host: str
-    management_port: int
+    management_port: int | None
     prometheus_host: str
     prometheus_port: int
     prometheus_path: str

@@ -12,6 +12,14 @@ _FILE = unset_or(TEXT)
 def tls_rows(prefix: str, section: str) -> tuple[Setting, ...]:
     """Give the rows below the key `prefix`; they fill the `TlsOptions` of Config's `section`."""
     return (
+        *_file_rows(prefix, section),
+        *_client_rows(prefix, section),
+        *_cipher_rows(prefix, section),
+    )
+
+
+def _file_rows(prefix: str, section: str) -> tuple[Setting, ...]:
+    return (
         Setting(
             f"{prefix}.certfile",
             f"{section}.certfile",
@@ -41,6 +49,11 @@ def tls_rows(prefix: str, section: str) -> tuple[Setting, ...]:
             None,
             "PEM file with the authorities that sign the certificates of clients.",
         ),
+    )
+
+
+def _client_rows(prefix: str, section: str) -> tuple[Setting, ...]:
+    return (
         Setting(
             f"{prefix}.verify",
             f"{section}.verify",
@@ -70,6 +83,11 @@ def tls_rows(prefix: str, section: str) -> tuple[Setting, ...]:
             "Refuse revoked clients by the lists in cacertfile: the client's own certificate "
             "(peer), or each above it too (true).",
         ),
+    )
+
+
+def _cipher_rows(prefix: str, section: str) -> tuple[Setting, ...]:
+    return (
         Family(
             f"{prefix}.versions.NUMBER",
             f"{section}.versions",

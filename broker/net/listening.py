@@ -24,6 +24,7 @@ from broker.config import Config, Listener
 from broker.net.addresses import is_loopback
 from broker.net.handshake import explain
 from broker.net.tls import Certificates
+from broker.services import Listening
 from protocol import proxy
 
 HANDSHAKE_GAP_S = 0.002
@@ -32,7 +33,7 @@ EXHAUSTED_S = 1.0  # how long to wait when no socket can be accepted
 _log = logging.getLogger("leveret.connection")
 
 
-class Listening:
+class AmqpListeners:
     """All AMQP listeners; ``session`` makes the protocol of an accepted socket."""
 
     def __init__(
@@ -41,7 +42,7 @@ class Listening:
         certificates: Certificates | None,
         session: Callable[[Origin | None], asyncio.Protocol],
     ) -> None:
-        self.places: list[tuple[str, Listener]] = []  # protocol (amqp, amqp/ssl) and address
+        self.places: list[Listening] = []
         self._config = config
         self._certificates = certificates
         self._handshake_timeout_s = config.tls_handshake_timeout_ms / 1000
@@ -61,16 +62,6 @@ class Listening:
         for listener in self._config.tls_listeners:
             await self._open_own(listener, tls=True)
 
-    @property
-    def text(self) -> str:
-        """What is served where, for people."""
-        names = {"amqp": "AMQP", "amqp/ssl": "AMQP over TLS"}
-        by_protocol = {
-            protocol: ", ".join(str(place) for one, place in self.places if one == protocol)
-            for protocol in dict.fromkeys(one for one, _ in self.places)
-        }
-        return ", ".join(f"{names[one]} on {places}" for one, places in by_protocol.items())
-
     async def _open_plain(self, listener: Listener) -> None:
         server = await self._loop.create_server(
             lambda: self._session(None),
@@ -80,7 +71,7 @@ class Listening:
             reuse_address=True,
         )
         self._servers.append(server)
-        self.places += [("amqp", _place(opened.getsockname())) for opened in server.sockets]
+        self.places += [Listening("amqp", *opened.getsockname()[:2]) for opened in server.sockets]
 
     async def _open_own(self, listener: Listener, *, tls: bool) -> None:
         addresses = await self._loop.getaddrinfo(
@@ -99,7 +90,7 @@ class Listening:
             listening.bind(address)
             listening.listen(self._config.tcp_backlog)
             protocol = "amqp/ssl" if tls else "amqp"
-            self.places.append((protocol, _place(listening.getsockname())))
+            self.places.append(Listening(protocol, *listening.getsockname()[:2]))
             self._start(self._accept(listening, tls))
 
     def close(self) -> None:
@@ -135,7 +126,7 @@ class Listening:
         try:
             accepted.setblocking(False)
             peer = accepted.getpeername()
-            name = str(_place(peer))
+            name = str(Listener(*peer[:2]))
             origin = await self._origin(accepted, peer[0]) if self._config.proxy_protocol else None
             if origin is not None:
                 name = f"{Listener(*origin[0])} (by way of {name})"
@@ -175,8 +166,3 @@ class Listening:
         if origin is not None and is_loopback(origin[0][0]) and not is_loopback(peer_host):
             raise proxy.ProxyError("its header claims that the client is on this machine")
         return origin
-
-
-def _place(address: tuple[Any, ...]) -> Listener:
-    """Give an address in the form that writes itself."""
-    return Listener(*address[:2])
