@@ -38,6 +38,7 @@ from broker.defaults import vhost_defaults
 from broker.net import tls
 from broker.net.listening import AmqpListeners
 from broker.net.tls import Certificates
+from broker.reserve import Reserve
 from broker.restore import Restore
 from broker.services import Listening, Service, services
 from broker.tick import Tick
@@ -92,6 +93,7 @@ class Server:
         self.broker = Broker()
         self.broker.vhost_defaults = vhost_defaults(config)
         self.broker.events.place = config.event_exchange_vhost or config.default_vhost
+        self._reserve = Reserve(config.disk_reserve_bytes, self._disk_is_full)
         self.log = self._recover(Path(config.data_dir, "log"))
         self.broker.log = self.log
         self.broker.declare_vhost(config.default_vhost)
@@ -124,7 +126,7 @@ class Server:
         self._deserted = asyncio.Event()  # no session is left
         self._deserted.set()
         self._exit_code = 0
-        self._alarms = Alarms(config)
+        self._alarms = Alarms(config, self._reserve)
         self.alarms: host.Alarms = self._alarms
         self._collector = garbage.Collector(self.broker)
         self._timeout_interval_s = timeouts.interval_s(config.consumer_timeout_ms)
@@ -139,6 +141,7 @@ class Server:
             on_durable=self._durable,
             on_failure=self._failed,
             call_in_loop=self.loop.call_soon_threadsafe,
+            disk=self._reserve,
             report=_log.warning,
             segment_bytes=self.config.log_segment_bytes,
         )
@@ -250,6 +253,11 @@ class Server:
 
     def _durable(self, _: int) -> None:
         self.tick.wake()
+
+    def _disk_is_full(self) -> None:
+        """The log lives on its reserve from now on; any thread."""
+        _log.warning("the disk is full: what is left is kept for acknowledgements")
+        self.loop.call_soon_threadsafe(self._look_for_alarms)
 
     def _failed(self, failure: LogFailed) -> None:
         _log.critical("nothing more is confirmed: %s; %s", failure, advice(failure))

@@ -137,4 +137,5 @@ class Config:
     product: str
     version: str
     log_segment_bytes: int
+    disk_reserve_bytes: int
     drain_timeout_ms: int
