@@ -40,7 +40,7 @@ LAYERS = (
     Layer("protocol", ("protocol",), STDLIB - CLOCK_AND_IO | {"pamqp"}),
     Layer("broker/config", ("broker.config",), STDLIB - {"asyncio"}),
     Layer("broker/wal", ("broker.wal",), STDLIB - {"asyncio"}),
-    Layer("broker/core", ("broker.core", "protocol"), STDLIB - CLOCK_AND_IO),
+    Layer("broker/core", ("broker.core", "protocol"), STDLIB - CLOCK_AND_IO | {"pcre2"}),
     Layer("broker/amqp", ("broker.amqp", "broker.core", "protocol"), STDLIB | {"pamqp"}),
     Layer("broker", ("broker", "protocol"), STDLIB | DEPENDENCIES),
 )

@@ -79,8 +79,8 @@ class AmqpConsumer(Consumer):
         """See ``Consumer``."""
         channel = self.channel
         session = channel.session
-        if not session.writable:
-            session.starved = True
+        if not session.output.writable:
+            session.output.starved = True
             return 0
         if self.no_ack:
             return UNLIMITED
@@ -93,7 +93,8 @@ class AmqpConsumer(Consumer):
         """See ``Consumer``."""
         channel = self.channel
         session = channel.session
-        out = session.out
+        output = session.output
+        out = output.frames
         templates = self._templates
         head = channel.content_head
         frame_max = session.connection.frame_max - FRAME_OVERHEAD
@@ -119,7 +120,7 @@ class AmqpConsumer(Consumer):
             channel.outstanding += len(messages)
         if session.vhost.tracing:
             firehose.delivered(channel, self.queue, messages, redelivered)
-        session.delivered(size)
+        output.delivered(size)
 
     def _template(self, address: bytes) -> tuple[bytes, bytes]:
         if len(self._templates) >= TEMPLATES_MAX:
@@ -150,6 +151,6 @@ class AmqpConsumer(Consumer):
         channel.forget_consumer(self.tag)
         session = channel.session
         if "consumer_cancel_notify" in session.connection.capabilities:
-            session.notify(
+            session.output.notify(
                 channel.number, commands.Basic.Cancel, consumer_tag=self.tag, nowait=True
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from asyncio import Future
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
@@ -9,6 +10,7 @@ from broker.core.broker import Broker
 from protocol.connection import Offer
 
 if TYPE_CHECKING:
+    from broker.amqp.access import Identity
     from broker.amqp.session import Session
 
 
@@ -37,6 +39,10 @@ class Writes(Protocol):
     def flush(self) -> None:
         """Write what has collected."""
 
+
+class Reads(Protocol):
+    """Somebody whose last read was large."""
+
     def unthrottle(self) -> None:
         """Read on: the tick that the last large read caused is over."""
 
@@ -64,7 +70,7 @@ class Tick(Protocol):
     settling: list[Settles]
     confirming: list[Confirming]
     writers: list[Writes]
-    throttled: list[Writes]
+    throttled: list[Reads]
 
     @property
     def pressure(self) -> Pressure:
@@ -92,8 +98,13 @@ class Host(Protocol):
     socket_options: tuple[tuple[int, int, int], ...]  # arguments of setsockopt
     alarms: Alarms
 
-    def authenticate(self, mechanism: str, response: bytes, peer_host: str) -> str:
-        """The user's name, or ``LoginRefused``."""
+    def authenticate(
+        self, session: Session, mechanism: str, response: bytes
+    ) -> Identity | Future[Identity]:
+        """Who the client is; raises ``LoginRefused``, or another ``HardError``."""
+
+    def audit(self, event: str, session: Session, **details: object) -> None:
+        """Note for the operator who did something, or was not let do it."""
 
     def call_later(self, delay_s: float, callback: Callable[[], None]) -> Timer:
         """Run ``callback`` once, later."""

@@ -226,7 +226,9 @@ def test_a_newer_version_is_refused() -> None:
     name = written.names[0]
     fields = HEADER.pack(segment.MAGIC, segment.VERSION + 1, 1, 1, 0, 0)[:-4]
     header = fields + zlib.crc32(fields).to_bytes(4, "little")
-    with pytest.raises(UnknownVersion, match=f"version {segment.VERSION + 1}, .* reads 1") as caught:
+    with pytest.raises(
+        UnknownVersion, match=f"version {segment.VERSION + 1}, .* reads 1"
+    ) as caught:
         Owner(written.with_file(name, header + written.octets(name)[HEADER.size :]))
     assert caught.value.is_newer
 
