@@ -37,7 +37,7 @@ class Output:
         self.writable = True
         self.starved = False  # a consumer was refused capacity because of ``writable``
         self.writes = 0  # how often octets were written
-        self.bytes_written = 0
+        self.written_bytes = 0
         self._tick = tick
         self._drained = drained
         self._draining = True  # the socket takes what we write
@@ -90,7 +90,7 @@ class Output:
             frames.clear()
             self._content_bytes = 0
             self.writes += 1
-            self.bytes_written += len(octets)
+            self.written_bytes += len(octets)
             if not self._transport.is_closing():
                 self._transport.write(octets)
                 if self._transport.get_write_buffer_size() > BACKLOG_BYTES_MAX:

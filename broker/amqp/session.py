@@ -3,8 +3,8 @@
 Invariants:
 
 * Everything for the client goes through ``output``, which see.
-* ``routes`` is empty or was filled at ``generation`` of the vhost (fast path invariant F2); it
-  is checked before each scan, and nothing else runs during one.
+* ``routes.generation`` is compared with the vhost's before each scan, and nothing else runs
+  during one (fast path invariant F2).
 * What stops reading is a set of reasons, see ``reading``. Events are acted on in their order, one
   after the other, also when one has to wait for an answer (``decisions``) or the rest of a read
   for the answers to its beginning to be written.
@@ -31,6 +31,7 @@ from broker.amqp.heartbeat import Heartbeat
 from broker.amqp.names import address_text
 from broker.amqp.output import Output
 from broker.amqp.reading import CONGESTION, TICK, WRITING, Reading
+from broker.amqp.routes import Routes
 from broker.core import users, vhost_settings
 from protocol.connection import CLOSING, RUNNING, Connection
 from protocol.errors import AmqpError, Drop, InternalError, NotAllowed, SoftError
@@ -46,11 +47,10 @@ from protocol.events import (
     SecretReceived,
     Tuned,
 )
-from protocol.fastpath import Ack, Publish, scan
+from protocol.fastpath import Ack, scan
 
 if TYPE_CHECKING:
-    from broker.amqp.host import Host, Timer
-    from broker.core.queue import Queue
+    from broker.amqp.host import Host, Origin, Timer
     from broker.core.vhost import Vhost
 
 LINGER_S = 30.0  # how long a closed connection may keep its socket, as RabbitMQ's CLOSING_TIMEOUT
@@ -66,8 +66,9 @@ class Session(asyncio.Protocol):
 
     vhost: Vhost
 
-    def __init__(self, host: Host) -> None:
+    def __init__(self, host: Host, origin: Origin | None = None) -> None:
         self.host = host
+        self.origin = origin
         self.broker = host.broker
         self.tick = host.tick
         self.output = Output(host.tick, self._drained)
@@ -75,18 +76,16 @@ class Session(asyncio.Protocol):
         self.decisions = Decisions(self)
         self.access = Access(self)
         self.channels: dict[int, Channel] = {}
-        self.routes: dict[bytes, Publish] = {}
+        self.routes = Routes()
+        self.targets = self.routes.targets
         self.acks: dict[int, Ack] = {}
-        self.targets: set[Queue] = set()  # queues that ``routes`` lead to
-        self.generation = -1
-        self.user = ""
-        self.name = ""
+        self.user = self.name = ""
         self.blocking = Blocking(self)
         self.opened = False  # connection.open was granted; from then on there is a vhost
         self._unfinished = False  # what was read is not acted on yet
         self._gone = False  # nothing more is read
         self._released = False
-        self.reads = 0  # how often octets came
+        self.reads = self.read_bytes = 0  # how often octets came, and how many
         self.timers: dict[str, Timer] = {}
 
     # -- the socket --------------------------------------------------------------------
@@ -96,14 +95,15 @@ class Session(asyncio.Protocol):
         self.transport: asyncio.Transport = transport  # type: ignore[assignment]
         self.reading = Reading(self.transport)
         self.output.connect(self.transport, self.reading)
-        peer, here = transport.get_extra_info("peername"), transport.get_extra_info("sockname")
+        info = transport.get_extra_info
+        peer, here = self.origin or (info("peername"), info("sockname"))
         self.peer_host: str = peer[0] if peer else ""
         self.name = f"{address_text(peer)} -> {address_text(here)}"
         self.timers["handshake"] = self.host.call_later(
             self.host.handshake_timeout_s, self._handshake_timeout
         )
         for option in self.host.socket_options:
-            transport.get_extra_info("socket").setsockopt(*option)
+            info("socket").setsockopt(*option)
         self.host.connected(self)
 
     def data_received(self, data: bytes) -> None:
@@ -111,6 +111,7 @@ class Session(asyncio.Protocol):
         if self._gone:
             return
         self.reads += 1
+        self.read_bytes += len(data)
         self.tick.read_clock()
         self._process(self.connection.receive(data))
         if len(data) >= LARGE_READ_BYTES:
@@ -241,6 +242,7 @@ class Session(asyncio.Protocol):
         self.access.vhost(vhost.name)
         vhost.connections += 1
         self.broker.connections[self.user] += 1
+        self.broker.churn.connection_created += 1
         self.vhost = vhost
         self.opened = True
         self.connection.open_ok()
@@ -264,8 +266,7 @@ class Session(asyncio.Protocol):
             self.output.hold_until = self.broker.changed_batch
 
     def _publish(self, event: PublishReceived) -> None:
-        if self.generation != self.vhost.generation:
-            self.forget_routes()
+        self.routes.at(self.vhost.generation)
         publish.publish(self.channels[event.channel], event)
 
     def _closed(self, event: Closed) -> None:
@@ -274,16 +275,13 @@ class Session(asyncio.Protocol):
             self.timers["linger"] = self.host.call_later(0, self.abort)
 
     def _scan(self, buffer: bytes, position: int) -> int:
-        if self.generation != self.vhost.generation:
-            self.forget_routes()
+        routes = self.routes.at(self.vhost.generation)
         payload_max = min(self.connection.frame_max, self.host.offer.message_size_max)
-        return scan(buffer, position, self.routes, self.acks, payload_max)
+        return scan(buffer, position, routes, self.acks, payload_max)
 
     def forget_routes(self) -> None:
         """Something that cached routes depend on has changed."""
-        self.routes.clear()
-        self.targets.clear()
-        self.generation = self.vhost.generation
+        self.routes.forget(self.vhost.generation)
 
     # -- endings -----------------------------------------------------------------------
 
@@ -307,6 +305,7 @@ class Session(asyncio.Protocol):
         if self.opened:
             self.vhost.connections -= 1
             _count_out(self.broker.connections, self.user)
+            self.broker.churn.connection_closed += 1
             self.vhost.drop_exclusive(self)
             _log.info("%s: closed", self.name)
 
