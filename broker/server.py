@@ -134,7 +134,10 @@ class Server:
         self._alarms = Alarms(config, self._reserve)
         self.alarms: host.Alarms = self._alarms
         self._collector = garbage.Collector(self.broker)
-        self._timeout_interval_s = timeouts.interval_s(config.consumer_timeout_ms)
+        self._watch = timeouts.Watch(
+            config.consumer_timeout_ms, self.sessions, self.call_later, self.tick.read_clock
+        )
+        self.timeouts: host.Timeouts = self._watch
 
     def _recover(self, directory: Path) -> Log:
         directory.mkdir(parents=True, exist_ok=True)
@@ -176,7 +179,7 @@ class Server:
         self._every(alarms.INTERVAL_S, self._look_for_alarms)
         self._every(garbage.INTERVAL_S, self._collector.collect)
         self._every(reclaim.INTERVAL_S, self._reclaim)
-        self._every(self._timeout_interval_s, self._check_timeouts)
+        self._watch.look()
         if self.certificates is not None:
             self._every(tls.INTERVAL_S, self._look_at_certificates)
             self.loop.add_signal_handler(signal.SIGHUP, self._reload_certificates)
@@ -228,11 +231,6 @@ class Server:
             self._every(interval_s, work)
 
         self.call_later(interval_s, run)
-
-    def _check_timeouts(self) -> None:
-        self.tick.read_clock()
-        for session in list(self.sessions):
-            timeouts.close_overdue(session, self.config.consumer_timeout_ms)
 
     def _look_for_alarms(self) -> None:
         self._alarms.look(session.blocking for session in self.sessions)

@@ -91,6 +91,13 @@ class Tick(Protocol):
         """Set ``Broker.now_ms``."""
 
 
+class Timeouts(Protocol):
+    """Who looks for overdue deliveries, see ``broker.amqp.timeouts``."""
+
+    def expect(self, timeout_ms: int) -> None:
+        """There is somebody with this timeout."""
+
+
 class Host(Protocol):
     """The process: the model, its tick, who may log in, what is offered, timers."""
 
@@ -102,6 +109,7 @@ class Host(Protocol):
     default_consumer_prefetch: int
     socket_options: tuple[tuple[int, int, int], ...]  # arguments of setsockopt
     alarms: Alarms
+    timeouts: Timeouts
 
     def authenticate(
         self, session: Session, mechanism: str, response: bytes
