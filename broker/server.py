@@ -106,7 +106,7 @@ class Server:
         self.broker.wake = self.tick.wake
         self.tick.wake()  # what was recovered may have something to do at a certain time
         self.broker.random = random.randrange
-        self.broker.watchers.append(self._watch)
+        self.broker.watchers.append(self._watched)
         self.auth = Authentication(config, self.broker)
         self.sessions: set[Session] = set()
         self.listening: list[Listening] = []  # for AMQP; each service has its own
@@ -254,7 +254,7 @@ class Server:
                 for message, holder in channel.held():
                     yield holder.queue, message
 
-    def _watch(self, operation: Operation) -> None:
+    def _watched(self, operation: Operation) -> None:
         """Close the connections of a user or vhost that is about to be deleted."""
         name = operation.get("name")
         if operation["op"] == "user.delete":
