@@ -1,13 +1,12 @@
 """The command line: `leveret [serve]` runs the broker, other commands inspect it.
 
-Owns: arguments, exit codes of errors found before the broker runs, and the logging setup.
+Owns: arguments, and exit codes of errors found before the broker runs.
 
 Invariants:
 * The broker logs to standard output, as RabbitMQ does; errors that prevent a start go to standard
   error, one line per fault.
 * Exit code 78 (EX_CONFIG) means that the operator has to change a setting before trying again; the
   systemd unit does not restart on it.
-* One log record is one line, whatever a client put in a name; only tracebacks have more.
 
 argparse rather than click or typer: a command is one entry in `_COMMANDS` either way, and a broker
 that has to start everywhere is better off without the dependency.
@@ -15,28 +14,14 @@ that has to start everywhere is better off without the dependency.
 
 import argparse
 import logging
-import logging.handlers
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
 
-from broker import __version__
-from broker.config import Config, ConfigError, load, reference
+from broker import __version__, logs
+from broker.config import ConfigError, load, reference
 
 EX_CONFIG = 78
-NOTICE = 25
-LEVELS: Mapping[str, int] = {
-    "debug": logging.DEBUG,
-    "info": logging.INFO,
-    "notice": NOTICE,
-    "warning": logging.WARNING,
-    "error": logging.ERROR,
-    "critical": logging.CRITICAL,
-    "none": logging.CRITICAL + 1,
-}
-"""RabbitMQ's names of levels; a logger of category X is called `leveret.X`."""
-
 _log = logging.getLogger("leveret.config")
 
 
@@ -51,76 +36,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     return run(options)
 
 
-def configure_logging(config: Config) -> None:
-    """Send the log where the settings say; calling it again replaces the outputs."""
-    common = LEVELS[config.log_category_levels.get("default", config.log_level)]
-    # An output without a level of its own must let a category through that asks for more.
-    inherited = min([common, *(LEVELS[level] for level in config.log_category_levels.values())])
-    handlers: list[logging.Handler] = []
-    if config.log_console:
-        handlers.append(
-            _output(logging.StreamHandler(sys.stdout), config.log_console_level, inherited)
-        )
-    if config.log_file is not None:
-        place = Path(config.log_dir or ".", config.log_file)
-        try:
-            # Watched, so that logrotate can move the file away without a signal to us.
-            file = logging.handlers.WatchedFileHandler(place, encoding="utf-8")
-        except OSError as error:
-            reason = f"log.file {place} cannot be opened ({error.strerror}); check log.dir"
-            raise ConfigError([reason]) from None
-        handlers.append(_output(file, config.log_file_level, inherited))
-    logging.addLevelName(NOTICE, "NOTICE")
-    chosen = [config.log_console_level, config.log_file_level]
-    lowest = min([common, *(LEVELS[level] for level in chosen if level)])
-    logging.basicConfig(level=lowest, handlers=handlers, force=True)
-    if not handlers:
-        logging.getLogger().addHandler(logging.NullHandler())
-    for category, level in config.log_category_levels.items():
-        logging.getLogger(f"leveret.{category}").setLevel(LEVELS[level])
-
-
-class LineFormatter(logging.Formatter):
-    """Writes `2026-11-21 07:00:00.123 [info] connection: text`."""
-
-    default_time_format = "%Y-%m-%d %H:%M:%S"
-    default_msec_format = "%s.%03d"
-
-    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802
-        """Write one record as one line."""
-        category = record.name.removeprefix("leveret.").removeprefix("broker.")
-        text = record.message.replace("\r", "\\r").replace("\n", "\\n")
-        text = text.encode("utf-8", "backslashreplace").decode()
-        return f"{self.formatTime(record)} [{record.levelname.lower()}] {category}: {text}"
-
-    def usesTime(self) -> bool:  # noqa: N802
-        """Answer for the base class, which cannot see a time in our format."""
-        return False
-
-
-def _output(handler: logging.Handler, level: str | None, inherited: int) -> logging.Handler:
-    handler.setFormatter(LineFormatter())
-    handler.setLevel(LEVELS[level] if level else inherited)
-    return handler
-
-
 def _serve(options: argparse.Namespace) -> int:
     overrides = list(options.set)
     if options.data_dir is not None:
         overrides.append(f"leveret.data_dir={options.data_dir}")
     try:
         config, warnings = load(options.config, overrides, os.environ)
-        configure_logging(config)
+        logs.configure(config)
+        for warning in warnings:
+            _log.warning("%s", warning)
+        # Imported late: --help and a wrong setting answer without loading the broker.
+        from broker import server
+
+        return server.run(config)
     except ConfigError as error:
         for fault in error.faults:
             print(f"leveret: {fault}", file=sys.stderr)
         return EX_CONFIG
-    for warning in warnings:
-        _log.warning("%s", warning)
-    # Imported late: --help and a wrong setting answer without loading the broker.
-    from broker import server
-
-    return server.run(config)
 
 
 def _settings(_options: argparse.Namespace) -> int:

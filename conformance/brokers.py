@@ -49,11 +49,11 @@ def free_port() -> int:
         return port
 
 
-def speaks_amqp(port: int) -> bool:
+def speaks_amqp(port: int, preamble: bytes = b"") -> bool:
     """Tell whether 127.0.0.1:port answers the protocol header with connection.start."""
     try:
         with socket.create_connection(("127.0.0.1", port), timeout=2.0) as tcp:
-            tcp.sendall(PROTOCOL_HEADER)
+            tcp.sendall(preamble + PROTOCOL_HEADER)
             head = b""
             while len(head) < 11:
                 part = tcp.recv(11 - len(head))
@@ -127,6 +127,9 @@ class Broker:
         self.data_dir = Path(data_dir) if data_dir is not None else self._temp / "data"
         self.log_path = self._temp / "log"
         self.port = free_port()
+        self.management_port = free_port()
+        self.prometheus_port = free_port()
+        self.preamble = b""  # what goes before the protocol header, for a broker behind a balancer
         self._settings = dict(settings)
         self._env = dict(env)
         self._child: _Child | None = None
@@ -162,7 +165,7 @@ class Broker:
         self._prepare()
         self._child = _Child(self._command(), {**os.environ, **self._environment()}, self._temp)
         deadline = time.monotonic() + START_TIMEOUT_S
-        while not speaks_amqp(self.port):
+        while not speaks_amqp(self.port, self.preamble):
             if not self.running:
                 self._fail(f"ended with exit code {self.stop()} before it accepted connections")
             if time.monotonic() > deadline:
@@ -245,7 +248,14 @@ class Leveret(Broker):
         return (REPOSITORY / "broker" / "__main__.py").exists()
 
     def _command(self) -> Sequence[str]:
-        settings = {"listeners.tcp.default": f"127.0.0.1:{self.port}", **self._settings}
+        settings = {
+            "listeners.tcp.default": f"127.0.0.1:{self.port}",
+            "management.tcp.ip": "127.0.0.1",
+            "management.tcp.port": self.management_port,
+            "prometheus.tcp.ip": "127.0.0.1",
+            "prometheus.tcp.port": self.prometheus_port,
+            **self._settings,
+        }
         overrides = [word for key in settings for word in ("--set", f"{key}={settings[key]}")]
         return [sys.executable, "-m", "broker", "--data-dir", str(self.data_dir), *overrides]
 
@@ -253,8 +263,8 @@ class Leveret(Broker):
 class RabbitMQ(Broker):
     """Debian's RabbitMQ, kept apart from an installed service: own node, epmd, ports and files.
 
-    ``settings`` are lines of its rabbitmq.conf. It runs no plugins, and guest may connect from
-    anywhere; since every listener is on 127.0.0.1, that is here.
+    ``settings`` are lines of its rabbitmq.conf. It runs no plugins but those asked for, and guest
+    may connect from anywhere; since every listener is on 127.0.0.1, that is here.
     """
 
     name = "rabbitmq"
@@ -265,8 +275,10 @@ class RabbitMQ(Broker):
         data_dir: str | os.PathLike[str] | None = None,
         settings: Mapping[str, Any] = {},
         env: Mapping[str, str] = {},
+        plugins: Sequence[str] = (),
     ) -> None:
         super().__init__(data_dir, settings, env)
+        self._plugins = plugins
         self._epmd_port = free_port()
         self._dist_port = free_port()
         self._epmd: _Child | None = None
@@ -285,11 +297,12 @@ class RabbitMQ(Broker):
         settings = {
             "listeners.tcp.1": f"127.0.0.1:{self.port}",
             "loopback_users": "none",
+            **self._plugin_settings(),
             **self._settings,
         }
         lines = (f"{key} = {value}\n" for key, value in settings.items())
         (self._temp / "rabbitmq.conf").write_text("".join(lines))
-        (self._temp / "enabled_plugins").write_text("[].\n")
+        (self._temp / "enabled_plugins").write_text(f"[{','.join(self._plugins)}].\n")
         # Started by us: RabbitMQ would start one as a daemon, and no one would end that.
         epmd = ["epmd", "-address", "127.0.0.1", "-port", str(self._epmd_port)]
         self._epmd = _Child(epmd, os.environ, self._temp)
@@ -301,6 +314,16 @@ class RabbitMQ(Broker):
             time.sleep(POLL_S)
         self._ended()
         self._fail("got no epmd")
+
+    def _plugin_settings(self) -> Mapping[str, Any]:
+        # Settings of a plugin that is not enabled end the start.
+        listeners = {"management": self.management_port, "prometheus": self.prometheus_port}
+        return {
+            f"{name}.tcp.{key}": value
+            for name, port in listeners.items()
+            if f"rabbitmq_{name}" in self._plugins
+            for key, value in (("ip", "127.0.0.1"), ("port", port))
+        }
 
     def _ended(self) -> None:
         if self._epmd is not None:
