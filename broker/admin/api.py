@@ -143,7 +143,7 @@ def _unreachable(target: Target, error: Exception) -> str:
     if isinstance(error, PermissionError):
         return f"not allowed to use the socket in {target}: be the broker's user or root"
     if isinstance(error, FileNotFoundError):
-        return f"no broker runs in {target}: there is no {local_socket.NAME}"
+        return f"no broker runs in the {target}: there is no {local_socket.NAME}"
     if isinstance(error, ConnectionRefusedError):
         return f"nothing listens at {target}: is the broker running, with its management API?"
     return f"no connection to {target}: {error or type(error).__name__}"

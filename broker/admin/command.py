@@ -111,43 +111,96 @@ def _node(api: Api) -> str:
 
 def command(function: _Function) -> click.Command:
     """Make a command of a function that takes the session first; `click.argument` goes inside."""
-    made = click.command(context_settings=CONTEXT)(click.pass_obj(function))
+    made = click.command(cls=_Command, context_settings=CONTEXT)(click.pass_obj(function))
     made.params += common_options()
     return made
 
 
+class _Command(click.Command):
+    """A command whose help lists the common options apart, behind its own."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        list_options(self, ctx, formatter)
+
+
 CONTEXT = {"help_option_names": ["-h", "-?", "--help"]}
+_COMMON = "common_"
+
+
+def list_options(
+    command: click.Command, context: click.Context, formatter: click.HelpFormatter
+) -> None:
+    """Write the options of a command and, under a head of their own, those of every command."""
+    sections: dict[str, list[tuple[str, str]]] = {"Options": [], "Options of every command": []}
+    for parameter in command.get_params(context):
+        if not isinstance(parameter, click.Option):
+            continue  # named in the usage, explained in the text
+        if line := parameter.get_help_record(context):
+            common = (parameter.name or "").startswith(_COMMON)
+            sections["Options of every command" if common else "Options"].append(line)
+    for title, lines in sections.items():
+        if lines:
+            with formatter.section(title):
+                formatter.write_dl(lines)
 
 
 def common_options() -> list[click.Option]:
     """Give the options of every command; a program has the same before the command's name."""
 
-    def keep(context: click.Context, option: click.Parameter, value: Any) -> None:
-        if value is not None and option.name is not None:
-            context.find_object(Session).options[option.name] = value  # type: ignore[union-attr]
+    def option(key: str, *names: str, **how: Any) -> click.Option:
+        def keep(context: click.Context, _option: click.Parameter, value: Any) -> None:
+            session = context.find_object(Session)
+            if value is not None and session is not None:
+                session.options[key] = value
 
-    def option(*names: str, **how: Any) -> click.Option:
         if how.pop("flag", False):
             how |= {"is_flag": True, "flag_value": True}
-        return click.Option(names, default=None, expose_value=False, callback=keep, **how)
+        # A name that no command gives its own parameters.
+        given = (f"{_COMMON}{key}", *names)
+        return click.Option(given, default=None, expose_value=False, callback=keep, **how)
 
     return [
-        option("-p", "--vhost", metavar="VHOST", help="Virtual host, by default /."),
+        option("vhost", "-p", "--vhost", metavar="VHOST", help="Virtual host, by default /."),
         option(
-            "--formatter",
             "format",
+            "--formatter",
             type=click.Choice(FORMATS),
             help="How to show the answer, by default as a table.",
         ),
-        option("-q", "--quiet", flag=True, help="Say nothing but the answer."),
-        option("-s", "--silent", flag=True, help="The same, and no column names."),
-        option("--no-table-headers", "no_headers", flag=True, help="No column names."),
-        option("-t", "--timeout", type=float, metavar="S", help="Seconds to wait, by default 60."),
-        option("-n", "--node", metavar="NAME", help="Broker by its table in admin.toml, or node."),
-        option("--data-dir", metavar="DIR", help="Ask the broker on this machine that uses DIR."),
-        option("--url", metavar="URL", help=f"Management API, such as {target.DEFAULT_URL}."),
-        option("-U", "--username", metavar="NAME", help="User of the management API."),
-        option("--password-file", metavar="FILE", help="File whose first line is the password."),
-        option("--ca-file", metavar="FILE", help="Certificates to trust, in PEM."),
-        option("-l", "--longnames", flag=True, hidden=True),
+        option("quiet", "-q", "--quiet", flag=True, help="Say nothing but the answer."),
+        option("silent", "-s", "--silent", flag=True, help="The same, and no column names."),
+        option("no_headers", "--no-table-headers", flag=True, help="No column names."),
+        option(
+            "timeout",
+            "-t",
+            "--timeout",
+            type=float,
+            metavar="S",
+            help="Seconds to wait, by default 60.",
+        ),
+        option(
+            "node",
+            "-n",
+            "--node",
+            metavar="NAME",
+            help="Broker by its table in admin.toml, or node.",
+        ),
+        option(
+            "data_dir",
+            "--data-dir",
+            metavar="DIR",
+            help="Ask the broker on this machine that uses DIR.",
+        ),
+        option(
+            "url", "--url", metavar="URL", help=f"Management API, such as {target.DEFAULT_URL}."
+        ),
+        option("username", "-U", "--username", metavar="NAME", help="User of the management API."),
+        option(
+            "password_file",
+            "--password-file",
+            metavar="FILE",
+            help="File whose first line is the password.",
+        ),
+        option("ca_file", "--ca-file", metavar="FILE", help="Certificates to trust, in PEM."),
+        option("longnames", "-l", "--longnames", flag=True, hidden=True),
     ]

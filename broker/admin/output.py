@@ -63,6 +63,15 @@ class Output:
         else:
             click.echo("\n".join(map(printable, words.split("\n"))))
 
+    def sections(self, sections: Mapping[str, str], value: Any) -> None:
+        """Show an answer in parts, each under its title, or as JSON."""
+        if self.format == "json":
+            click.echo(compact(value))
+            return
+        for number, (title, words) in enumerate(sections.items()):
+            click.echo(("\n" if number else "") + click.style(title, bold=True) + "\n")
+            click.echo("\n".join(map(printable, words.split("\n"))))
+
     def table(self, columns: Mapping[str, Kind], rows: Iterable[Sequence[Any]]) -> None:
         """Show rows of values that the API gave."""
         if self.format == "json":

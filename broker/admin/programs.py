@@ -20,14 +20,14 @@ from typing import Any
 import click
 
 from broker import __version__
-from broker.admin.command import CONTEXT, Session, common_options
+from broker.admin.command import CONTEXT, Session, common_options, list_options
 from broker.admin.failure import EX_INTERRUPTED, EX_USAGE, Failure
 from broker.admin.values import Voice, compact, printable
 
 ADMINISTRATION: Mapping[str, tuple[str, str]] = {
     "Node": (
         "status",
-        "status cluster_status environment listeners memory_breakdown server_version"
+        "status cluster_status listeners memory_breakdown server_version"
         " erlang_version version log_location list_feature_flags enable_feature_flag",
     ),
     "Health checks": (
@@ -88,15 +88,18 @@ NOT_HERE = {
 
 
 class Program(click.Group):
-    """A program whose commands are imported when they are needed; `-` and `_` are the same."""
+    """A program whose commands are imported when they are needed; `-` and `_` are the same.
 
-    def __init__(self, name: str, meaning: str, **commands: click.Command) -> None:
+    `commands` are its own, besides those of administration; a text is the module of one.
+    """
+
+    def __init__(self, name: str, meaning: str, **commands: click.Command | str) -> None:
         super().__init__(
             name, help=meaning, params=[*common_options()], context_settings=dict(CONTEXT)
         )
         version = f"%(prog)s {__version__}"
         click.version_option(__version__, message=version)(self)
-        self._own = {"help": _help, "completion": _completion, **commands}
+        self._own = {**commands, "help": _help, "completion": _completion}
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Give the names of all commands."""
@@ -105,12 +108,8 @@ class Program(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import one command."""
         name = cmd_name.replace("-", "_")
-        if name in self._own:
-            return self._own[name]
-        if module := _MODULES.get(name):
-            found: click.Command = getattr(import_module(module), name)
-            return found
-        return None
+        found: click.Command | str | None = self._own.get(name, _MODULES.get(name))
+        return getattr(import_module(found), name) if isinstance(found, str) else found
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
         """Find the command that is meant, or say what might be meant."""
@@ -121,6 +120,11 @@ class Program(click.Group):
             more = next(reasons, f"Did you mean '{near[0]}'?" if near else "See --help.")
             raise click.UsageError(f"Command '{args[0]}' not found. {more}", ctx)
         return super().resolve_command(ctx, [name, *args[1:]])
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the options, then the commands."""
+        list_options(self, ctx, formatter)
+        self.format_commands(ctx, formatter)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands by section."""
@@ -155,7 +159,7 @@ def _help(context: click.Context, command_name: str | None) -> None:
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 @click.pass_context
 def _completion(context: click.Context, shell: str) -> None:
-    """Print what a shell has to read to complete commands: eval "$(leveret completion bash)"."""
+    """Print completion for a shell: eval "$(leveret completion bash)"."""
     from click.shell_completion import get_completion_class
 
     program = context.find_root()
@@ -175,6 +179,9 @@ def run(program: Program, voice: Voice, arguments: Sequence[str]) -> int:
     except Failure as failure:
         _tell(session, failure)
         return failure.exit_code
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        return EX_USAGE
     except click.UsageError as error:
         click.echo(f"{name}: {error.format_message()}", err=True)
         if error.ctx is not None:
@@ -194,16 +201,20 @@ def _tell(session: Session, failure: Failure) -> None:
     click.echo(before + text, err=True)
 
 
+STAND_INS = ("rabbitmqctl", "rabbitmq-diagnostics")
+
+
 def rabbitmqctl() -> int:
     """Run the stand-in for rabbitmqctl."""
-    return _stand_in("leveret-rabbitmqctl", "rabbitmqctl")
+    return stand_in("rabbitmqctl", sys.argv[1:])
 
 
 def rabbitmq_diagnostics() -> int:
     """Run the stand-in for rabbitmq-diagnostics."""
-    return _stand_in("leveret-rabbitmq-diagnostics", "rabbitmq-diagnostics")
+    return stand_in("rabbitmq-diagnostics", sys.argv[1:])
 
 
-def _stand_in(name: str, original: str) -> int:
+def stand_in(original: str, arguments: Sequence[str]) -> int:
+    """Run what takes the place of one of RabbitMQ's programs."""
     meaning = f"Administer Leveret with the commands, output and exit codes of {original}."
-    return run(Program(name, meaning), Voice.RABBITMQ, sys.argv[1:])
+    return run(Program(f"leveret-{original}", meaning), Voice.RABBITMQ, arguments)

@@ -24,7 +24,7 @@ def status(session: Session, unit: str) -> None:
     """Show how the broker is: versions, memory, disk, alarms, totals, listeners."""
     session.out.heading(f"Status of node {session.node} ...")
     facts = _facts(session)
-    session.out.answer(_status_text(facts, unit), facts)
+    session.out.sections(_status(facts, unit), facts)
 
 
 @command
@@ -66,7 +66,7 @@ def cluster_status(session: Session) -> None:
         "Listeners": "\n".join(f"Node: {node}, {_listener(item, 'i')}" for item in listeners),
         "Feature flags": "\n".join(f"Flag: {f['name']}, state: {f['state']}" for f in flags),
     }
-    session.out.answer(_sections(sections), facts)
+    session.out.sections(sections, facts)
 
 
 @command
@@ -185,46 +185,39 @@ def _facts(session: Session) -> dict[str, Any]:
     }
 
 
-def _status_text(facts: Mapping[str, Any], unit: str) -> str:
+def _status(facts: Mapping[str, Any], unit: str) -> dict[str, str]:
     memory, descriptors, totals = facts["memory"], facts["file_descriptors"], facts["totals"]
     whole = sum(memory.values()) or 1
-    return _sections(
-        {
-            "Runtime": f"OS PID: {facts['pid']}\nOS: {facts['os']}\n"
-            f"Uptime (seconds): {facts['uptime']}\nIs under maintenance?: false\n"
-            f"RabbitMQ version: {facts['rabbitmq_version']}\nNode name: {facts['node']}\n"
-            f"Erlang configuration: {facts['erlang_version']}",
-            "Plugins": "Enabled plugins:\n\n"
-            + "\n".join(f" * {name}" for name in facts["active_plugins"]),
-            "Data directory": f"Node data directory: {facts['data_directory']}",
-            "Config files": "\n".join(f" * {path}" for path in facts["config_files"]) or "(none)",
-            "Log file(s)": "\n".join(f" * {path}" for path in facts["log_files"]) or "(none)",
-            "Alarms": "\n".join(facts["alarms"]) or "(none)",
-            "Memory": f"Total memory used: {_amount(whole, unit)}\n"
-            f"Calculation strategy: {facts['vm_memory_calculation_strategy']}\n"
-            "Memory high watermark setting: computed to: "
-            f"{_amount(facts['vm_memory_high_watermark_limit'], unit)}\n\n"
-            + "\n".join(
-                f"{name}: {_amount(count, unit)} ({round(100 * count / whole, 2)} %)"
-                for name, count in memory.items()
-            ),
-            "File Descriptors": f"Total: {descriptors['total_used']}, "
-            f"limit: {descriptors['total_limit']}\nSockets: {descriptors['sockets_used']}, "
-            f"limit: {descriptors['sockets_limit']}",
-            "Free Disk Space": "Low free disk space watermark: "
-            f"{_amount(facts['disk_free_limit'], unit)}\n"
-            f"Free disk space: {_amount(facts['disk_free'], unit)}",
-            "Totals": f"Connection count: {totals['connection_count']}\n"
-            f"Queue count: {totals['queue_count']}\n"
-            f"Virtual host count: {totals['virtual_host_count']}",
-            "Listeners": "\n".join(_listener(item, "I") for item in facts["listeners"]),
-        }
-    )
-
-
-def _sections(sections: Mapping[str, str]) -> str:
-    parts = (f"{click.style(title, bold=True)}\n\n{text}" for title, text in sections.items())
-    return "\n\n".join(parts)
+    return {
+        "Runtime": f"OS PID: {facts['pid']}\nOS: {facts['os']}\n"
+        f"Uptime (seconds): {facts['uptime']}\nIs under maintenance?: false\n"
+        f"RabbitMQ version: {facts['rabbitmq_version']}\nNode name: {facts['node']}\n"
+        f"Erlang configuration: {facts['erlang_version']}",
+        "Plugins": "Enabled plugins:\n\n"
+        + "\n".join(f" * {name}" for name in facts["active_plugins"]),
+        "Data directory": f"Node data directory: {facts['data_directory']}",
+        "Config files": "\n".join(f" * {path}" for path in facts["config_files"]) or "(none)",
+        "Log file(s)": "\n".join(f" * {path}" for path in facts["log_files"]) or "(none)",
+        "Alarms": "\n".join(facts["alarms"]) or "(none)",
+        "Memory": f"Total memory used: {_amount(whole, unit)}\n"
+        f"Calculation strategy: {facts['vm_memory_calculation_strategy']}\n"
+        "Memory high watermark setting: computed to: "
+        f"{_amount(facts['vm_memory_high_watermark_limit'], unit)}\n\n"
+        + "\n".join(
+            f"{name}: {_amount(count, unit)} ({round(100 * count / whole, 2)} %)"
+            for name, count in memory.items()
+        ),
+        "File Descriptors": f"Total: {descriptors['total_used']}, "
+        f"limit: {descriptors['total_limit']}\nSockets: {descriptors['sockets_used']}, "
+        f"limit: {descriptors['sockets_limit']}",
+        "Free Disk Space": "Low free disk space watermark: "
+        f"{_amount(facts['disk_free_limit'], unit)}\n"
+        f"Free disk space: {_amount(facts['disk_free'], unit)}",
+        "Totals": f"Connection count: {totals['connection_count']}\n"
+        f"Queue count: {totals['queue_count']}\n"
+        f"Virtual host count: {totals['virtual_host_count']}",
+        "Listeners": "\n".join(_listener(item, "I") for item in facts["listeners"]),
+    }
 
 
 def _listener(item: Json, first: str) -> str:

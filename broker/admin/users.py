@@ -45,7 +45,7 @@ def list_users(session: Session) -> None:
 def add_user(
     session: Session, username: str, password: str | None, hashed: bool, tag_list: str
 ) -> None:
-    """Create a user, whose password is asked for or read from a pipe.
+    """Create a user; the password is asked for or read from a pipe.
 
     The user may do nothing until permissions are set.
     """

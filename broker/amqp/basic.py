@@ -98,10 +98,13 @@ def basic_get(channel: Channel, method: commands.Basic.Get) -> None:
     queue = session.vhost.queue(queue_name(channel, method.queue), session)
     queue.used()
     found = queue.get(no_ack=method.no_ack)
+    counters = channel.counters.from_queue(queue)
     if found is None:
+        counters.get_empty += 1
         channel.send(commands.Basic.GetEmpty)
         return
     message, redelivered = found
+    counters.got(no_ack=method.no_ack, redelivered=redelivered)
     if session.vhost.tracing:
         firehose.delivered(channel, queue, [message], redelivered)
     tag = channel.next_tag

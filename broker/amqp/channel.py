@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from broker.amqp.confirms import Confirms
 from broker.amqp.consumer import AmqpConsumer, Getter
+from broker.amqp.counting import ChannelCounters
 from broker.core.message import Message
 from broker.core.queue import Queue
 from protocol.content import for_channel
@@ -39,10 +40,12 @@ class Channel:
 
     def __init__(self, session: Session, number: int) -> None:
         self.session = session
+        session.broker.churn.channel_created += 1
         self.number = number
         self.content_head = b"\x02" + number.to_bytes(2, "big")
         self.closed = False
         self.confirms = Confirms(self)
+        self.counters = ChannelCounters(session)
         self.transaction: Transaction | None = None
         self.consumers: dict[str, AmqpConsumer] = {}
         self.getters: dict[Queue, Getter] = {}
@@ -163,7 +166,7 @@ class Channel:
         """Who holds what basic.get takes from the queue."""
         getter = self.getters.get(queue)
         if getter is None:
-            getter = self.getters[queue] = Getter(queue)
+            getter = self.getters[queue] = Getter(queue, self.counters.from_queue(queue))
         return getter
 
     def remove_consumer(self, tag: str) -> AmqpConsumer | None:
@@ -240,6 +243,7 @@ class Channel:
     def close(self) -> None:
         """The channel is gone: consumers end and unacked deliveries go back, as redelivered."""
         self.closed = True
+        self.session.broker.churn.channel_closed += 1
         emptied = [
             consumer.queue
             for consumer in self.consumers.values()

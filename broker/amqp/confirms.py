@@ -109,4 +109,5 @@ class Confirms:
                 delivery_tag=reached,
                 multiple=reached > self._confirmed + 1,
             )
+            self.channel.counters.confirmed += reached - self._confirmed
             self._confirmed = reached

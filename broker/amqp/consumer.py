@@ -20,6 +20,7 @@ from protocol.tables import is_integer
 
 if TYPE_CHECKING:
     from broker.amqp.channel import Channel
+    from broker.core.counters import Deliveries
     from broker.core.message import Message
     from broker.core.queue import Queue
     from protocol.tables import Table
@@ -30,15 +31,17 @@ TEMPLATES_MAX = 1024  # addresses whose template a consumer keeps
 class Getter:
     """Holds what basic.get took from one queue for one channel."""
 
-    __slots__ = ("acked", "queue")
+    __slots__ = ("acked", "deliveries", "queue")
 
-    def __init__(self, queue: Queue) -> None:
+    def __init__(self, queue: Queue, deliveries: Deliveries) -> None:
         self.queue = queue
+        self.deliveries = deliveries
         self.acked: list[Message] = []
 
     def settle(self) -> None:
         """Pass the grouped acks to the queue."""
         acked, self.acked = self.acked, []
+        self.deliveries.ack += len(acked)
         self.queue.ack(acked)
 
     def returned(self, count: int) -> None:
@@ -62,6 +65,7 @@ class AmqpConsumer(Consumer):
         arguments: Table,
     ) -> None:
         super().__init__(queue, tag, no_ack=no_ack, exclusive=exclusive, arguments=arguments)
+        self.deliveries = channel.counters.from_queue(queue)
         self.channel = channel
         self.prefetch = prefetch or UNLIMITED
         self.outstanding = 0
@@ -131,6 +135,7 @@ class AmqpConsumer(Consumer):
     def settle(self) -> None:
         """Pass the grouped acks to the queue and take the credit back."""
         acked, self.acked = self.acked, []
+        self.deliveries.ack += len(acked)
         self.queue.ack(acked)
         self.returned(len(acked))
 

@@ -7,9 +7,14 @@ from typing import TYPE_CHECKING, Protocol
 
 from broker.core.broker import Broker
 from protocol.connection import Offer
+from protocol.proxy import Address
 
 if TYPE_CHECKING:
     from broker.amqp.session import Session
+
+
+Origin = tuple[Address, Address]
+"""Who a client is and where it connected to, where a balancer in front of us says so."""
 
 
 class Settles(Protocol):

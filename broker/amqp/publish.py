@@ -28,6 +28,7 @@ from protocol.tables import Table
 
 if TYPE_CHECKING:
     from broker.amqp.channel import Channel
+    from broker.core.counters import Tally
     from broker.core.exchange import Exchange
     from broker.core.queue import Queue
     from protocol.events import PublishReceived
@@ -41,7 +42,6 @@ class Facts(NamedTuple):
     ttl_ms: int
 
 
-ROUTES_MAX = 1024  # raw publish frames a session remembers
 _INTEGER = re.compile(rb"[+-]?[0-9]+")
 
 
@@ -89,15 +89,21 @@ def publish(channel: Channel, event: PublishReceived) -> None:
         properties.get("priority", 0),
         -1 if expiration is None else int(expiration),
     )
+    tally = channel.counters.tally(exchange)
     if channel.transaction is not None:
-        channel.transaction.publish(lambda: _commit(channel, event, content, facts, queues))
+        channel.transaction.publish(lambda: _commit(channel, event, content, facts, queues, tally))
         return
-    if _store(channel, event, content, facts, queues) and not keys:
+    if _store(channel, event, content, facts, queues, tally) and not keys:
         _remember(channel, event, exchange, queues)
 
 
 def _store(
-    channel: Channel, event: PublishReceived, content: bytes, facts: Facts, queues: list[Queue]
+    channel: Channel,
+    event: PublishReceived,
+    content: bytes,
+    facts: Facts,
+    queues: list[Queue],
+    tally: Tally,
 ) -> bool:
     """Put a message on the queues that take it, and see to it that it is answered.
 
@@ -106,6 +112,9 @@ def _store(
     unroutable = event.mandatory and not any(queue.counts_as_route for queue in queues)
     if unroutable:
         return_unroutable(channel, event, content)
+        tally.returned()
+    else:
+        tally.count(queues, 1, int(facts.persistent))
     broker, confirms = channel.session.broker, channel.confirms
     if publish_once(broker, confirms, event.address, content, event.size, facts, queues):
         confirms.refuse()
@@ -168,17 +177,21 @@ def _remember(
         or any(queue.settings.rejects_publishes for queue in queues)
     ):
         return
-    if len(session.routes) >= ROUTES_MAX:
-        session.routes.clear()
     route = Route(session.broker, channel.confirms, event.address, queues)
-    session.routes[event.frame] = route.publish
+    session.routes.remember(event.frame, route, channel.counters.tally(exchange))
 
 
 def _commit(
-    channel: Channel, event: PublishReceived, content: bytes, facts: Facts, queues: list[Queue]
+    channel: Channel,
+    event: PublishReceived,
+    content: bytes,
+    facts: Facts,
+    queues: list[Queue],
+    tally: Tally,
 ) -> None:
     """Store a message of a transaction on those of its queues that still exist."""
-    _store(channel, event, content, facts, [queue for queue in queues if not queue.deleted])
+    existing = [queue for queue in queues if not queue.deleted]
+    _store(channel, event, content, facts, existing, tally)
 
 
 def return_unroutable(channel: Channel, event: PublishReceived, content: bytes) -> None:

@@ -5,8 +5,8 @@ Invariants:
 * Everything for the client is appended to ``out`` and leaves in ``flush``, one write a tick.
 * Nothing leaves before the log batch ``hold_until`` is durable, so that a declare-ok or
   commit-ok never promises what a crash could take back.
-* ``routes`` is empty or was filled at ``generation`` of the vhost (fast path invariant F2); it
-  is checked before each scan, and nothing else runs during one.
+* ``routes.generation`` is compared with the vhost's before each scan, and nothing else runs
+  during one (fast path invariant F2).
 * ``writable`` is false while the socket does not drain or this tick's output is large:
   consumers then have no capacity. What stops reading is a set of reasons, see ``reading``.
 * When the connection ends, for whatever reason, ``_release`` runs once.
@@ -27,6 +27,7 @@ from broker.amqp.channel import Channel
 from broker.amqp.heartbeat import Heartbeat
 from broker.amqp.names import address_text
 from broker.amqp.reading import CONGESTION, TICK, WRITING, Reading
+from broker.amqp.routes import Routes
 from broker.core.vhost_settings import check_connection_limit
 from protocol.connection import CLOSING, RUNNING, Connection
 from protocol.constants import FRAME_METHOD
@@ -44,12 +45,11 @@ from protocol.events import (
     SecretReceived,
     Tuned,
 )
-from protocol.fastpath import Ack, Publish, scan
+from protocol.fastpath import Ack, scan
 from protocol.methods import encode
 
 if TYPE_CHECKING:
-    from broker.amqp.host import Host, Timer
-    from broker.core.queue import Queue
+    from broker.amqp.host import Host, Origin, Timer
     from broker.core.vhost import Vhost
     from protocol.methods import Method
 
@@ -68,19 +68,18 @@ class Session(asyncio.Protocol):
 
     vhost: Vhost
 
-    def __init__(self, host: Host) -> None:
+    def __init__(self, host: Host, origin: Origin | None = None) -> None:
         self.host = host
+        self.origin = origin
         self.broker = host.broker
         self.tick = host.tick
         self.out: list[bytes] = []
         self.connection = Connection(host.offer, self.out)
         self.channels: dict[int, Channel] = {}
-        self.routes: dict[bytes, Publish] = {}
+        self.routes = Routes()
+        self.targets = self.routes.targets
         self.acks: dict[int, Ack] = {}
-        self.targets: set[Queue] = set()  # queues that ``routes`` lead to
-        self.generation = -1
-        self.user = ""
-        self.name = ""
+        self.user = self.name = ""
         self.blocking = Blocking(self)
         self.opened = False  # connection.open was granted; from then on there is a vhost
         self.hold_until = 0
@@ -93,8 +92,8 @@ class Session(asyncio.Protocol):
         self._unfinished = False  # what was read is not acted on yet
         self._gone = False  # nothing more is read
         self._released = False
-        self.reads = 0  # how often octets came
-        self.writes = 0  # how often octets were written
+        self.reads = self.writes = 0  # how often octets came and left
+        self.read_bytes = self.written_bytes = 0
         self.timers: dict[str, Timer] = {}
 
     # -- the socket --------------------------------------------------------------------
@@ -104,14 +103,15 @@ class Session(asyncio.Protocol):
         self.transport: asyncio.Transport = transport  # type: ignore[assignment]
         self.reading = Reading(self.transport)
         self.transport.set_write_buffer_limits(high=OUT_BYTES_MAX, low=OUT_BYTES_MAX // 4)
-        peer, here = transport.get_extra_info("peername"), transport.get_extra_info("sockname")
+        info = transport.get_extra_info
+        peer, here = self.origin or (info("peername"), info("sockname"))
         self.peer_host: str = peer[0] if peer else ""
         self.name = f"{address_text(peer)} -> {address_text(here)}"
         self.timers["handshake"] = self.host.call_later(
             self.host.handshake_timeout_s, self._handshake_timeout
         )
         for option in self.host.socket_options:
-            transport.get_extra_info("socket").setsockopt(*option)
+            info("socket").setsockopt(*option)
         self.host.connected(self)
 
     def data_received(self, data: bytes) -> None:
@@ -119,6 +119,7 @@ class Session(asyncio.Protocol):
         if self._gone:
             return
         self.reads += 1
+        self.read_bytes += len(data)
         self.tick.read_clock()
         self._process(data)
         if len(data) >= LARGE_READ_BYTES:
@@ -230,6 +231,7 @@ class Session(asyncio.Protocol):
             out.clear()
             self._out_bytes = 0
             self.writes += 1
+            self.written_bytes += len(octets)
             if not self.transport.is_closing():
                 self.transport.write(octets)
                 if self.transport.get_write_buffer_size() > BACKLOG_BYTES_MAX:
@@ -275,6 +277,7 @@ class Session(asyncio.Protocol):
             raise NotAllowed(f"vhost {event.vhost} not found")
         check_connection_limit(vhost, self.user)
         vhost.connections += 1
+        self.broker.churn.connection_created += 1
         self.vhost = vhost
         self.opened = True
         self.connection.open_ok()
@@ -295,8 +298,7 @@ class Session(asyncio.Protocol):
             self.hold_until = self.broker.changed_batch
 
     def _publish(self, event: PublishReceived) -> None:
-        if self.generation != self.vhost.generation:
-            self.forget_routes()
+        self.routes.at(self.vhost.generation)
         publish.publish(self.channels[event.channel], event)
 
     def _closed(self, event: Closed) -> None:
@@ -305,16 +307,13 @@ class Session(asyncio.Protocol):
             self.timers["linger"] = self.host.call_later(0, self.abort)
 
     def _scan(self, buffer: bytes, position: int) -> int:
-        if self.generation != self.vhost.generation:
-            self.forget_routes()
+        routes = self.routes.at(self.vhost.generation)
         payload_max = min(self.connection.frame_max, self.host.offer.message_size_max)
-        return scan(buffer, position, self.routes, self.acks, payload_max)
+        return scan(buffer, position, routes, self.acks, payload_max)
 
     def forget_routes(self) -> None:
         """Something that cached routes depend on has changed."""
-        self.routes.clear()
-        self.targets.clear()
-        self.generation = self.vhost.generation
+        self.routes.forget(self.vhost.generation)
 
     # -- endings -----------------------------------------------------------------------
 
@@ -335,6 +334,7 @@ class Session(asyncio.Protocol):
             self._close_channel(number)
         if self.opened:
             self.vhost.connections -= 1
+            self.broker.churn.connection_closed += 1
             self.vhost.drop_exclusive(self)
             _log.info("%s: closed", self.name)
 

@@ -86,6 +86,7 @@ def exchange_unbind(channel: Channel, method: commands.Exchange.Unbind) -> None:
 def queue_declare(channel: Channel, method: commands.Queue.Declare) -> None:
     """queue.declare, passive or not; an empty name asks for one of the server's making."""
     session = channel.session
+    session.broker.churn.queue_declared += 1
     name = clean(method.queue)
     if name.startswith(REPLY_TO):
         _declare_reply_to(channel, method, name)

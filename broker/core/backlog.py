@@ -50,11 +50,11 @@ class AnyBacklog(Protocol):
     def settled(self, messages: Iterable[Message]) -> None:
         """Handed out messages are done."""
 
-    def levels(self) -> Iterable[Backlog]:
-        """The parts in which order is order of id."""
+    def oldest(self) -> Message | None:
+        """The message of the lowest id, which may not be the next one."""
 
-    def head(self) -> Message:
-        """The next message."""
+    def take_oldest(self) -> Message:
+        """Take out the message of the lowest id."""
 
     def take(self, count: int) -> tuple[list[Message], bool]:
         """The next messages and whether they are redelivered."""
@@ -112,9 +112,15 @@ class Backlog:
     def settled(self, messages: Iterable[Message]) -> None:
         """Handed out messages are done: of no interest here."""
 
-    def levels(self) -> Iterable[Backlog]:
-        """The parts in which order is order of id."""
-        return (self,)
+    def oldest(self) -> Message | None:
+        """The next message, if there is one."""
+        return self.head() if self else None
+
+    def take_oldest(self) -> Message:
+        """The next message, for who does not hand it out."""
+        return self.take(1)[0][0]
+
+    take_excess = take_oldest
 
     def head(self) -> Message:
         """The next message; there is one."""
@@ -150,10 +156,6 @@ class Backlog:
                 break
         self.size_bytes -= size
         return batch, False
-
-    def take_excess(self) -> Message:
-        """The next message, for a length limit."""
-        return self.take(1)[0][0]
 
     def withhold(self, message: Message) -> None:
         """A message waits elsewhere: of no interest here."""
@@ -210,6 +212,10 @@ def _id(message: Message) -> int:
     return message.id
 
 
+def _head_id(backlog: Backlog) -> int:
+    return backlog.head().id
+
+
 class PriorityBacklog:
     """Higher priorities first, and within one priority first in, first out."""
 
@@ -257,16 +263,18 @@ class PriorityBacklog:
     def settled(self, messages: Iterable[Message]) -> None:
         """Handed out messages are done: of no interest here."""
 
-    def levels(self) -> Iterable[Backlog]:
-        """The parts in which order is order of id."""
-        return self._levels.values()
+    def oldest(self) -> Message | None:
+        """The message of the lowest id, of whatever priority."""
+        return min(
+            (level.head() for level in self._levels.values() if level), key=_id, default=None
+        )
+
+    def take_oldest(self) -> Message:
+        """The message of the lowest id, of whatever priority."""
+        return min(filter(None, self._levels.values()), key=_head_id).take_oldest()
 
     def _first(self) -> Backlog:
         return next(level for p in self._priorities if (level := self._levels[p]))
-
-    def head(self) -> Message:
-        """The next message; there is one."""
-        return self._first().head()
 
     def take(self, count: int) -> tuple[list[Message], bool]:
         """As ``Backlog.take``; a batch has one priority."""

@@ -9,8 +9,8 @@ that a short expiration behind a long one neither holds memory nor is delivered 
 
 Invariants:
 
-* With a queue TTL alone, deadlines grow with message ids: looking at the head of each level of
-  the backlog suffices, and nothing is kept a message.
+* With a queue TTL alone, deadlines grow with message ids: looking at the oldest message of the
+  backlog suffices, and nothing is kept a message.
 * A message with an expiration of its own stands in ``_own`` while it is ready. ``_heap`` may hold
   stale entries; it is rebuilt when they are the greater part.
 """
@@ -77,9 +77,9 @@ class Expiry:
         """Remove from the backlog what has expired, and return it in order of id."""
         expired: list[Message] = []
         if self.queue_ttl_ms is not None:
-            for level in backlog.levels():
-                while level and level.head().published_ms + self.queue_ttl_ms <= now_ms:
-                    expired += level.take(1)[0]
+            latest_ms = now_ms - self.queue_ttl_ms
+            while (oldest := backlog.oldest()) is not None and oldest.published_ms <= latest_ms:
+                expired.append(backlog.take_oldest())
         self.take(expired)
         while self._heap and self._heap[0][0] <= now_ms:
             message = self._own.pop(heappop(self._heap)[1], None)
@@ -90,11 +90,9 @@ class Expiry:
 
     def next_due_ms(self, backlog: AnyBacklog) -> int | None:
         """When there is something to expire next; None for never."""
-        due = []
-        if self._heap:
-            due.append(self._heap[0][0])
-        if self.queue_ttl_ms is not None:
-            due += [
-                level.head().published_ms + self.queue_ttl_ms for level in backlog.levels() if level
-            ]
-        return min(due, default=None)
+        due_ms = self._heap[0][0] if self._heap else None
+        oldest = backlog.oldest() if self.queue_ttl_ms is not None else None
+        if oldest is not None and self.queue_ttl_ms is not None:
+            expires_ms = oldest.published_ms + self.queue_ttl_ms
+            due_ms = expires_ms if due_ms is None else min(due_ms, expires_ms)
+        return due_ms

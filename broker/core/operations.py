@@ -79,6 +79,7 @@ def _declare_queue(vhost: Vhost, operation: Operation, owner: object | None) -> 
         owner=owner,
     )
     vhost.queues[queue.name] = queue
+    broker.churn.queue_created += 1
     policies.configure_queue(vhost, queue)
     broker.next_queue_id = max(broker.next_queue_id, queue.id + 1)
 
@@ -86,6 +87,8 @@ def _declare_queue(vhost: Vhost, operation: Operation, owner: object | None) -> 
 def _delete_queue(vhost: Vhost, operation: Operation) -> None:
     queue = vhost.queues.pop(operation["name"], None)
     if queue is not None:
+        vhost.retired_deliveries.add([queue.counters])
+        vhost.broker.churn.queue_deleted += 1
         for binding in list(queue.incoming):
             _remove_binding(binding)
 
@@ -112,6 +115,7 @@ def _declare_exchange(vhost: Vhost, operation: Operation) -> None:
 def _delete_exchange(vhost: Vhost, operation: Operation) -> None:
     exchange = vhost.exchanges.pop(operation["name"], None)
     if exchange is not None:
+        vhost.retired_publishes.add([exchange.publishes])
         for binding in [*exchange.bindings.values(), *exchange.incoming]:
             _remove_binding(binding)
 

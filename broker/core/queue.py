@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from broker.core.backlog import AnyBacklog, Backlog, PriorityBacklog
 from broker.core.consumer import Consumer
+from broker.core.counters import QueueCounters
 from broker.core.deadletter import DELIVERY_LIMIT, MAXLEN, REJECTED, dead_letter
 from broker.core.dispatch import Dispatch, Taker, share
 from broker.core.groups import GroupedBacklog
@@ -90,10 +91,7 @@ class Queue:
         self.consumers = self.dispatch.consumers
         self.scheduled = False
         self.quiet = True
-        self.delivered = 0  # messages handed to consumers and getters, ever
-
-    def __repr__(self) -> str:
-        return f"<Queue {self.name!r} in {self.vhost!r}>"
+        self.counters = QueueCounters()
 
     def __str__(self) -> str:
         return f"queue '{self.name}' in vhost '{self.vhost}'"
@@ -214,9 +212,10 @@ class Queue:
 
     @property
     def oldest_age_ms(self) -> int | None:
-        """How long the oldest message has been here, ready, waiting or at the head; or None."""
-        oldest = min((message.published_ms for message in self.stored()), default=None)
-        return None if oldest is None else max(0, self.broker.now_ms - oldest)
+        """How long the oldest message has been here, ready or waiting for its retry; or None."""
+        oldest = [self.backlog.oldest(), self.retry.oldest() if self.retry is not None else None]
+        times = [message.published_ms for message in oldest if message is not None]
+        return max(0, self.broker.now_ms - min(times)) if times else None
 
     # -- out ---------------------------------------------------------------------------
 
@@ -289,24 +288,26 @@ class Queue:
         return message if count is None else message.with_header("x-delivery-count", count)
 
     def _hand(self, consumer: Consumer, messages: list[Message], redelivered: bool) -> int:
-        self.delivered += len(messages)
-        if consumer.no_ack:
-            consumer.deliver(messages, redelivered)
+        count, no_ack = len(messages), consumer.no_ack
+        self.counters.delivered(count, no_ack, redelivered)
+        consumer.deliveries.delivered(count, no_ack, redelivered)
+        if not no_ack:
+            self.unacked += count
+        consumer.deliver(messages, redelivered)
+        if no_ack:
             self._forget(messages)
-        else:
-            self.unacked += len(messages)
-            consumer.deliver(messages, redelivered)
-        return len(messages)
+        return count
 
     def get(self, *, no_ack: bool) -> tuple[Message, bool] | None:
         """The next message and whether it is redelivered; None if there is none."""
         self.refresh()
         if not self.backlog:
+            self.counters.get_empty += 1
             return None
         messages, redelivered = self._take(1)
         if self.type == "quorum" and not redelivered:
             messages = [messages[0].with_header("x-delivery-count", 0)]
-        self.delivered += 1
+        self.counters.got(no_ack=no_ack, redelivered=redelivered)
         if no_ack:
             self._forget(messages)
         else:
@@ -317,6 +318,7 @@ class Queue:
 
     def ack(self, messages: list[Message]) -> None:
         """Delivered messages are done."""
+        self.counters.ack += len(messages)
         self.unacked -= len(messages)
         self._forget(messages)
 

@@ -41,6 +41,10 @@ class Retry:
         for _, _, message in self._heap:
             yield message
 
+    def oldest(self) -> Message | None:
+        """The message of the lowest id; looks at all that wait."""
+        return min(self, key=lambda message: message.id, default=None)
+
     def delay_ms(self, count: int) -> int:
         """How long a message waits that came back for the ``count``-th time."""
         settings = self._queue.settings

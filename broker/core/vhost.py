@@ -19,6 +19,7 @@ from broker.core.arguments import (
     check_queue_properties,
     check_same,
 )
+from broker.core.counters import Deliveries, Publishes
 from broker.core.exchange import Binding, Exchange, exchange_type
 from broker.core.exchanges import EXCHANGE_TYPES
 from broker.core.operations import Operation, binding_operation, declare_exchange_operation
@@ -74,6 +75,8 @@ class Vhost:
         self.operator_policies = Policies("operator_policy")
         self.limits: dict[str, int] = {}
         self.default_queue_type: str | None = None
+        self.retired_deliveries = Deliveries()  # of queues that are gone
+        self.retired_publishes = Publishes()  # of exchanges that are gone
         self.connections = 0  # open ones, which a limit may bound
         for exchange_name, kind, internal in PREDECLARED:
             exchange = EXCHANGE_TYPES[kind](exchange_name, durable=True, internal=internal)

@@ -17,7 +17,7 @@ All integers are little endian, without padding.
 
     segment   header, then frames, then whatever was in the file before
     header    magic 8s "LEVERET\\n" | version u32 | first batch u64 | salt u32 | chain u32 |
-              crc u32
+              crc u32; the same in every version, so that each can tell another from damage
               crc: CRC-32 of the fields before it. chain: the crc of the log's last frame before
               this segment, so that a segment lost, swapped or cut short is noticed.
     frame     salt u32 | flags u32 | batch u64 | durable u64 | length u64 | chain u32 |
@@ -58,7 +58,7 @@ Within a batch the order of application is: operations, publishes, counts, settl
 """
 
 from broker.wal.disk import REAL_DISK, Disk
-from broker.wal.errors import CorruptLog, DirectoryInUse, LogFailed, WalError
+from broker.wal.errors import CorruptLog, DirectoryInUse, LogFailed, UnknownVersion, WalError
 from broker.wal.log import Log
 from broker.wal.record import Batch
 
@@ -70,5 +70,6 @@ __all__ = [
     "Disk",
     "Log",
     "LogFailed",
+    "UnknownVersion",
     "WalError",
 ]

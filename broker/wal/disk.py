@@ -39,7 +39,9 @@ class Disk:
         except OSError as error:
             os.close(fd)
             if error.errno in (errno.EAGAIN, errno.EACCES):
-                raise DirectoryInUse(f"{path} is locked by another process") from None
+                raise DirectoryInUse(
+                    f"{os.path.dirname(path)} is in use by another broker"
+                ) from None
             raise
         return fd
 

@@ -16,6 +16,14 @@ class DirectoryInUse(WalError):
     """Another process has this log open."""
 
 
+class UnknownVersion(WalError):
+    """Another version of the broker wrote this log, in a format that this one does not read."""
+
+    def __init__(self, found: int, known: int) -> None:
+        super().__init__(f"the log has format version {found}, and this broker reads {known}")
+        self.is_newer = found > known
+
+
 class CorruptLog(WalError):
     """The log is damaged in a place where an interrupted write cannot be the cause."""
 

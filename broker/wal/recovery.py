@@ -51,7 +51,7 @@ def recover(
     position = Position()
     names = segment_names(disk.list_directory(directory))
     for name in names:
-        reader = _SegmentReader(disk, directory, name)
+        reader = SegmentReader(disk, directory, name)
         try:
             if name == names[-1]:
                 # What a killed process left in memory becomes durable, what a failed sync left
@@ -70,8 +70,8 @@ def recover(
     return position
 
 
-class _SegmentReader:
-    """One segment, being read."""
+class SegmentReader:
+    """One segment, being read. Only ``cut_tail`` writes."""
 
     header: Header
 
@@ -136,30 +136,39 @@ class _SegmentReader:
         except MalformedBatch as error:
             raise CorruptLog(self.name, offset, f"batch {frame.number}: {error}") from None
 
-    def cut_tail(self, position: Position, report: Callable[[str], None]) -> None:
-        """Judge what is behind the last good frame of the log, and cut it off."""
+    def is_torn(self, position: Position) -> bool:
+        """Judge what is behind the last good frame of the log: whether a write was cut short."""
         at, lost = position.offset, position.number + 1
         if lost == self.header.first_batch:
             # The snapshot was durable before the segment got its name.
             raise CorruptLog(self.name, at, f"batch {lost}, the snapshot, is damaged")
-        proof = self._later_frame(at, lost)
-        if proof is not None:
-            reason = f"batch {lost} is damaged; batch {proof.number} shows it was durable"
+        later = self.later_frame(position)
+        if later is not None:
+            reason = f"batch {lost} is damaged; batch {later[1].number} shows it was durable"
             raise CorruptLog(self.name, at, reason)
+        return bool(self.disk.read(self.fd, len(END), at).strip(b"\0"))
+
+    def cut_tail(self, position: Position, report: Callable[[str], None]) -> None:
+        """Cut off what is behind the last good frame of the log."""
+        at = position.offset
         size = self.disk.size(self.fd)
-        if self.disk.read(self.fd, len(END), at).strip(b"\0"):
+        if self.is_torn(position):
             broken = f"{self.name}.{at}.broken"
             self._copy_tail(at, size, broken)
             report(
-                f"{self.name}, offset {at}: cut off a torn batch {lost}, which was never "
-                f"confirmed; its remains are in {broken}"
+                f"{self.name}, offset {at}: cut off a torn batch {position.number + 1}, which was "
+                f"never confirmed; its remains are in {broken}"
             )
         if size > at:
             self.disk.truncate(self.fd, at)
             self.disk.sync(self.fd)
 
-    def _later_frame(self, at: int, lost: int) -> Frame | None:
-        """A frame written when batch ``lost`` was durable. Its header alone is the proof."""
+    def later_frame(self, position: Position) -> tuple[int, Frame] | None:
+        """The next frame that was written when the batch after this position was durable.
+
+        It comes with its offset. Its header alone is the proof.
+        """
+        at, lost = position.offset, position.number + 1
         mark = self.header.salt.to_bytes(4, "little")
         while True:
             chunk = self.disk.read(self.fd, _CHUNK_BYTES, at)
@@ -167,7 +176,7 @@ class _SegmentReader:
             while found >= 0:
                 frame = parse_frame(chunk, self.header.salt, found)
                 if frame is not None and frame.number > lost and frame.durable >= lost:
-                    return frame
+                    return at + found, frame
                 found = chunk.find(mark, found + 1)
             if len(chunk) < _CHUNK_BYTES:
                 return None

@@ -15,6 +15,7 @@ from struct import Struct
 from typing import NamedTuple
 
 from broker.wal.disk import Buffer, Disk
+from broker.wal.errors import UnknownVersion
 
 MAGIC = b"LEVERET\n"
 VERSION = 1
@@ -79,14 +80,19 @@ def encode_frame(
 
 
 def parse_header(octets: bytes) -> Header | str:
-    """A segment header, or what is wrong with it."""
+    """A segment header, or what is wrong with it.
+
+    Every version keeps the layout of the header, so that an unknown one can be told from damage.
+    """
     if len(octets) < HEADER.size:
         return "the segment header is cut short"
     magic, version, first_batch, salt, chain, crc = HEADER.unpack_from(octets)
+    if magic != MAGIC:
+        return "this is not a segment, or its header is damaged"
     if zlib.crc32(octets[: HEADER.size - 4]) != crc:
         return "the segment header is damaged"
-    if magic != MAGIC or version != VERSION:
-        return "this is not a segment of a version known here"
+    if version != VERSION:
+        raise UnknownVersion(version, VERSION)
     if not 0 < first_batch < BATCH_MAX:
         return f"{first_batch} is no batch number"
     return Header(first_batch, salt, chain, crc)

@@ -2,6 +2,9 @@
 
 import pytest
 
+from broker.core.backlog import Backlog
+from broker.core.groups import GroupedBacklog
+from broker.core.message import Message
 from broker.core.vhost import Vhost
 from protocol.content import body_of
 from tests.core.doubles import (
@@ -174,3 +177,71 @@ def test_size_and_order_of_groups(vhost: Vhost) -> None:
     take(queue)
     assert (len(queue), queue.backlog.size_bytes) == (2, 5)
     assert queue.purge() == 2
+
+
+def test_work_does_not_grow_with_the_number_of_groups(
+    vhost: Vhost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What comes and goes costs a look at a few groups, however many there are."""
+    arguments = {"x-message-group-header": "key", "x-message-ttl": 60_000, "x-max-length": 3000}
+    queue = make_queue(vhost, arguments=arguments)
+    for number in range(3000):
+        publish(vhost, "q", headers={"key": number})
+    looks = 0
+    look = Backlog.head
+
+    def counted(self: Backlog) -> Message:
+        nonlocal looks
+        looks += 1
+        return look(self)
+
+    monkeypatch.setattr(Backlog, "head", counted)
+    for number in range(100):
+        publish(vhost, "q", headers={"key": number})
+        queue.requeue([take(queue)])
+        queue.ack([take(queue)])
+    assert len(queue) == 2999
+    assert looks < 100 * 60
+
+
+def test_groups_that_come_and_go_leave_nothing(vhost: Vhost) -> None:
+    """What a queue keeps to find the next group is bounded by the groups there are."""
+    queue = make_queue(vhost, arguments={"x-message-group-header": "key"})
+    publish(vhost, "q", headers={"key": "a"})
+    publish(vhost, "q", headers={"key": "a"})
+    for _ in range(3000):
+        queue.requeue([take(queue)])
+    backlog = queue.backlog
+    assert isinstance(backlog, GroupedBacklog)
+    assert len(backlog._heads) + len(backlog._offers) < 3000
+
+
+# -- the age of the oldest message ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "arguments", [{}, {"x-max-priority": 5}, {"x-message-group-header": "key"}], ids=str
+)
+def test_the_age_of_the_oldest_message(vhost: Vhost, arguments: dict[str, object]) -> None:
+    """It is that of the message published first, of whatever priority or group, or none."""
+    queue = make_queue(vhost, arguments=arguments)
+    assert queue.oldest_age_ms is None
+    for number in range(3):
+        publish(vhost, "q", headers={"key": "a"}, priority=number)
+        pass_time(vhost.broker, 100)
+    assert queue.oldest_age_ms == 300
+    oldest = queue.backlog.take_oldest()
+    assert queue.oldest_age_ms == 200
+    queue.unacked += 1
+    queue.requeue([oldest])
+    assert queue.oldest_age_ms == 300
+
+
+def test_the_age_of_a_message_that_waits_for_its_retry(vhost: Vhost) -> None:
+    """It counts from publishing, not from the return."""
+    arguments = {"x-delayed-retry-type": "all", "x-delayed-retry-min": 1000}
+    queue = make_queue(vhost, arguments=arguments)
+    publish(vhost, "q")
+    pass_time(vhost.broker, 300)
+    queue.requeue([take(queue)])
+    assert (len(queue), queue.oldest_age_ms) == (0, 300)

@@ -54,7 +54,7 @@ def test_lock(tmp_path: Path) -> None:
     """A second holder is refused until the first lets go."""
     path = str(tmp_path / "lock")
     first = REAL_DISK.lock(path)
-    with pytest.raises(DirectoryInUse):
+    with pytest.raises(DirectoryInUse, match=f"^{tmp_path} is in use"):
         REAL_DISK.lock(path)
     REAL_DISK.close(first)
     REAL_DISK.close(REAL_DISK.lock(path))

@@ -5,7 +5,7 @@ from random import Random
 
 import pytest
 
-from broker.wal import CorruptLog, recovery, segment
+from broker.wal import CorruptLog, UnknownVersion, recovery, segment
 from broker.wal.record import Gathering
 from broker.wal.segment import FRAME, HEADER
 from tests.faults import File, MemoryDisk
@@ -226,8 +226,18 @@ def test_a_newer_version_is_refused() -> None:
     name = written.names[0]
     fields = HEADER.pack(segment.MAGIC, segment.VERSION + 1, 1, 1, 0, 0)[:-4]
     header = fields + zlib.crc32(fields).to_bytes(4, "little")
-    error = refusal(written.with_file(name, header + written.octets(name)[HEADER.size :]))
-    assert "version" in error.reason
+    with pytest.raises(
+        UnknownVersion, match=f"version {segment.VERSION + 1}, .* reads 1"
+    ) as caught:
+        Owner(written.with_file(name, header + written.octets(name)[HEADER.size :]))
+    assert caught.value.is_newer
+
+
+def test_a_file_of_another_kind_is_refused() -> None:
+    """What is no segment at all is said to be none, not one of another version."""
+    written = Written()
+    error = refusal(written.with_file(written.names[0], b"a letter to grandmother\n" * 9))
+    assert "not a segment" in error.reason
 
 
 def forged(*batches: tuple[int, bytes, int, int]) -> MemoryDisk:
