@@ -11,6 +11,7 @@ from random import Random
 from typing import Any
 
 from broker import reclaim
+from broker.amqp.access import Identity
 from broker.amqp.session import Session
 from broker.core.broker import Broker
 from broker.core.message import Message
@@ -106,6 +107,13 @@ class Client:
         self.session.connection_lost(None)
 
 
+class NoTimeouts:
+    """Nobody looks for overdue deliveries but the tests."""
+
+    def expect(self, timeout_ms: int) -> None:
+        """Nothing is looked for."""
+
+
 class NoAlarms:
     """A process with memory and disk enough."""
 
@@ -129,6 +137,7 @@ class World:
         self.handshake_timeout_s = 10.0
         self.default_consumer_prefetch = 0
         self.alarms = NoAlarms()
+        self.timeouts = NoTimeouts()
         self.socket_options = ()
         self.offer = Offer(table({}), initial_frame_max=4096)
         self.disk = MemoryDisk()
@@ -218,9 +227,12 @@ class World:
         self.disk = disk if disk is not None else self.disk.after_kill()
         self._boot()
 
-    def authenticate(self, mechanism: str, response: bytes, peer_host: str) -> str:
-        """Everybody is guest."""
-        return "guest"
+    def authenticate(self, session: Session, mechanism: str, response: bytes) -> Identity:
+        """Everybody is guest, who may do everything."""
+        return Identity("guest", lambda question: True)
+
+    def audit(self, event: str, session: Session, **details: object) -> None:
+        """Nobody looks."""
 
     def call_later(self, delay_s: float, callback: Callable[[], None]) -> Timer:
         """Time stands still."""
