@@ -69,7 +69,7 @@ class Pressure:
         """
         for queue in backlogged:
             if queue not in self._watched:
-                self._watched[queue] = _Watch(now, queue.delivered)
+                self._watched[queue] = _Watch(now, queue.counters.deliver_get)
                 self.congested.add(queue)
         for queue in list(self._watched):
             self._look(queue, self._watched[queue], now)
@@ -90,8 +90,8 @@ class Pressure:
         elapsed = now - watch.since
         if elapsed < WINDOW_S:
             return
-        fast = queue.delivered - watch.delivered >= FAST_PER_S * elapsed
-        watch.since, watch.delivered = now, queue.delivered
+        fast = queue.counters.deliver_get - watch.delivered >= FAST_PER_S * elapsed
+        watch.since, watch.delivered = now, queue.counters.deliver_get
         if fast:
             watch.exempt_until, watch.exempt_s = 0.0, EXEMPT_MIN_S
             self.congested.add(queue)

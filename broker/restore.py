@@ -29,6 +29,8 @@ from broker.core.store import Store
 if TYPE_CHECKING:
     from broker.wal import Batch, Log
 
+IN_MEMORY_MAX = 50_000  # messages of one store, while recovery looks at them
+
 Column = Sequence[int]
 
 
@@ -107,6 +109,9 @@ class Restore:
         for run in recovered.runs:
             for message in read(self.broker, run.place, run.ids):
                 queue.recover(message, counts.get(message.id, 0))
+            for part in queue.backlog.parts():
+                if part.resident[0] > IN_MEMORY_MAX:
+                    part.page_out(0, Paging(queue))
 
 
 def _needs_messages(queue: Queue) -> bool:

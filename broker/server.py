@@ -14,6 +14,7 @@ import asyncio
 import logging
 import platform
 import random
+import secrets
 import signal
 import socket
 import time
@@ -27,18 +28,26 @@ from broker import __version__, alarms, garbage, notify, pager, reclaim
 from broker.advice import advice
 from broker.alarms import Alarms
 from broker.amqp import host, timeouts
+from broker.amqp.access import Identity
 from broker.amqp.session import Session
-from broker.auth import Users
-from broker.config import Config, Listener
+from broker.auth import Authentication
+from broker.config import Config
 from broker.core.broker import Broker
+from broker.core.counters import Churn
 from broker.core.message import Message
+from broker.core.operations import Operation
 from broker.core.queue import Queue
-from broker.defaults import vhost_defaults
+from broker.defaults import make_default_user, vhost_defaults
+from broker.net import tls
+from broker.net.listening import AmqpListeners
+from broker.net.tls import Certificates
 from broker.pager import Pager
 from broker.reclaim import CopyForward
+from broker.reserve import Reserve
 from broker.restore import Restore
+from broker.services import Listening, Service, services
 from broker.tick import Tick
-from broker.wal import Log, LogFailed, WalError
+from broker.wal import REAL_DISK, Log, LogFailed, Scratch, WalError
 from protocol.connection import Offer
 from protocol.errors import ConnectionForced
 from protocol.tables import Table, table
@@ -83,10 +92,18 @@ class Server:
     def __init__(self, config: Config) -> None:
         self.config = config
         self.loop = asyncio.get_running_loop()
+        self.certificates = (
+            Certificates("ssl_options", config.tls) if config.tls_listeners else None
+        )
+        self._is_ready = False
         self.broker = Broker()
         self.broker.vhost_defaults = vhost_defaults(config)
+        self.broker.events.place = config.event_exchange_vhost or config.default_vhost
+        self._reserve = Reserve(config.disk_reserve_bytes, self._disk_is_full)
         self.log = self._recover(Path(config.data_dir, "log"))
-        self.broker.declare_vhost(config.default_vhost)
+        if not self.broker.vhosts:
+            make_default_user(self.broker, config, secrets.token_bytes)
+        self.broker.scratch = Scratch(REAL_DISK, str(Path(config.data_dir, "paging")), self._failed)
         self.pager = Pager(self.broker, config.messages_in_memory_max_bytes)
         self._tick = Tick(
             self.broker, self.log, self.loop.call_soon, self.loop.call_later, self.pager
@@ -95,8 +112,11 @@ class Server:
         self.broker.wake = self.tick.wake
         self.tick.wake()  # what was recovered may have something to do at a certain time
         self.broker.random = random.randrange
-        self.users = Users(config)
+        self.broker.watchers.append(self._watched)
+        self.auth = Authentication(config, self.broker)
         self.sessions: set[Session] = set()
+        self.listening: list[Listening] = []  # for AMQP; each service has its own
+        self.services: list[Service] = []
         self.fast_path = config.fast_path
         self.socket_options = _socket_options(config)
         self.handshake_timeout_s = config.handshake_timeout_ms / 1000
@@ -110,15 +130,22 @@ class Server:
             message_size_max=config.max_message_bytes,
             initial_frame_max=config.initial_frame_max,
         )
+        self._listeners = AmqpListeners(
+            config, self.certificates, lambda origin: Session(self, origin)
+        )
         self._stop = asyncio.Event()
         self._deserted = asyncio.Event()  # no session is left
         self._deserted.set()
         self._exit_code = 0
-        self._alarms = Alarms(config)
+        self._alarms = Alarms(config, self._reserve)
         self.alarms: host.Alarms = self._alarms
         self._copy_forward = CopyForward(self.broker, self.log, self._unacked)
         self._collector = garbage.Collector(self.broker)
-        self._timeout_interval_s = timeouts.interval_s(config.consumer_timeout_ms)
+        self._watch = timeouts.Watch(
+            config.consumer_timeout_ms, self.sessions, self.call_later, self.tick.read_clock
+        )
+        self.timeouts: host.Timeouts = self._watch
+        self._is_ready = True
 
     def _recover(self, directory: Path) -> Log:
         directory.mkdir(parents=True, exist_ok=True)
@@ -130,10 +157,12 @@ class Server:
             on_durable=self._durable,
             on_failure=self._failed,
             call_in_loop=self.loop.call_soon_threadsafe,
+            disk=self._reserve,
             report=_log.warning,
             segment_bytes=self.config.log_segment_bytes,
         )
         count = restore.finish(log)
+        self.broker.churn = Churn()  # nothing that was recovered is new
         if count:
             _log.info("recovered %d messages from %s", count, directory)
         return log
@@ -145,39 +174,39 @@ class Server:
         for number in (signal.SIGTERM, signal.SIGINT):
             self.loop.add_signal_handler(number, self._stop.set)
         try:
-            servers = [await self._listen(listener) for listener in self.config.listeners]
+            await self._open()
         except OSError as error:
             _log.critical("cannot listen: %s", error)
             self.log.close()
             return EX_IOERR
-        places = ", ".join(
-            str(Listener(*listening.getsockname()[:2]))
-            for server in servers
-            for listening in server.sockets
-        )
+        places = ", ".join(map(str, self.listening))
         elapsed_s = time.monotonic() - started
-        _log.info("Leveret %s ready in %.2f s, AMQP on %s", __version__, elapsed_s, places)
-        notify.ready(f"AMQP on {places}")
+        _log.info("Leveret %s ready in %.2f s: %s", __version__, elapsed_s, places)
+        notify.ready(places)
         self._look_for_alarms()
         self._every(alarms.INTERVAL_S, self._look_for_alarms)
         self._every(garbage.INTERVAL_S, self._collector.collect)
         self._every(reclaim.INTERVAL_S, self._reclaim)
         self._every(pager.INTERVAL_S, self.pager.check)
-        self._every(self._timeout_interval_s, self._check_timeouts)
+        self._watch.look()
+        if self.certificates is not None:
+            self._every(tls.INTERVAL_S, self._look_at_certificates)
+            self.loop.add_signal_handler(signal.SIGHUP, self._reload_certificates)
         await self._stop.wait()
         notify.stopping()
-        for server in servers:
-            server.close()
+        self._listeners.close()
+        for service in self.services:
+            await service.stop()
         return await self._end()
 
-    async def _listen(self, listener: Listener) -> asyncio.Server:
-        return await self.loop.create_server(
-            lambda: Session(self),
-            listener.host or None,
-            listener.port,
-            backlog=self.config.tcp_backlog,
-            reuse_address=True,
-        )
+    async def _open(self) -> None:
+        """Listen for AMQP, then start the services."""
+        await self._listeners.open()
+        self.listening = self._listeners.places
+        self.services = services(self)
+        for service in self.services:
+            await service.start()
+            _log.info("listening: %s", ", ".join(map(str, service.listening)))
 
     async def _end(self) -> int:
         if self._exit_code:
@@ -212,13 +241,16 @@ class Server:
 
         self.call_later(interval_s, run)
 
-    def _check_timeouts(self) -> None:
-        self.tick.read_clock()
-        for session in list(self.sessions):
-            timeouts.close_overdue(session, self.config.consumer_timeout_ms)
-
     def _look_for_alarms(self) -> None:
         self._alarms.look(session.blocking for session in self.sessions)
+
+    def _look_at_certificates(self) -> None:
+        if self.certificates is not None and self.certificates.changed():
+            self._reload_certificates()
+
+    def _reload_certificates(self) -> None:
+        if self.certificates is not None:
+            self.loop.run_in_executor(None, self.certificates.reload)
 
     def _reclaim(self) -> None:
         self._copy_forward.step(self.tick.settle)
@@ -229,10 +261,32 @@ class Server:
                 for message, holder in channel.held():
                     yield holder.queue, message
 
+    def _watched(self, operation: Operation) -> None:
+        """Close the connections of a user or vhost that is about to be deleted."""
+        name = operation.get("name")
+        if operation["op"] == "user.delete":
+            reason = f"user '{name}' is deleted"
+            self._close(reason, lambda session: session.user == name)
+        elif operation["op"] == "vhost.delete":
+            reason = f"vhost '{name}' is down"
+            self._close(reason, lambda session: session.opened and session.vhost.name == name)
+
+    def _close(self, reason: str, concerns: Callable[[Session], bool]) -> None:
+        error = ConnectionForced(f"broker forced connection closure with reason '{reason}'")
+        for session in [session for session in self.sessions if concerns(session)]:
+            session.close_for(error)
+
     def _durable(self, _: int) -> None:
         self.tick.wake()
 
+    def _disk_is_full(self) -> None:
+        """The log lives on its reserve from now on; any thread."""
+        _log.warning("the disk is full: what is left is kept for acknowledgements")
+        self.loop.call_soon_threadsafe(self._look_for_alarms)
+
     def _failed(self, failure: LogFailed) -> None:
+        if not self._is_ready:
+            return  # it is raised, too: the broker does not start
         _log.critical("nothing more is confirmed: %s; %s", failure, advice(failure))
         self._exit_code = EX_IOERR
         self._tick.end()
@@ -240,9 +294,12 @@ class Server:
 
     # -- what sessions ask of their host -----------------------------------------------
 
-    def authenticate(self, mechanism: str, response: bytes, peer_host: str) -> str:
-        """See ``Users.authenticate``."""
-        return self.users.authenticate(mechanism, response, peer_host)
+    def authenticate(self, session: Session, mechanism: str, response: bytes) -> Identity:
+        """See ``Authentication.authenticate``."""
+        return self.auth.authenticate(mechanism, response, session.peer_host)
+
+    def audit(self, event: str, session: Session, **details: object) -> None:
+        """See ``host.Host``."""
 
     def call_later(self, delay_s: float, callback: Callable[[], None]) -> asyncio.TimerHandle:
         """Run ``callback`` once, later."""
@@ -255,6 +312,9 @@ class Server:
         if limit is not None and len(self.sessions) > limit:
             _log.warning("refused a connection: connection_max is %d", limit)
             session.abort()
+        handshake = session.transport.get_extra_info("ssl_object")
+        if handshake is not None and self.certificates and self.certificates.too_deep(handshake):
+            session.give_up("its certificate is further from its authority than ssl_options.depth")
         self._deserted.clear()
 
     def disconnected(self, session: Session) -> None:

@@ -32,16 +32,29 @@ class Layer:
 
 
 STDLIB = frozenset(sys.stdlib_module_names)
-DEPENDENCIES = frozenset({"pamqp", "uvloop", "prometheus_client"})
+DEPENDENCIES = frozenset(
+    {"aiohttp", "click", "cryptography", "pamqp", "prometheus_client", "uvloop"}
+)
 CLOCK_AND_IO = frozenset({"asyncio", "os", "time", "random", "socket", "threading"})
 
 # The first layer whose folder contains a file is its layer.
 LAYERS = (
     Layer("protocol", ("protocol",), STDLIB - CLOCK_AND_IO | {"pamqp"}),
     Layer("broker/config", ("broker.config",), STDLIB - {"asyncio"}),
+    Layer("broker/logs", ("broker.logs", "broker.config"), STDLIB - {"asyncio"}),
     Layer("broker/wal", ("broker.wal",), STDLIB - {"asyncio"}),
-    Layer("broker/core", ("broker.core", "protocol"), STDLIB - CLOCK_AND_IO),
+    Layer("broker/core", ("broker.core", "protocol"), STDLIB - CLOCK_AND_IO | {"pcre2"}),
     Layer("broker/amqp", ("broker.amqp", "broker.core", "protocol"), STDLIB | {"pamqp"}),
+    Layer(
+        "broker/net",
+        ("broker.net", "broker.amqp.host", "broker.config", "broker.services", "protocol"),
+        STDLIB | {"cryptography"},
+    ),
+    Layer(
+        "broker/admin",
+        ("broker.admin", "broker.local_socket", "broker.__version__"),
+        STDLIB - {"asyncio"} | {"click", "tabulate"},
+    ),
     Layer("broker", ("broker", "protocol"), STDLIB | DEPENDENCIES),
 )
 OURS = frozenset({"broker", "protocol", "tests", "conformance"})

@@ -7,17 +7,20 @@ off what was asked of the event loop until it is quiet.
 import asyncio
 from collections import deque
 from collections.abc import Callable, Iterator
+from itertools import count
 from random import Random
 from typing import Any
 
+from broker.amqp.access import Identity
 from broker.amqp.session import Session
 from broker.core.broker import Broker
 from broker.core.message import Message
 from broker.core.queue import Queue
+from broker.pager import LOOK_INTERVAL_S, Pager
 from broker.reclaim import CopyForward
 from broker.restore import Restore
 from broker.tick import Tick
-from broker.wal import Log
+from broker.wal import Log, Scratch
 from protocol.connection import Offer
 from protocol.tables import table
 from tests.faults import MemoryDisk
@@ -106,6 +109,13 @@ class Client:
         self.session.connection_lost(None)
 
 
+class NoTimeouts:
+    """Nobody looks for overdue deliveries but the tests."""
+
+    def expect(self, timeout_ms: int) -> None:
+        """Nothing is looked for."""
+
+
 class NoAlarms:
     """A process with memory and disk enough."""
 
@@ -122,13 +132,16 @@ class World:
         fast_path: bool = True,
         slow_disk: bool = False,
         segment_bytes: int = SEGMENT_BYTES,
+        in_memory_max_bytes: int = 1 << 30,
     ) -> None:
         self.fast_path = fast_path
         self.slow_disk = slow_disk  # its work is done in a later turn of the loop
         self.segment_bytes = segment_bytes
+        self.in_memory_max_bytes = in_memory_max_bytes
         self.handshake_timeout_s = 10.0
         self.default_consumer_prefetch = 0
         self.alarms = NoAlarms()
+        self.timeouts = NoTimeouts()
         self.socket_options = ()
         self.offer = Offer(table({}), initial_frame_max=4096)
         self.disk = MemoryDisk()
@@ -159,7 +172,10 @@ class World:
         restore.finish(self.log)
         self.copy_forward = CopyForward(self.broker, self.log, self.unacked)
         self.broker.declare_vhost("/")
-        self.tick: Any = Tick(self.broker, self.log, self._due.append, self.call_later)
+        self.broker.scratch = Scratch(self.disk, "paging", _fail)
+        seconds = count(0, LOOK_INTERVAL_S).__next__  # so that each tick looks
+        self.pager = Pager(self.broker, self.in_memory_max_bytes, clock=seconds)
+        self.tick: Any = Tick(self.broker, self.log, self._due.append, self.call_later, self.pager)
         self.broker.wake = self.tick.wake
 
     def _work_later(self, work: Any, done: Any, *, large: bool = False) -> None:
@@ -218,9 +234,12 @@ class World:
         self.disk = disk if disk is not None else self.disk.after_kill()
         self._boot()
 
-    def authenticate(self, mechanism: str, response: bytes, peer_host: str) -> str:
-        """Everybody is guest."""
-        return "guest"
+    def authenticate(self, session: Session, mechanism: str, response: bytes) -> Identity:
+        """Everybody is guest, who may do everything."""
+        return Identity("guest", lambda question: True)
+
+    def audit(self, event: str, session: Session, **details: object) -> None:
+        """Nobody looks."""
 
     def call_later(self, delay_s: float, callback: Callable[[], None]) -> Timer:
         """Time stands still."""

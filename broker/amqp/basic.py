@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from pamqp import commands
 
-from broker.amqp import firehose
+from broker.amqp import firehose, timeouts
 from broker.amqp.consumer import AmqpConsumer
 from broker.amqp.names import generated, queue_name
 from broker.core.reply import REPLY_TO
@@ -45,7 +45,9 @@ def basic_consume(channel: Channel, method: commands.Basic.Consume) -> None:
     if method.queue == REPLY_TO:
         queue = _reply_queue(channel, method)
     else:
-        queue = session.vhost.queue(queue_name(channel, method.queue), session)
+        name = queue_name(channel, method.queue)
+        session.access.read_queue(name)
+        queue = session.vhost.queue(name, session)
     arguments: Any = method.arguments
     priority = arguments.get("x-priority")
     if priority is not None and not is_integer(priority):
@@ -72,6 +74,7 @@ def basic_consume(channel: Channel, method: commands.Basic.Consume) -> None:
     channel.consumers[consumer.tag] = consumer
     if not method.nowait:
         channel.send(commands.Basic.ConsumeOk, consumer_tag=consumer.tag)
+    timeouts.expect(channel, consumer.timeout_ms, queue.settings.consumer_timeout_ms)
     queue.add_consumer(consumer)
 
 
@@ -95,20 +98,26 @@ def basic_cancel(channel: Channel, method: commands.Basic.Cancel) -> None:
 def basic_get(channel: Channel, method: commands.Basic.Get) -> None:
     """basic.get."""
     session = channel.session
-    queue = session.vhost.queue(queue_name(channel, method.queue), session)
+    name = queue_name(channel, method.queue)
+    session.access.read_queue(name)
+    queue = session.vhost.queue(name, session)
     queue.used()
     found = queue.get(no_ack=method.no_ack)
+    counters = channel.counters.from_queue(queue)
     if found is None:
+        counters.get_empty += 1
         channel.send(commands.Basic.GetEmpty)
         return
     message, redelivered = found
+    counters.got(no_ack=method.no_ack, redelivered=redelivered)
     if session.vhost.tracing:
         firehose.delivered(channel, queue, [message], redelivered)
     tag = channel.next_tag
     channel.next_tag = tag + 1
     if not method.no_ack:
         channel.unacked[tag] = (message, channel.getter(queue))
-        channel.note_delivery(tag)
+        channel.ages.note(tag, session.broker.now_ms)
+        timeouts.expect(channel, queue.settings.consumer_timeout_ms)
     channel.send_content(
         commands.Basic.GetOk,
         message.content,

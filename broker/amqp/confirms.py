@@ -99,7 +99,7 @@ class Confirms:
                 )
                 self._confirmed = nack
             self._ack(reached)
-            self.channel.session.touch()
+            self.channel.session.output.touch()
         return not pending
 
     def _ack(self, reached: int) -> None:
@@ -109,4 +109,5 @@ class Confirms:
                 delivery_tag=reached,
                 multiple=reached > self._confirmed + 1,
             )
+            self.channel.counters.confirmed += reached - self._confirmed
             self._confirmed = reached

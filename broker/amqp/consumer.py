@@ -13,6 +13,7 @@ from pamqp import commands
 
 from broker.amqp import firehose
 from broker.core.consumer import UNLIMITED, Consumer
+from broker.core.message import shown_address
 from protocol.constants import FRAME_OVERHEAD
 from protocol.content import for_channel
 from protocol.fastpath import deliver_template, pack_tag
@@ -20,6 +21,7 @@ from protocol.tables import is_integer
 
 if TYPE_CHECKING:
     from broker.amqp.channel import Channel
+    from broker.core.counters import Deliveries
     from broker.core.message import Message
     from broker.core.queue import Queue
     from protocol.tables import Table
@@ -30,15 +32,17 @@ TEMPLATES_MAX = 1024  # addresses whose template a consumer keeps
 class Getter:
     """Holds what basic.get took from one queue for one channel."""
 
-    __slots__ = ("acked", "queue")
+    __slots__ = ("acked", "deliveries", "queue")
 
-    def __init__(self, queue: Queue) -> None:
+    def __init__(self, queue: Queue, deliveries: Deliveries) -> None:
         self.queue = queue
+        self.deliveries = deliveries
         self.acked: list[Message] = []
 
     def settle(self) -> None:
         """Pass the grouped acks to the queue."""
         acked, self.acked = self.acked, []
+        self.deliveries.ack += len(acked)
         self.queue.ack(acked)
 
     def returned(self, count: int) -> None:
@@ -62,6 +66,7 @@ class AmqpConsumer(Consumer):
         arguments: Table,
     ) -> None:
         super().__init__(queue, tag, no_ack=no_ack, exclusive=exclusive, arguments=arguments)
+        self.deliveries = channel.counters.from_queue(queue)
         self.channel = channel
         self.prefetch = prefetch or UNLIMITED
         self.outstanding = 0
@@ -79,8 +84,8 @@ class AmqpConsumer(Consumer):
         """See ``Consumer``."""
         channel = self.channel
         session = channel.session
-        if not session.writable:
-            session.starved = True
+        if not session.output.writable:
+            session.output.starved = True
             return 0
         if self.no_ack:
             return UNLIMITED
@@ -93,7 +98,8 @@ class AmqpConsumer(Consumer):
         """See ``Consumer``."""
         channel = self.channel
         session = channel.session
-        out = session.out
+        output = session.output
+        out = output.frames
         templates = self._templates
         head = channel.content_head
         frame_max = session.connection.frame_max - FRAME_OVERHEAD
@@ -114,23 +120,25 @@ class AmqpConsumer(Consumer):
             channel.unacked.update(
                 zip(range(first, tag), [(message, self) for message in messages], strict=True)
             )
-            channel.note_delivery(first)
+            channel.ages.note(first, session.broker.now_ms)
             self.outstanding += len(messages)
             channel.outstanding += len(messages)
         if session.vhost.tracing:
             firehose.delivered(channel, self.queue, messages, redelivered)
-        session.delivered(size)
+        output.delivered(size)
 
     def _template(self, address: bytes) -> tuple[bytes, bytes]:
         if len(self._templates) >= TEMPLATES_MAX:
             self._templates.clear()
-        template = deliver_template(self.channel.number, self.tag.encode(), address)
+        tag = self.tag.encode()
+        template = deliver_template(self.channel.number, tag, shown_address(address))
         self._templates[address] = template
         return template
 
     def settle(self) -> None:
         """Pass the grouped acks to the queue and take the credit back."""
         acked, self.acked = self.acked, []
+        self.deliveries.ack += len(acked)
         self.queue.ack(acked)
         self.returned(len(acked))
 
@@ -150,6 +158,6 @@ class AmqpConsumer(Consumer):
         channel.forget_consumer(self.tag)
         session = channel.session
         if "consumer_cancel_notify" in session.connection.capabilities:
-            session.notify(
+            session.output.notify(
                 channel.number, commands.Basic.Cancel, consumer_tag=self.tag, nowait=True
             )

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from asyncio import Future
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 from broker.core.broker import Broker
 from protocol.connection import Offer
+from protocol.proxy import Address
 
 if TYPE_CHECKING:
+    from broker.amqp.access import Identity
     from broker.amqp.session import Session
+
+
+Origin = tuple[Address, Address]
+"""Who a client is and where it connected to, where a balancer in front of us says so."""
 
 
 class Settles(Protocol):
@@ -36,6 +43,10 @@ class Writes(Protocol):
 
     def flush(self) -> None:
         """Write what has collected."""
+
+
+class Reads(Protocol):
+    """Somebody whose last read was large."""
 
     def unthrottle(self) -> None:
         """Read on: the tick that the last large read caused is over."""
@@ -64,7 +75,7 @@ class Tick(Protocol):
     settling: list[Settles]
     confirming: list[Confirming]
     writers: list[Writes]
-    throttled: list[Writes]
+    throttled: list[Reads]
 
     @property
     def pressure(self) -> Pressure:
@@ -80,6 +91,13 @@ class Tick(Protocol):
         """Set ``Broker.now_ms``."""
 
 
+class Timeouts(Protocol):
+    """Who looks for overdue deliveries, see ``broker.amqp.timeouts``."""
+
+    def expect(self, timeout_ms: int) -> None:
+        """There is somebody with this timeout."""
+
+
 class Host(Protocol):
     """The process: the model, its tick, who may log in, what is offered, timers."""
 
@@ -91,9 +109,15 @@ class Host(Protocol):
     default_consumer_prefetch: int
     socket_options: tuple[tuple[int, int, int], ...]  # arguments of setsockopt
     alarms: Alarms
+    timeouts: Timeouts
 
-    def authenticate(self, mechanism: str, response: bytes, peer_host: str) -> str:
-        """The user's name, or ``LoginRefused``."""
+    def authenticate(
+        self, session: Session, mechanism: str, response: bytes
+    ) -> Identity | Future[Identity]:
+        """Who the client is; raises ``LoginRefused``, or another ``HardError``."""
+
+    def audit(self, event: str, session: Session, **details: object) -> None:
+        """Note for the operator who did something, or was not let do it."""
 
     def call_later(self, delay_s: float, callback: Callable[[], None]) -> Timer:
         """Run ``callback`` once, later."""

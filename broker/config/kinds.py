@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from broker.config.model import Listener
+from broker.config.schedule import Schedule
 
 LEVELS = ("debug", "info", "notice", "warning", "error", "critical", "none")
 MAX_SIZE = 1 << 50
@@ -119,6 +120,7 @@ FRACTION = Kind("fraction", _read_fraction)
 LISTENER = Kind("port or host:port", _read_listener, _show_listener)
 LOG_FILE = Kind("file name or false", _read_log_file, lambda value: str(value or "false"))
 PATTERN = Kind("regular expression", _read_pattern)
+SCHEDULE = Kind("time", Schedule.parse)
 SECRET = Kind("text", _read_secret, secret=True)
 TEXT = Kind("text", _read_text)
 

@@ -1,12 +1,15 @@
 """What the rest of the broker sees of the configuration: typed, frozen, with units in the names.
 
-Owns: `Config`, `Listener` and `ConfigError`. Defaults are not here but in `table`, beside the key
-that changes them. Where RabbitMQ has "infinity" or "unset", the value here is None.
+Owns: `Config` with its sections, `Listener` and `ConfigError`. Defaults are not here but in
+`table`, beside the key that changes them. Where RabbitMQ has "infinity" or "unset", the value here
+is None.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+from broker.config.schedule import Schedule
 
 
 class ConfigError(Exception):
@@ -31,6 +34,29 @@ class Listener:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TlsOptions:
+    """What a listener with certificates offers and demands."""
+
+    certfile: str | None
+    keyfile: str | None
+    password: str | None = field(repr=False)
+    cacertfile: str | None
+    verify: str
+    fail_if_no_peer_cert: bool
+    depth: int
+    crl_check: str
+    versions: tuple[str, ...]
+    ciphers: tuple[str, ...]
+    honor_cipher_order: bool
+    dhfile: str | None
+    sni: Mapping[str, Mapping[str, str]] = field(default_factory=dict, repr=False)
+
+
+SECTIONS: Mapping[str, type[Any]] = {"tls": TlsOptions}
+"""The fields of Config that have fields themselves."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
     """Every setting that has a meaning here. `table.SETTINGS` says which key sets which field."""
 
@@ -41,6 +67,10 @@ class Config:
     initial_frame_max: int
     connection_max: int | None
     handshake_timeout_ms: int
+    tls_listeners: tuple[Listener, ...]
+    tls_handshake_timeout_ms: int
+    tls: TlsOptions
+    proxy_protocol: bool
     max_message_bytes: int
     consumer_timeout_ms: int | None
     default_consumer_prefetch: int
@@ -56,6 +86,7 @@ class Config:
     default_user: str
     default_pass: str = field(repr=False)
     default_vhost: str
+    event_exchange_vhost: str | None
     default_user_tags: tuple[str, ...]
     default_permissions_configure: str
     default_permissions_write: str
@@ -77,15 +108,25 @@ class Config:
     log_level: str
     log_console: bool
     log_console_level: str | None
+    log_console_stdio: str
+    log_console_formatter: str
+    log_console_time_format: str
+    log_console_level_format: str
     log_dir: str | None
     log_file: str | None
     log_file_level: str | None
+    log_file_formatter: str
+    log_file_time_format: str
+    log_file_level_format: str
+    log_file_rotation_date: Schedule | None
+    log_file_rotation_bytes: int | None
+    log_file_rotation_count: int
     log_category_levels: Mapping[str, str]
 
     collect_statistics: str
     collect_statistics_interval_ms: int
     management_host: str
-    management_port: int
+    management_port: int | None
     prometheus_host: str
     prometheus_port: int
     prometheus_path: str
@@ -97,4 +138,5 @@ class Config:
     version: str
     log_segment_bytes: int
     messages_in_memory_max_bytes: int
+    disk_reserve_bytes: int
     drain_timeout_ms: int

@@ -1,24 +1,21 @@
-"""The table of settings, continued: resources, logging, statistics and Leveret's own keys.
+"""The table of settings, continued: resources, statistics and Leveret's own keys.
 
 Owns: `NODE_SETTINGS`. See `table` for what a row means and how to add one.
 """
 
-from types import MappingProxyType
-
 from broker.config.kinds import (
     FLAG,
     FRACTION,
-    LEVEL,
-    LOG_FILE,
     MAX_MS,
     MAX_SIZE,
     TEXT,
     choice,
     integer,
+    or_none,
     size,
     unset_or,
 )
-from broker.config.rows import Family, Setting
+from broker.config.rows import Setting
 
 NODE_SETTINGS: tuple[Setting, ...] = (
     Setting(
@@ -64,56 +61,6 @@ NODE_SETTINGS: tuple[Setting, ...] = (
         "The same as a multiple of memory; when set, the absolute one is not used.",
     ),
     Setting(
-        "log.level",
-        "log_level",
-        LEVEL,
-        "info",
-        "Least severe messages to log; each output may be stricter.",
-    ),
-    Setting(
-        "log.console",
-        "log_console",
-        FLAG,
-        True,
-        "Log to standard output, where systemd and containers collect it.",
-    ),
-    Setting(
-        "log.console.level",
-        "log_console_level",
-        unset_or(LEVEL),
-        None,
-        "Least severe messages to print; unset is log.level.",
-    ),
-    Setting(
-        "log.dir",
-        "log_dir",
-        unset_or(TEXT),
-        None,
-        "Directory of log.file; unset is the working directory.",
-    ),
-    Setting(
-        "log.file",
-        "log_file",
-        LOG_FILE,
-        None,
-        "File to log to; it is opened again after rotation by another program.",
-    ),
-    Setting(
-        "log.file.level",
-        "log_file_level",
-        unset_or(LEVEL),
-        None,
-        "Least severe messages to write to log.file; unset is log.level.",
-    ),
-    Family(
-        "log.CATEGORY.level",
-        "log_category_levels",
-        LEVEL,
-        MappingProxyType({}),
-        "Least severe messages of one category, such as connection or queue.",
-        gather=lambda members: MappingProxyType(dict(members)),
-    ),
-    Setting(
         "collect_statistics",
         "collect_statistics",
         choice("none", "coarse", "fine"),
@@ -133,17 +80,15 @@ NODE_SETTINGS: tuple[Setting, ...] = (
         "management.tcp.ip",
         "management_host",
         TEXT,
-        "",
-        "Address of the management API; unset is every interface.",
-        later=True,
+        "127.0.0.1",
+        "Address of the management API; 0.0.0.0 or :: is every interface.",
     ),
     Setting(
         "management.tcp.port",
         "management_port",
-        integer("port", 0, 65535),
+        or_none(integer("port", 0, 65535), "none"),
         15672,
-        "Port of the management API.",
-        later=True,
+        "Port of the management API; none switches it off.",
     ),
     Setting(
         "prometheus.tcp.ip",
@@ -218,6 +163,13 @@ NODE_SETTINGS: tuple[Setting, ...] = (
         size(0, 1 << 50),
         128 << 20,
         "Memory that queued messages may take; what is above it is left on the disk.",
+    ),
+    Setting(
+        "leveret.disk_reserve",
+        "disk_reserve_bytes",
+        size(0, 1 << 40),
+        16 << 20,
+        "Disk space kept for the log, so that acks can still be logged when the disk is full.",
     ),
     Setting(
         "leveret.drain_timeout_ms",

@@ -6,13 +6,17 @@ the log calls ``wake`` so that a tick comes. ``now_ms`` is set by the shell, onc
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from broker.core.counters import Churn
+from broker.core.events import Events
 from broker.core.log import Log, NoLog
 from broker.core.operations import Operation, apply, encode_operation, snapshot
 from broker.core.paging import NoScratch, Scratch
 from broker.core.timers import Timers
+from broker.core.users import User
 from broker.core.vhost import Vhost
 from broker.core.vhost_settings import VhostDefaults
 
@@ -37,12 +41,19 @@ class Broker:
         self.scratch: Scratch = NoScratch()
         self.vhosts: dict[str, Vhost] = {}
         self.vhost_defaults = VhostDefaults()
+        self.users: dict[str, User] = {}
+        self.connections: Counter[str] = Counter()  # open ones, by user
+        self.channels: Counter[str] = Counter()  # open ones, by user
+        # Told of each change before it takes effect, but not of those that are recovered.
+        self.watchers: list[Callable[[Operation], None]] = []
+        self.churn = Churn()
         self.next_message_id = 1
         self.next_queue_id = 1
         self.now_ms = 0
         self.changed_batch = 0  # the log batch that holds the newest change of topology
         self.dirty: list[Queue] = []
         self.timers = Timers(self.ask_for_tick)
+        self.events = Events(self)
         self.backlogged: list[Queue] = []  # queues that this tick could not empty
         self.wake: Callable[[], None] = _nobody
         self.random: Callable[[int], int] = _first  # an integer from 0 below its argument
@@ -52,12 +63,23 @@ class Broker:
         self.wake()
 
     def change(self, operation: Operation, *, durable: bool, owner: object | None = None) -> None:
-        """Apply a change of topology, and log it if what it changes is durable."""
+        """Apply a change of topology, log it if what it changes is durable, and tell of it."""
+        for watcher in self.watchers:
+            watcher(operation)
+        events = self.events.of(operation, owner)
         apply(self, operation, owner)
         if durable:
             self.log.operation(encode_operation(operation))
             self.changed_batch = self.log.gathering
             self.wake()
+        self.events.publish_all(events)
+
+    def delete_vhost(self, name: str) -> bool:
+        """Delete a vhost with all that is in it; false if there is none."""
+        if name not in self.vhosts:
+            return False
+        self.change({"op": "vhost.delete", "name": name}, durable=True)
+        return True
 
     def declare_vhost(self, name: str) -> Vhost:
         """The vhost of that name, made if it does not exist."""
@@ -70,6 +92,7 @@ class Broker:
         """Effect of the operation vhost.declare."""
         if name not in self.vhosts:
             self.vhosts[name] = Vhost(self, name)
+            self.events.vhost_added(self.vhosts[name])
 
     def remove_vhost(self, name: str) -> None:
         """Effect of the operation vhost.delete: queues and their messages go with it."""
@@ -79,6 +102,7 @@ class Broker:
                 queue.delete()
             vhost.queues.clear()
             vhost.generation += 1
+            self.events.vhost_removed(vhost)
 
     def snapshot(self) -> list[bytes]:
         """Everything durable as encoded operations: the head of each log segment."""

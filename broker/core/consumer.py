@@ -5,6 +5,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
+from broker.core.counters import Deliveries
+
 if TYPE_CHECKING:
     from broker.core.message import Message
     from broker.core.queue import Queue
@@ -16,7 +18,7 @@ UNLIMITED = 1 << 62
 class Consumer(ABC):
     """A subscription to one queue."""
 
-    __slots__ = ("arguments", "exclusive", "no_ack", "priority", "queue", "tag")
+    __slots__ = ("arguments", "deliveries", "exclusive", "no_ack", "priority", "queue", "tag")
 
     def __init__(
         self, queue: Queue, tag: str, *, no_ack: bool, exclusive: bool, arguments: Table
@@ -26,6 +28,7 @@ class Consumer(ABC):
         self.no_ack = no_ack
         self.exclusive = exclusive
         self.arguments = arguments
+        self.deliveries = Deliveries()
         priority = arguments.get("x-priority")
         self.priority: int = priority.value if priority is not None else 0
 

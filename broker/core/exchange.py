@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from broker.core.counters import Publishes
 from protocol.content import decode_properties, header_payload
 from protocol.errors import CommandInvalid
 from protocol.tables import Table, encode_table
@@ -122,6 +123,7 @@ class Exchange:
         self.internal = internal
         self.arguments = arguments or {}
         self.predeclared = False  # every vhost has it: never logged, never deleted
+        self.publishes = Publishes()
         self.bindings: dict[tuple[bool, str, str, bytes], Binding] = {}
         self.incoming: dict[Binding, None] = {}  # bindings that lead here
         self.stores: tuple[Store, ...] = ()

@@ -231,10 +231,10 @@ class Pages:
 class Paging:
     """How the backlog of one queue leaves memory and comes back."""
 
-    __slots__ = ("_queue",)
+    __slots__ = ("queue",)
 
     def __init__(self, queue: Queue) -> None:
-        self._queue = queue
+        self.queue = queue
 
     def recover(self, pages: Sequence[tuple[int, Page]], counts: dict[int, int]) -> None:
         """Take over the messages a restart found, before anything else comes.
@@ -242,7 +242,7 @@ class Paging:
         ``pages`` are in order, each with the priority of its messages; ``counts`` says of some
         messages how often they came back.
         """
-        queue = self._queue
+        queue = self.queue
         if queue.counts is not None:
             queue.counts.update(counts)
         if any(page.deadline_ms < NEVER for _, page in pages):
@@ -251,13 +251,16 @@ class Paging:
         if queue.retention is not None:
             queue.retention.enforce_soon()
 
+    def is_readable(self, message: Message) -> bool:
+        """Whether a message could be read back: what is not durable yet cannot."""
+        return message.batch <= self.queue.broker.log.durable
+
     def run(self, messages: Iterable[Message]) -> list[Message]:
         """The first of some messages, enough for a page; none if there are too few."""
         run: list[Message] = []
         size = 0
-        durable = self._queue.broker.log.durable
         for message in messages:
-            if message.batch > durable:
+            if not self.is_readable(message):
                 break
             run.append(message)
             size += message.size
@@ -267,9 +270,9 @@ class Paging:
 
     def make(self, messages: list[Message]) -> Page:
         """A page of messages that are ready. ``OSError`` if they cannot be written."""
-        places = write_out(self._queue, messages)
-        if self._queue.retention is not None:
-            self._queue.retention.expiry.take(messages)
+        places = write_out(self.queue, messages)
+        if self.queue.retention is not None:
+            self.queue.retention.expiry.take(messages)
         return Page(
             compact([message.id for message in messages]),
             compact_places(places),
@@ -279,29 +282,33 @@ class Paging:
 
     def read(self, page: Page) -> list[Message]:
         """The messages of a page, which stays as it is."""
-        broker = self._queue.broker
+        broker = self.queue.broker
         if len(page.places) == 1:
             return read(broker, page.places[0], page.ids)
         found = [m for place, ids in page.by_place() for m in read(broker, place, ids)]
         return sorted(found, key=_id)
 
+    def read_some(self, place: int, ids: Sequence[int]) -> list[Message]:
+        """Messages of one place, by ascending ids."""
+        return read(self.queue.broker, place, ids)
+
     def page_in(self, page: Page) -> list[Message]:
         """The messages of a page, which ends."""
         messages = self.read(page)
         self.free(page)
-        if self._queue.retention is not None:
-            self._queue.retention.came_back(messages)
+        if self.queue.retention is not None:
+            self.queue.retention.came_back(messages)
         return messages
 
     def expect(self, page: Page) -> None:
         """This page will be read next."""
         if page.places and page.places[0] > 0:
-            self._queue.broker.log.expect(page.places[0])
+            self.queue.broker.log.expect(page.places[0])
 
     def forget(self, page: Page) -> None:
         """The messages of a page are gone for good; as ``Queue._forget``."""
         self.free(page)
-        queue = self._queue
+        queue = self.queue
         if queue.counts:
             for message_id in page.ids:
                 queue.counts.pop(message_id, None)
@@ -316,7 +323,7 @@ class Paging:
     def free(self, page: Page) -> None:
         """Give up what scratch keeps for a page."""
         for frame in {-place for place in page.places if place < 0}:
-            self._queue.broker.scratch.free(frame)
+            self.queue.broker.scratch.free(frame)
 
 
 def _id(message: Message) -> int:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from broker.core.backlogs import make_backlog
 from broker.core.consumer import Consumer
+from broker.core.counters import QueueCounters
 from broker.core.deadletter import DELIVERY_LIMIT, MAXLEN, REJECTED, dead_letter
 from broker.core.dispatch import Dispatch, Taker, share
 from broker.core.lease import Lease
@@ -82,10 +83,7 @@ class Queue:
         self.consumers = self.dispatch.consumers
         self.scheduled = False
         self.quiet = True
-        self.delivered = 0  # messages handed to consumers and getters, ever
-
-    def __repr__(self) -> str:
-        return f"<Queue {self.name!r} in {self.vhost!r}>"
+        self.counters = QueueCounters()
 
     def __str__(self) -> str:
         return f"queue '{self.name}' in vhost '{self.vhost}'"
@@ -285,24 +283,26 @@ class Queue:
         return message if count is None else message.with_header("x-delivery-count", count)
 
     def _hand(self, consumer: Consumer, messages: list[Message], redelivered: bool) -> int:
-        self.delivered += len(messages)
-        if consumer.no_ack:
-            consumer.deliver(messages, redelivered)
+        count, no_ack = len(messages), consumer.no_ack
+        self.counters.delivered(count, no_ack, redelivered)
+        consumer.deliveries.delivered(count, no_ack, redelivered)
+        if not no_ack:
+            self.unacked += count
+        consumer.deliver(messages, redelivered)
+        if no_ack:
             self._forget(messages)
-        else:
-            self.unacked += len(messages)
-            consumer.deliver(messages, redelivered)
-        return len(messages)
+        return count
 
     def get(self, *, no_ack: bool) -> tuple[Message, bool] | None:
         """The next message and whether it is redelivered; None if there is none."""
         self.refresh()
         if not self.backlog:
+            self.counters.get_empty += 1
             return None
         messages, redelivered = self._take(1)
         if self.type == "quorum" and not redelivered:
             messages = [messages[0].with_header("x-delivery-count", 0)]
-        self.delivered += 1
+        self.counters.got(no_ack=no_ack, redelivered=redelivered)
         if no_ack:
             self._forget(messages)
         else:
@@ -313,6 +313,7 @@ class Queue:
 
     def ack(self, messages: list[Message]) -> None:
         """Delivered messages are done."""
+        self.counters.ack += len(messages)
         self.unacked -= len(messages)
         self._forget(messages)
 

@@ -51,6 +51,8 @@ class Route:
         "always_logged",
         "broker",
         "logged",
+        "persistent",
+        "published",
         "publisher",
         "queues",
     )
@@ -64,6 +66,8 @@ class Route:
         self.queues = queues
         self.logged = tuple(queue.id for queue in queues if queue.durable)
         self.always_logged = tuple(queue.id for queue in queues if queue.type == "quorum")
+        self.published = 0  # messages, since they were counted last
+        self.persistent = 0  # of them
         self._batch = 0  # the log batch in whose route table this address has row _row
         self._row = 0
 
@@ -73,6 +77,7 @@ class Route:
         """Store one message on every queue of the route, and in the log if it is to survive."""
         broker = self.broker
         publisher = self.publisher
+        self.published += 1
         publisher.published += 1
         if publisher.fresh:
             publisher.first_publish()
@@ -81,6 +86,7 @@ class Route:
         batch = 0
         detail = size if priority == 0 and ttl_ms < 0 else detail_of(size, priority, ttl_ms)
         if persistent and self.logged:
+            self.persistent += 1
             log = broker.log
             batch = log.gathering
             if self._batch != batch:

@@ -67,6 +67,11 @@ class Batch:
     settles: list[tuple[int, array[int]]]
     head_octets: int  # where the contents begin in the payload
 
+    def contents(self, payload: bytes) -> list[bytes]:
+        """What its messages hold, cut from the whole payload."""
+        ends = accumulate(self.content_length, initial=self.head_octets)
+        return [payload[start:end] for start, end in pairwise(ends)]
+
     def references(self) -> int:
         """How many queues its messages went to, all together."""
         return _references(self.publish_route, self.routes)

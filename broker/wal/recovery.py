@@ -94,6 +94,7 @@ class SegmentReader:
     """One segment, being read. Only ``cut_tail`` writes."""
 
     header: Header
+    payload = b""  # of the frame that was scanned last
 
     def __init__(
         self, disk: Disk, directory: str, name: str, index: IndexWriter | None = None
@@ -176,6 +177,7 @@ class SegmentReader:
             payload = self.disk.read(self.fd, frame.length, at + FRAME.size)
             if zlib.crc32(payload) != frame.payload_crc:
                 return
+            self.payload = payload
             batch, length = self._step(frame, payload, position)
             if self.index is not None:
                 self.index.add(octets, payload[: batch.head_octets])
@@ -196,10 +198,10 @@ class SegmentReader:
         if lost == self.header.first_batch:
             # The snapshot was durable before the segment got its name.
             raise CorruptLog(self.name, at, f"batch {lost}, the snapshot, is damaged")
-        for _, frame in self.frames_behind(at):
-            if frame.number > lost and frame.durable >= lost:
-                reason = f"batch {lost} is damaged; batch {frame.number} shows it was durable"
-                raise CorruptLog(self.name, at, reason)
+        later = self.later_frame(position)
+        if later is not None:
+            reason = f"batch {lost} is damaged; batch {later[1].number} shows it was durable"
+            raise CorruptLog(self.name, at, reason)
         return bool(self.disk.read(self.fd, len(END), at).strip(b"\0"))
 
     def cut_tail(self, position: Position, report: Callable[[str], None]) -> None:
@@ -217,19 +219,23 @@ class SegmentReader:
             self.disk.truncate(self.fd, at)
             self.disk.sync(self.fd)
 
-    def frames_behind(self, at: int) -> Iterator[tuple[int, Frame]]:
-        """Sound frame headers from an offset on, wherever they stand, each with its offset."""
+    def later_frame(self, position: Position) -> tuple[int, Frame] | None:
+        """The next frame that was written when the batch after this position was durable.
+
+        It comes with its offset. Its header alone is the proof.
+        """
+        at, lost = position.offset, position.number + 1
         mark = self.header.salt.to_bytes(4, "little")
         while True:
             chunk = self.disk.read(self.fd, _CHUNK_BYTES, at)
             found = chunk.find(mark)
             while found >= 0:
                 frame = parse_frame(chunk, self.header.salt, found)
-                if frame is not None:
-                    yield at + found, frame
+                if frame is not None and frame.number > lost and frame.durable >= lost:
+                    return at + found, frame
                 found = chunk.find(mark, found + 1)
             if len(chunk) < _CHUNK_BYTES:
-                return
+                return None
             at += len(chunk) - FRAME.size + 1
 
     def _copy_tail(self, at: int, size: int, name: str) -> None:

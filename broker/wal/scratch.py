@@ -38,9 +38,7 @@ class Scratch:
     ``on_failure``.
     """
 
-    def __init__(
-        self, disk: Disk, directory: str, on_failure: Callable[[LogFailed], None]
-    ) -> None:
+    def __init__(self, disk: Disk, directory: str, on_failure: Callable[[LogFailed], None]) -> None:
         self.on_failure = on_failure
         self.disk = disk
         self.directory = directory

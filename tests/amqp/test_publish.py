@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from pamqp import commands
 
-from broker.amqp import publish as publish_module
+from broker.amqp import routes
 from tests.amqp.dialogue import (
     SlowDisk,
     bodies,
@@ -143,7 +143,7 @@ def test_a_route_follows_what_others_change() -> None:
 
 def test_remembered_routes_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """A session remembers a bounded number of addresses, and all are routed rightly."""
-    monkeypatch.setattr(publish_module, "ROUTES_MAX", 3)
+    monkeypatch.setattr(routes, "ROUTES_MAX", 3)
     world = World()
     wishes = [declare(f"q{number}") for number in range(8)]
     client = started(world, *wishes)

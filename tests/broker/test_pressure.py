@@ -55,7 +55,7 @@ class Traffic:
     def tick(self, rate: float, elapsed_s: float = 1.01 * WINDOW_S) -> bool:
         """Time passes, consumers take so many messages a second, then comes the tick."""
         self.now += elapsed_s
-        self.queue.delivered += int(rate * elapsed_s)
+        self.queue.counters.deliver_no_ack += int(rate * elapsed_s)
         return self.pressure.judge([self.queue], self.now)
 
     def publishes(self, publisher: Publisher) -> bool:

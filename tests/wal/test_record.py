@@ -1,7 +1,6 @@
 """A payload gives back the batch it was made of, or is refused."""
 
 from array import array
-from itertools import accumulate, pairwise
 
 import pytest
 from hypothesis import given
@@ -51,8 +50,7 @@ def test_round_trip(made: tuple[Gathering, list, list, list]) -> None:
     assert (batch.number, batch.is_snapshot) == (7, False)
     assert batch.operations == gathered.operations
     rows = [batch.routes[row] for row in batch.publish_route]
-    ends = list(accumulate(batch.content_length, initial=batch.head_octets))
-    contents = [payload[start:end] for start, end in pairwise(ends)]
+    contents = batch.contents(payload)
     columns = rows, batch.publish_id, batch.publish_ms, batch.publish_detail, contents
     assert list(zip(*columns, strict=True)) == published
     assert batch.counts == counted

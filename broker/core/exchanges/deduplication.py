@@ -23,7 +23,7 @@ from broker.core.exchange import Envelope, Exchange
 from broker.core.message import Message
 from broker.core.queue import Queue
 from broker.core.route import NOBODY, Route
-from broker.core.store import Store
+from broker.core.store import Kept, Store
 from protocol.content import encode_header, frame_content, headers_of
 from protocol.errors import PreconditionFailed
 from protocol.methods import shortstr
@@ -53,13 +53,11 @@ def _number(value: Field | None) -> int:
     return max(0, value.value) if is_integer(value) else 0
 
 
-class Seen:
+class Seen(Kept):
     """The remembered headers, oldest first, each with the message that stands for it."""
 
     def __init__(self) -> None:
         self.by_key: dict[bytes, Message] = {}
-        self.recovered_below = 0  # see ``Backlog``; of no interest here
-        self.size_bytes = 0
 
     def __len__(self) -> int:
         return len(self.by_key)

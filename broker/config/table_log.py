@@ -1,0 +1,137 @@
+"""The table of settings, continued: the log for people.
+
+Owns: `LOG_SETTINGS`. See `table` for what a row means and how to add one.
+"""
+
+from types import MappingProxyType
+
+from broker.config.kinds import (
+    FLAG,
+    LEVEL,
+    LOG_FILE,
+    MAX_SIZE,
+    SCHEDULE,
+    TEXT,
+    choice,
+    integer,
+    size,
+    unset_or,
+)
+from broker.config.rows import Family, Setting
+
+_FORMATTER = choice("plaintext", "json")
+_TIMES = choice("rfc3339_space", "rfc3339_T", "epoch_usecs", "epoch_secs", "lager_default")
+_LEVELS = choice("lc", "uc", "lc3", "uc3", "lc4", "uc4")
+
+
+def _formatter(output: str) -> tuple[Setting, ...]:
+    key, name = f"log.{output}.formatter", f"log_{output}"
+    return (
+        Setting(
+            key,
+            f"{name}_formatter",
+            _FORMATTER,
+            "plaintext",
+            "Lines for people, or a JSON object on each line for programs.",
+        ),
+        Setting(
+            f"{key}.time_format",
+            f"{name}_time_format",
+            _TIMES,
+            "rfc3339_space",
+            "How times are written; lager_default is that of RabbitMQ before 3.9.",
+        ),
+        Setting(
+            f"{key}.level_format",
+            f"{name}_level_format",
+            _LEVELS,
+            "lc",
+            "How levels are written: lower or upper case, perhaps in 3 or 4 letters.",
+        ),
+    )
+
+
+LOG_SETTINGS: tuple[Setting, ...] = (
+    Setting(
+        "log.level",
+        "log_level",
+        LEVEL,
+        "info",
+        "Least severe messages to log; each output may be stricter.",
+    ),
+    Setting(
+        "log.console",
+        "log_console",
+        FLAG,
+        True,
+        "Log to the standard output, where systemd and containers collect it.",
+    ),
+    Setting(
+        "log.console.level",
+        "log_console_level",
+        unset_or(LEVEL),
+        None,
+        "Least severe messages to print; unset is log.level.",
+    ),
+    Setting(
+        "log.console.stdio",
+        "log_console_stdio",
+        choice("stdout", "stderr"),
+        "stdout",
+        "Which of the standard outputs log.console means.",
+    ),
+    *_formatter("console"),
+    Setting(
+        "log.dir",
+        "log_dir",
+        unset_or(TEXT),
+        None,
+        "Directory of log.file; unset is the working directory.",
+    ),
+    Setting(
+        "log.file",
+        "log_file",
+        LOG_FILE,
+        None,
+        "File to log to; without rotation of its own it is opened again after another program's.",
+    ),
+    Setting(
+        "log.file.level",
+        "log_file_level",
+        unset_or(LEVEL),
+        None,
+        "Least severe messages to write to log.file; unset is log.level.",
+    ),
+    *_formatter("file"),
+    Setting(
+        "log.file.rotation.date",
+        "log_file_rotation_date",
+        unset_or(SCHEDULE),
+        None,
+        "When log.file is begun anew: $D0 is each midnight, $W0D23 Sundays at 23, $M1D0 the first "
+        "of a month, $H00 each full hour.",
+    ),
+    Setting(
+        "log.file.rotation.size",
+        "log_file_rotation_bytes",
+        unset_or(size(1, MAX_SIZE)),
+        None,
+        "Size at which log.file is begun anew.",
+    ),
+    Setting(
+        "log.file.rotation.count",
+        "log_file_rotation_count",
+        integer("files", 1, 1000),
+        10,
+        "Finished log files to keep.",
+    ),
+    Family(
+        "log.CATEGORY.level",
+        "log_category_levels",
+        LEVEL,
+        MappingProxyType({}),
+        "Least severe messages of one category, such as connection or queue.",
+        gather=lambda members: MappingProxyType(dict(members)),
+    ),
+)
+"""The rows about the log."""

@@ -1,0 +1,89 @@
+"""The log for people: where lines go, how they look, which are kept for the live tail.
+
+Owns: the outputs (console, file), their levels and formats, and ``RECENT``. The durable log of
+messages is ``broker.wal``; it has nothing to do with this one.
+
+Everything uses the standard library's ``logging``: a logger called ``leveret.connection`` is the
+category ``connection``, and ``configure`` is called once, before anything else logs.
+
+Invariants:
+* One record is one line, whatever a client put in a name; only tracebacks have more.
+* Nothing a client can do at will is logged in full per message: lines are for connections, errors
+  and changes.
+* ``RECENT`` holds what the outputs were given, whatever their format.
+"""
+
+import logging
+import logging.handlers
+import sys
+from pathlib import Path
+
+from broker.config import Config, ConfigError
+from broker.logs.formats import JsonFormatter, LineFormatter
+from broker.logs.levels import LEVELS, NOTICE
+from broker.logs.recent import Line, Recent
+from broker.logs.rotation import RotatingFile
+
+__all__ = ["LEVELS", "NOTICE", "RECENT", "Line", "configure"]
+
+RECENT = Recent()
+"""The last lines, for whoever wants to show them."""
+
+
+def configure(config: Config) -> None:
+    """Send the log where the settings say; calling it again replaces the outputs."""
+    common = LEVELS[config.log_category_levels.get("default", config.log_level)]
+    # An output without a level of its own must let a category through that asks for more.
+    inherited = min([common, *(LEVELS[level] for level in config.log_category_levels.values())])
+    handlers: list[logging.Handler] = [RECENT]
+    if config.log_console:
+        console = logging.StreamHandler(
+            sys.stderr if config.log_console_stdio == "stderr" else sys.stdout
+        )
+        console.setFormatter(
+            _formatter(
+                config.log_console_formatter,
+                config.log_console_time_format,
+                config.log_console_level_format,
+            )
+        )
+        handlers.append(_at_level(console, config.log_console_level, inherited))
+    if config.log_file is not None:
+        file = _open_file(config, config.log_file)
+        file.setFormatter(
+            _formatter(
+                config.log_file_formatter,
+                config.log_file_time_format,
+                config.log_file_level_format,
+            )
+        )
+        handlers.append(_at_level(file, config.log_file_level, inherited))
+    RECENT.setLevel(min((handler.level for handler in handlers[1:]), default=inherited))
+    chosen = [config.log_console_level, config.log_file_level]
+    lowest = min([common, *(LEVELS[level] for level in chosen if level)])
+    logging.basicConfig(level=lowest, handlers=handlers, force=True)
+    for category, level in config.log_category_levels.items():
+        logging.getLogger(f"leveret.{category}").setLevel(LEVELS[level])
+
+
+def _formatter(format_name: str, time_format: str, level_format: str) -> logging.Formatter:
+    kind = JsonFormatter if format_name == "json" else LineFormatter
+    return kind(time_format, level_format)
+
+
+def _at_level(handler: logging.Handler, level: str | None, inherited: int) -> logging.Handler:
+    handler.setLevel(LEVELS[level] if level else inherited)
+    return handler
+
+
+def _open_file(config: Config, name: str) -> logging.Handler:
+    place = Path(config.log_dir or ".", name)
+    size, date = config.log_file_rotation_bytes, config.log_file_rotation_date
+    try:
+        if size is None and date is None:
+            # Watched, so that logrotate can move the file away without a signal to us.
+            return logging.handlers.WatchedFileHandler(place, encoding="utf-8")
+        return RotatingFile(place, size, date, config.log_file_rotation_count)
+    except OSError as error:
+        reason = f"log.file {place} cannot be opened ({error.strerror}); check log.dir"
+        raise ConfigError([reason]) from None

@@ -1,0 +1,1 @@
+"""The management HTTP API, in RabbitMQ's shapes, and the statistics it shows."""
