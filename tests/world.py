@@ -7,7 +7,6 @@ off what was asked of the event loop until it is quiet.
 import asyncio
 from collections import deque
 from collections.abc import Callable, Iterator
-from itertools import count
 from random import Random
 from typing import Any
 
@@ -16,7 +15,7 @@ from broker.amqp.session import Session
 from broker.core.broker import Broker
 from broker.core.message import Message
 from broker.core.queue import Queue
-from broker.pager import LOOK_INTERVAL_S, Pager
+from broker.pager import Pager
 from broker.reclaim import CopyForward
 from broker.restore import Restore
 from broker.tick import Tick
@@ -132,12 +131,12 @@ class World:
         fast_path: bool = True,
         slow_disk: bool = False,
         segment_bytes: int = SEGMENT_BYTES,
-        in_memory_max_bytes: int = 1 << 30,
+        paged: bool = False,
     ) -> None:
         self.fast_path = fast_path
         self.slow_disk = slow_disk  # its work is done in a later turn of the loop
         self.segment_bytes = segment_bytes
-        self.in_memory_max_bytes = in_memory_max_bytes
+        self.in_memory_max_bytes = 0 if paged else 1 << 30
         self.handshake_timeout_s = 10.0
         self.default_consumer_prefetch = 0
         self.alarms = NoAlarms()
@@ -173,8 +172,7 @@ class World:
         self.copy_forward = CopyForward(self.broker, self.log, self.unacked)
         self.broker.declare_vhost("/")
         self.broker.scratch = Scratch(self.disk, "paging", _fail)
-        seconds = count(0, LOOK_INTERVAL_S).__next__  # so that each tick looks
-        self.pager = Pager(self.broker, self.in_memory_max_bytes, clock=seconds)
+        self.pager = Pager(self.broker, self.in_memory_max_bytes, clock=lambda: 0.0)
         self.tick: Any = Tick(self.broker, self.log, self._due.append, self.call_later, self.pager)
         self.broker.wake = self.tick.wake
 

@@ -26,8 +26,8 @@ def body_of(message: Message) -> bytes:
 class History:
     """What is done to the broker is done to `expected`: queue -> body -> how often it came back."""
 
-    def __init__(self, segment_bytes: int = 1500) -> None:
-        self.world = World(segment_bytes=segment_bytes)
+    def __init__(self, segment_bytes: int = 1500, *, paged: bool = False) -> None:
+        self.world = World(segment_bytes=segment_bytes, paged=paged)
         self._copy_forward()
         self.expected: dict[str, dict[bytes, int]] = {}
         self.transient: set[bytes] = set()

@@ -9,6 +9,7 @@ from broker import reclaim
 from tests.amqp.dialogue import SlowDisk, bodies, consume, declare, say, started, stored
 from tests.broker.histories import History, body_of
 from tests.frames import ack, method
+from tests.pages import tiny_pages
 from tests.world import World
 
 
@@ -160,11 +161,19 @@ def test_so_much_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     history.check()
 
 
-@settings(max_examples=30)
-@given(st.lists(st.sampled_from(["keep", "churn", "hold", "ack", "requeue"]), max_size=25))
-def test_the_log_stays_small(steps: list[str]) -> None:
+@settings(max_examples=60)
+@given(
+    st.lists(st.sampled_from(["keep", "churn", "hold", "ack", "requeue"]), max_size=25),
+    st.booleans(),
+)
+def test_the_log_stays_small(steps: list[str], paged: bool) -> None:
     """However long it goes on, few live messages need little disk, and none is lost."""
-    history = History()
+    with tiny_pages():
+        live_long(History(paged=paged), steps)
+
+
+def live_long(history: History, steps: list[str]) -> None:
+    """Take the steps, with reclaims between them, and look at the log."""
     for step in steps * 4:
         if step == "keep":
             history.publish(["limited", "other"])
