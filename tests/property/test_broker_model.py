@@ -54,8 +54,7 @@ bindings = st.one_of(
 ).map(lambda parts: (*parts, {"n": 1} if parts[0] == "h" else {}))
 
 
-Place = tuple[int, int]
-"""Connection and channel number."""
+Place = tuple[int, int]  # connection and channel number
 Action = Callable[..., list[Reply]]
 
 
