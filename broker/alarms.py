@@ -4,6 +4,8 @@ Owns: the watermarks, how they are measured, and telling sessions. RabbitMQ's ru
 connection is told ``connection.blocked`` with its first publish during an alarm, and is not
 read until the alarm is over; connections that only consume notice nothing.
 
+While the room that is kept for the log is spent (``broker.reserve``) the disk alarm stays on.
+
 Invariant: ``reasons`` is what the last look found; sessions are unblocked when it is empty.
 """
 
@@ -16,6 +18,7 @@ from pathlib import Path
 from typing import Protocol
 
 from broker.config import Config
+from broker.reserve import Reserve
 
 INTERVAL_S = 1.0
 MEMORY, DISK = "low on memory", "low on disk"
@@ -37,7 +40,8 @@ class Blocking(Protocol):
 class Alarms:
     """See the module."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, reserve: Reserve | None = None) -> None:
+        self._reserve = reserve
         self.reasons: tuple[str, ...] = ()
         self._directory = config.data_dir
         self._memory_max = _memory_watermark_bytes(config)
@@ -54,7 +58,7 @@ class Alarms:
         found = []
         if self._memory_max is not None and resident_bytes() > self._memory_max:
             found.append(MEMORY)
-        if free_disk_bytes(self._directory) < self._disk_free_min:
+        if self._disk_is_low():
             found.append(DISK)
         self.reasons = tuple(found)
         if self.reasons == before:
@@ -68,6 +72,13 @@ class Alarms:
                 session.alarm_raised()
             else:
                 session.alarm_cleared()
+
+    def _disk_is_low(self) -> bool:
+        spare = free_disk_bytes(self._directory) - self._disk_free_min
+        if self._reserve is not None:
+            self._reserve.take(spare)
+            return spare < 0 or self._reserve.spent
+        return spare < 0
 
 
 def resident_bytes() -> int:

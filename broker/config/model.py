@@ -1,7 +1,8 @@
 """What the rest of the broker sees of the configuration: typed, frozen, with units in the names.
 
-Owns: `Config`, `Listener` and `ConfigError`. Defaults are not here but in `table`, beside the key
-that changes them. Where RabbitMQ has "infinity" or "unset", the value here is None.
+Owns: `Config` with its sections, `Listener` and `ConfigError`. Defaults are not here but in
+`table`, beside the key that changes them. Where RabbitMQ has "infinity" or "unset", the value here
+is None.
 """
 
 from collections.abc import Mapping, Sequence
@@ -33,6 +34,29 @@ class Listener:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TlsOptions:
+    """What a listener with certificates offers and demands."""
+
+    certfile: str | None
+    keyfile: str | None
+    password: str | None = field(repr=False)
+    cacertfile: str | None
+    verify: str
+    fail_if_no_peer_cert: bool
+    depth: int
+    crl_check: str
+    versions: tuple[str, ...]
+    ciphers: tuple[str, ...]
+    honor_cipher_order: bool
+    dhfile: str | None
+    sni: Mapping[str, Mapping[str, str]] = field(default_factory=dict, repr=False)
+
+
+SECTIONS: Mapping[str, type[Any]] = {"tls": TlsOptions}
+"""The fields of Config that have fields themselves."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
     """Every setting that has a meaning here. `table.SETTINGS` says which key sets which field."""
 
@@ -43,6 +67,10 @@ class Config:
     initial_frame_max: int
     connection_max: int | None
     handshake_timeout_ms: int
+    tls_listeners: tuple[Listener, ...]
+    tls_handshake_timeout_ms: int
+    tls: TlsOptions
+    proxy_protocol: bool
     max_message_bytes: int
     consumer_timeout_ms: int | None
     default_consumer_prefetch: int
@@ -58,6 +86,7 @@ class Config:
     default_user: str
     default_pass: str = field(repr=False)
     default_vhost: str
+    event_exchange_vhost: str | None
     default_user_tags: tuple[str, ...]
     default_permissions_configure: str
     default_permissions_write: str
@@ -108,4 +137,5 @@ class Config:
     product: str
     version: str
     log_segment_bytes: int
+    disk_reserve_bytes: int
     drain_timeout_ms: int

@@ -158,6 +158,13 @@ NODE_SETTINGS: tuple[Setting, ...] = (
         "Size at which a log file is finished and the next begun; disk is reclaimed by the file.",
     ),
     Setting(
+        "leveret.disk_reserve",
+        "disk_reserve_bytes",
+        size(0, 1 << 40),
+        16 << 20,
+        "Disk space kept for the log, so that acks can still be logged when the disk is full.",
+    ),
+    Setting(
         "leveret.drain_timeout_ms",
         "drain_timeout_ms",
         integer("milliseconds", 0, MAX_MS),

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from broker.core.counters import Churn
+from broker.core.events import Events
 from broker.core.log import Log, NoLog
 from broker.core.operations import Operation, apply, encode_operation, snapshot
 from broker.core.timers import Timers
@@ -43,6 +44,7 @@ class Broker:
         self.changed_batch = 0  # the log batch that holds the newest change of topology
         self.dirty: list[Queue] = []
         self.timers = Timers(self.ask_for_tick)
+        self.events = Events(self)
         self.backlogged: list[Queue] = []  # queues that this tick could not empty
         self.wake: Callable[[], None] = _nobody
         self.random: Callable[[int], int] = _first  # an integer from 0 below its argument
@@ -52,12 +54,14 @@ class Broker:
         self.wake()
 
     def change(self, operation: Operation, *, durable: bool, owner: object | None = None) -> None:
-        """Apply a change of topology, and log it if what it changes is durable."""
+        """Apply a change of topology, log it if what it changes is durable, and tell of it."""
+        events = self.events.of(operation, owner)
         apply(self, operation, owner)
         if durable:
             self.log.operation(encode_operation(operation))
             self.changed_batch = self.log.gathering
             self.wake()
+        self.events.publish_all(events)
 
     def declare_vhost(self, name: str) -> Vhost:
         """The vhost of that name, made if it does not exist."""
@@ -70,6 +74,7 @@ class Broker:
         """Effect of the operation vhost.declare."""
         if name not in self.vhosts:
             self.vhosts[name] = Vhost(self, name)
+            self.events.vhost_added(self.vhosts[name])
 
     def remove_vhost(self, name: str) -> None:
         """Effect of the operation vhost.delete: queues and their messages go with it."""
@@ -79,6 +84,7 @@ class Broker:
                 queue.delete()
             vhost.queues.clear()
             vhost.generation += 1
+            self.events.vhost_removed(vhost)
 
     def snapshot(self) -> list[bytes]:
         """Everything durable as encoded operations: the head of each log segment."""

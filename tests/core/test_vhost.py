@@ -66,6 +66,7 @@ def test_predeclared_exchanges(vhost: Vhost) -> None:
         "amq.headers": ("headers", True, False),
         "amq.match": ("headers", True, False),
         "amq.rabbitmq.trace": ("topic", True, True),
+        "amq.rabbitmq.event": ("topic", True, True),  # in the vhost chosen for it alone
     }
 
 

@@ -1,0 +1,138 @@
+"""The event exchange: what the model tells of its changes."""
+
+from typing import Any
+
+from broker.core.broker import Broker
+from broker.core.events import EVENT
+from broker.core.policies import delete_policy, set_policy
+from broker.core.vhost import Vhost
+from broker.core.vhost_settings import clear_limit, set_limit
+from protocol.content import body_size, decode_properties, header_payload
+from protocol.tables import Field, plain
+from tests.core.doubles import make_exchange, make_queue, make_vhost
+
+NOW_MS = 1_700_000_000_123
+
+
+def listening() -> tuple[Vhost, Any]:
+    """A vhost, and what returns the events since the last call as routing keys and headers."""
+    vhost = make_vhost()
+    vhost.broker.now_ms = NOW_MS
+    queue = make_queue(vhost, "events")
+    vhost.bind(EVENT, queue, "#", {})
+
+    def heard() -> list[tuple[str, dict[str, Any]]]:
+        messages = sorted(queue.backlog, key=lambda each: each.id)
+        queue.purge()
+        found = []
+        for message in messages:
+            properties = decode_properties(header_payload(message.content))
+            assert body_size(message.content) == 0
+            assert (properties["delivery_mode"], properties["timestamp"]) == (2, NOW_MS // 1000)
+            headers = {name: plain(value) for name, value in properties["headers"].items()}
+            assert headers.pop("timestamp_in_ms") == NOW_MS
+            found.append((message.routing_key, headers))
+        return found
+
+    heard()
+    return vhost, heard
+
+
+def test_topology() -> None:
+    """Queues, exchanges and bindings tell when they come and when they go, in RabbitMQ's order."""
+    vhost, heard = listening()
+    queue = make_queue(vhost, "q", arguments={"x-max-length": 5})
+    make_exchange(vhost, "x", "topic")
+    vhost.bind("x", queue, "k", {"a": Field("S", b"b")})
+    created = heard()
+    assert [key for key, _ in created] == ["queue.created", "exchange.created", "binding.created"]
+    assert created[0][1] == {
+        "name": "q",
+        "vhost": "/",
+        "durable": False,
+        "auto_delete": False,
+        "exclusive": False,
+        "owner_pid": "",
+        "arguments": ['{<<"x-max-length">>,signedint,5}'],
+        "user_who_performed_action": "rmq-internal",
+    }
+    assert created[2][1]["arguments"] == ['{<<"a">>,longstr,<<"b">>}']
+    vhost.delete_queue("q")
+    vhost.delete_exchange("x")
+    deleted = heard()
+    assert [key for key, _ in deleted] == ["binding.deleted", "queue.deleted", "exchange.deleted"]
+    assert deleted[0][1] | {"user_who_performed_action": "rmq-internal"} == created[2][1]
+
+
+def test_what_changes_nothing_is_no_event() -> None:
+    """A redeclaration, a binding that exists and the deletion of what is missing are not told."""
+    vhost, heard = listening()
+    queue = make_queue(vhost, "q")
+    vhost.bind("amq.topic", queue, "k", {})
+    heard()
+    make_queue(vhost, "q")
+    vhost.bind("amq.topic", queue, "k", {})
+    vhost.delete_queue("nothing")
+    vhost.delete_exchange("nothing")
+    assert heard() == []
+
+
+def test_settings() -> None:
+    """Policies, operator policies and limits are told; the last two as runtime parameters too."""
+    vhost, heard = listening()
+    for operator in (False, True):
+        set_policy(vhost, "p", pattern="^q", definition={"max-length": 3}, operator=operator)
+        delete_policy(vhost, "p", operator=operator)
+    set_limit(vhost, "max-queues", 9)
+    clear_limit(vhost, "max-queues")
+    events = heard()
+    assert [key for key, _ in events] == [
+        "policy.set",
+        "policy.cleared",
+        "parameter.set",
+        "policy.set",
+        "parameter.cleared",
+        "operator.policy.cleared",
+        "parameter.set",
+        "vhost.limits.set",
+        "parameter.cleared",
+        "vhost.limits.cleared",
+    ]
+    stated = {
+        "pattern": "^q",
+        "definition": {"max-length": 3},
+        "priority": 0,
+        "apply-to": "all",
+    }
+    named = {"vhost": "/", "name": "p", "user_who_performed_action": "rmq-internal"}
+    assert events[0][1] == named | stated
+    assert events[2][1] == named | {"component": "operator_policy", "value": stated}
+    assert events[7][1]["max-queues"] == 9
+
+
+def test_vhosts() -> None:
+    """A vhost tells when it comes and goes; the exchange tells of other vhosts too."""
+    vhost, heard = listening()
+    broker = vhost.broker
+    make_queue(broker.declare_vhost("v"), "q")
+    broker.change({"op": "vhost.delete", "name": "v"}, durable=True)
+    events = heard()
+    assert events[0][0] == "vhost.created"
+    assert [(key, facts["name"]) for key, facts in events[1:3]] == [
+        ("queue.created", "q"),
+        ("queue.deleted", "q"),
+    ]
+    assert events[-1][0] == "vhost.deleted"
+    assert EVENT not in broker.declare_vhost("w").exchanges
+
+
+def test_the_exchange_goes_with_its_vhost() -> None:
+    """With its vhost deleted, nobody is told of anything, and nothing goes wrong."""
+    broker = Broker()
+    broker.events.place = "v"
+    vhost = broker.declare_vhost("v")
+    vhost.bind(EVENT, make_queue(vhost, "events"), "#", {})
+    assert broker.events.wanted
+    broker.change({"op": "vhost.delete", "name": "v"}, durable=True)
+    assert not broker.events.wanted
+    broker.declare_vhost("w")

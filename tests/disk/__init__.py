@@ -1,0 +1,1 @@
+"""The whole broker on disks that fail, fill up or lose power."""
