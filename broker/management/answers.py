@@ -53,7 +53,7 @@ def empty(status: int, headers: Mapping[str, str] | None = None) -> web.Response
     return web.Response(status=status, headers={**HEADERS, **(headers or {})})
 
 
-def answer(request: web.Request, value: Any, status: int = 200) -> web.Response:
+def answer(value: Any, status: int = 200) -> web.Response:
     """A short answer."""
     octets = encode(value)
     response = web.Response(

@@ -5,14 +5,16 @@ What is wrong with a request raises ``ApiError`` with RabbitMQ's status and reas
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from aiohttp import web
 
 from broker.management.errors import ApiError, bad_request, missing_keys, not_found, refused
-from protocol.errors import AccessRefused, AmqpError
+from broker.core.parameters import InvalidParameter
+from protocol.errors import AccessRefused, AmqpError, NotFound
 from protocol.tables import Field, Table, field
 
 if TYPE_CHECKING:
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from broker.management.caller import Caller
     from broker.management.state import State
 
+Made = TypeVar("Made")
 DEFAULT_EXCHANGE = "amq.default"  # what paths call the exchange without a name
 
 
@@ -76,6 +79,36 @@ class Call:
             raise not_found()
         return exchange
 
+    def vhost_to_change(self) -> Vhost:
+        """The vhost that the path names, for making something in it."""
+        vhost = self.broker.vhosts.get(self.path("vhost"))
+        if vhost is None:
+            raise ApiError(404, "not_found", "vhost_not_found")
+        return vhost
+
+    # -- changes -----------------------------------------------------------------------
+
+    def change(self, make: Callable[[], Made]) -> Made:
+        """Have the model change, or say how it refuses."""
+        self.server.tick.read_clock()
+        try:
+            return make()
+        except AccessRefused:
+            raise refused() from None
+        except NotFound as error:
+            raise ApiError(404, "not_found", error.text) from None
+        except AmqpError as error:
+            raise bad_request(error.text) from None
+        except InvalidParameter as error:
+            raise bad_request(str(error)) from None
+
+    async def durable(self) -> None:
+        """Wait until what was changed so far survives a crash."""
+        promise = Promise(self.broker.log.gathering)
+        self.server.tick.writers.append(promise)
+        self.server.tick.wake()
+        await promise.kept
+
     # -- the query ---------------------------------------------------------------------
 
     def flag(self, name: str) -> bool:
@@ -114,6 +147,19 @@ class Call:
     def arguments(self) -> Table:
         """The arguments in the body."""
         return as_table(self.body.get("arguments", {}))
+
+
+class Promise:
+    """Waits in the tick for a batch of the log, see ``broker.amqp.host.Writes``."""
+
+    def __init__(self, batch: int) -> None:
+        self.hold_until = batch
+        self.kept: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def flush(self) -> None:
+        """The batch is durable."""
+        if not self.kept.done():
+            self.kept.set_result(None)
 
 
 def exchange_name(name: str) -> str:
@@ -162,10 +208,3 @@ def as_field(value: Any) -> Field:
             raise bad_request(["integer_too_large", value])
         return Field("l", value)
     return field(value)
-
-
-def from_amqp(error: AmqpError) -> ApiError:
-    """What a refusal of the model is over HTTP."""
-    if isinstance(error, AccessRefused):
-        return refused()
-    return bad_request(error.text)

@@ -9,14 +9,14 @@ A request over the process's own socket (``TRUSTED``) that names no user acts as
 from __future__ import annotations
 
 import base64
-import binascii
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from broker.management.errors import ApiError
-from protocol.errors import LoginRefused
+from broker.amqp.access import Identity
+from broker.auth import Refused
+from broker.core.permissions import Question, VhostAccess
+from broker.management.errors import ApiError, refused
 
 if TYPE_CHECKING:
     from broker.core.vhost import Vhost
@@ -28,45 +28,55 @@ ADMINISTRATOR, MONITORING, POLICYMAKER, MANAGEMENT = (
     "policymaker",
     "management",
 )
-INTERNAL_USER = "rmq-internal"
 TRUSTED: web.AppKey[bool] = web.AppKey("trusted")
+PROCESS = Identity("rmq-internal", lambda _: True, frozenset({ADMINISTRATOR}))
 _MONITORS = frozenset({ADMINISTRATOR, MONITORING})
 _POLICYMAKERS = frozenset({ADMINISTRATOR, POLICYMAKER})
 _MANAGERS = frozenset({ADMINISTRATOR, MONITORING, POLICYMAKER, MANAGEMENT})
 
 
-@dataclass(slots=True, frozen=True)
 class Caller:
-    """A user that asks."""
+    """A user that asks; ``identity`` says who it is and what it may do in vhosts."""
 
-    server: Server
-    name: str
-    tags: tuple[str, ...] = field(default_factory=tuple)
-    all_powerful: bool = False  # the process itself: needs no permissions
+    __slots__ = ("_server", "identity")
+
+    def __init__(self, server: Server, identity: Identity) -> None:
+        self._server = server
+        self.identity = identity
+
+    @property
+    def name(self) -> str:
+        """The user's name."""
+        return self.identity.name
 
     @property
     def is_administrator(self) -> bool:
         """May do everything but what needs permissions in a vhost."""
-        return ADMINISTRATOR in self.tags
+        return ADMINISTRATOR in self.identity.tags
 
     @property
     def is_monitor(self) -> bool:
         """May see everything that runs."""
-        return not _MONITORS.isdisjoint(self.tags)
+        return not _MONITORS.isdisjoint(self.identity.tags)
 
     @property
     def is_policymaker(self) -> bool:
         """May set policies and parameters."""
-        return not _POLICYMAKERS.isdisjoint(self.tags)
+        return not _POLICYMAKERS.isdisjoint(self.identity.tags)
 
     @property
     def is_manager(self) -> bool:
         """May use the API."""
-        return not _MANAGERS.isdisjoint(self.tags)
+        return not _MANAGERS.isdisjoint(self.identity.tags)
+
+    async def may(self, question: Question) -> bool:
+        """Whether its permissions allow something."""
+        answer = self.identity.may(question)
+        return answer if isinstance(answer, bool) else await answer
 
     async def may_access(self, vhost: str) -> bool:
         """Whether it has permissions in a vhost."""
-        return self.all_powerful or vhost in self.server.broker.vhosts
+        return await self.may(VhostAccess(vhost))
 
     async def may_see(self, vhost: str) -> bool:
         """Whether what is in a vhost is shown to it."""
@@ -74,16 +84,14 @@ class Caller:
 
     async def visible(self) -> list[Vhost]:
         """The vhosts it may see, by name."""
-        vhosts = [vhost for _, vhost in sorted(self.server.broker.vhosts.items())]
+        vhosts = [vhost for _, vhost in sorted(self._server.broker.vhosts.items())]
         return [vhost for vhost in vhosts if await self.may_see(vhost.name)]
 
-    async def require(self, vhost: str, kind: str, name: str, permission: str) -> None:
-        """Raise unless it may configure, write or read an exchange or queue."""
-
-    async def require_topic(
-        self, vhost: str, exchange: str, permission: str, routing_key: str
-    ) -> None:
-        """Raise unless it may use the routing key."""
+    async def require(self, *questions: Question) -> None:
+        """Raise unless its permissions allow all of that."""
+        for question in questions:
+            if not await self.may(question):
+                raise refused()
 
 
 async def identify(request: web.Request, server: Server) -> Caller:
@@ -91,23 +99,31 @@ async def identify(request: web.Request, server: Server) -> Caller:
     credentials = request.headers.get("Authorization")
     if credentials is None:
         if request.app.get(TRUSTED):
-            return Caller(server, INTERNAL_USER, (ADMINISTRATOR,), all_powerful=True)
+            return Caller(server, PROCESS)
         raise ApiError(401, headers={"WWW-Authenticate": 'Basic realm="RabbitMQ Management"'})
     scheme, _, given = credentials.partition(" ")
-    if scheme.lower() != "basic":
+    if scheme.lower() == "bearer":
+        name, password = "", given.strip().encode()
+    elif scheme.lower() == "basic":
+        name, password = _name_and_password(given)
+    else:
         raise _login_failed()
-    try:
-        name, colon, password = base64.b64decode(given, validate=True).partition(b":")
-    except binascii.Error:
-        raise ApiError(400) from None
-    if not colon:
-        raise ApiError(400)
     peer = request.transport.get_extra_info("peername") if request.transport else None
     try:
-        user = server.authenticate("PLAIN", b"\0" + name + b"\0" + password, peer[0] if peer else "")
-    except LoginRefused:
+        identity = server.auth.login(name, password, str(peer[0]) if peer else "")
+    except Refused:
         raise _login_failed() from None
-    return Caller(server, user, server.config.default_user_tags)
+    return Caller(server, identity)
+
+
+def _name_and_password(given: str) -> tuple[str, bytes]:
+    try:
+        name, colon, password = base64.b64decode(given, validate=True).partition(b":")
+        if colon:
+            return name.decode(), password
+    except ValueError:
+        pass
+    raise ApiError(400)
 
 
 def _login_failed() -> ApiError:
