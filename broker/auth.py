@@ -1,33 +1,41 @@
-"""Who may log in: users and the SASL mechanisms PLAIN and AMQPLAIN.
+"""Who may log in: SASL mechanisms, and passwords of the users in the model.
 
-Invariant: whatever is wrong with a user's credentials, the client gets one and the same
-answer, and passwords are compared in constant time.
+Invariant: whatever is wrong with a user's credentials, the client gets one and the same answer
+after the same work; only the log has the reason.
 """
 
 from __future__ import annotations
 
-import hmac
 import ipaddress
 import logging
 from collections.abc import Callable
+from functools import partial
 
+from broker.amqp.access import Identity
 from broker.config import Config
+from broker.core.broker import Broker
+from broker.core.permissions import is_allowed
+from broker.core.users import NOBODY
 from protocol.errors import CommandInvalid, HardError, LoginRefused
 from protocol.tables import Truncated, split_pairs
 
 _log = logging.getLogger("leveret.auth")
 
 
-class Users:
-    """The users the configuration names."""
+class Refused(Exception):
+    """A login that failed; the text is for the operator, not for the client."""
 
-    def __init__(self, config: Config) -> None:
-        self._passwords = {config.default_user: config.default_pass.encode()}
+
+class Authentication:
+    """See the module."""
+
+    def __init__(self, config: Config, broker: Broker) -> None:
+        self._broker = broker
         self._loopback_only = config.loopback_users
         self._mechanisms = config.auth_mechanisms
 
-    def authenticate(self, mechanism: str, response: bytes, peer_host: str) -> str:
-        """The name of the user a client proved to be.
+    def authenticate(self, mechanism: str, response: bytes, peer_host: str) -> Identity:
+        """Who an AMQP client proved to be.
 
         Raises ``LoginRefused`` for wrong credentials, another ``HardError`` for a mechanism
         nobody offered or a response that is none.
@@ -35,19 +43,24 @@ class Users:
         read = _MECHANISMS.get(mechanism)
         if read is None or mechanism not in self._mechanisms:
             raise CommandInvalid(f"unsupported authentication mechanism {mechanism}")
-        name, password = read(response)
-        expected = self._passwords.get(name)
-        granted = hmac.compare_digest(expected or b"", password) and bool(expected)
-        if granted and name in self._loopback_only and not _is_loopback(peer_host):
-            _log.warning("user '%s' can only connect from this machine (loopback_users)", name)
-            granted = False
-        if not granted:
+        try:
+            return self.login(*read(response), peer_host)
+        except Refused as reason:
+            _log.warning("%s login refused: %s", mechanism, reason)
             raise LoginRefused(
                 f"Login was refused using authentication mechanism {mechanism}. "
                 "For details see the broker logfile.",
                 about_method=False,
-            )
-        return name
+            ) from None
+
+    def login(self, name: str, password: bytes, peer_host: str) -> Identity:
+        """The user of that name and password, or ``Refused``."""
+        user = self._broker.users.get(name, NOBODY)
+        if not user.has_password(password):
+            raise Refused(f"user '{name}' - invalid credentials")
+        if name in self._loopback_only and not _is_loopback(peer_host):
+            raise Refused(f"user '{name}' can only connect via localhost (loopback_users)")
+        return Identity(name, partial(is_allowed, self._broker, name), frozenset(user.tags))
 
 
 def _is_loopback(host: str) -> bool:

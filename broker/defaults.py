@@ -1,12 +1,15 @@
-"""What a new vhost gets, from the configuration: the only place that knows both."""
+"""What a new broker and a new vhost get from the configuration: the only place that knows both."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from broker.config import Config
+from broker.core.broker import Broker
+from broker.core.permissions import set_permissions
+from broker.core.users import SALT_OCTETS, hash_password, put_user
 from broker.core.vhost_settings import DefaultLimits, DefaultPolicy, VhostDefaults
 
 
@@ -17,6 +20,24 @@ def vhost_defaults(config: Config) -> VhostDefaults:
         queue_type=config.default_queue_type,
         operator_policies=tuple(policy for policy in policies if policy.definition),
         limits=tuple(_limits(rows) for rows in config.default_vhost_limits.values()),
+    )
+
+
+def make_default_user(broker: Broker, config: Config, random: Callable[[int], bytes]) -> None:
+    """What a broker without any data begins with: one vhost, and one user who may do all in it."""
+    vhost = broker.declare_vhost(config.default_vhost)
+    put_user(
+        broker,
+        config.default_user,
+        password_hash=hash_password(config.default_pass, random(SALT_OCTETS)),
+        tags=config.default_user_tags,
+    )
+    set_permissions(
+        vhost,
+        config.default_user,
+        configure=config.default_permissions_configure,
+        write=config.default_permissions_write,
+        read=config.default_permissions_read,
     )
 
 

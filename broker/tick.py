@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Protocol
 from broker.pressure import Pressure
 
 if TYPE_CHECKING:
-    from broker.amqp.host import Confirming, Settles, Writes
+    from broker.amqp.host import Confirming, Reads, Settles, Writes
     from broker.core.broker import Broker
 
 
@@ -66,7 +66,7 @@ class Tick:
         self.settling: list[Settles] = []
         self.confirming: list[Confirming] = []
         self.writers: list[Writes] = []
-        self.throttled: list[Writes] = []
+        self.throttled: list[Reads] = []
         self._waiting: dict[Confirming, None] = {}  # for a batch to become durable
         self.pressure = Pressure()
         self._call_soon = call_soon

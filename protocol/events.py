@@ -36,7 +36,7 @@ class SecretReceived:
 
 @dataclass(slots=True, frozen=True)
 class ChannelOpened:
-    """A channel was opened and answered."""
+    """channel.open: answer with ``Connection.channel_open_ok`` or raise ``NotAllowed``."""
 
     channel: int
 

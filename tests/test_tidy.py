@@ -43,7 +43,7 @@ LAYERS = (
     Layer("broker/config", ("broker.config",), STDLIB - {"asyncio"}),
     Layer("broker/logs", ("broker.logs", "broker.config"), STDLIB - {"asyncio"}),
     Layer("broker/wal", ("broker.wal",), STDLIB - {"asyncio"}),
-    Layer("broker/core", ("broker.core", "protocol"), STDLIB - CLOCK_AND_IO),
+    Layer("broker/core", ("broker.core", "protocol"), STDLIB - CLOCK_AND_IO | {"pcre2"}),
     Layer("broker/amqp", ("broker.amqp", "broker.core", "protocol"), STDLIB | {"pamqp"}),
     Layer(
         "broker/net",

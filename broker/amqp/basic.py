@@ -45,7 +45,9 @@ def basic_consume(channel: Channel, method: commands.Basic.Consume) -> None:
     if method.queue == REPLY_TO:
         queue = _reply_queue(channel, method)
     else:
-        queue = session.vhost.queue(queue_name(channel, method.queue), session)
+        name = queue_name(channel, method.queue)
+        session.access.read_queue(name)
+        queue = session.vhost.queue(name, session)
     arguments: Any = method.arguments
     priority = arguments.get("x-priority")
     if priority is not None and not is_integer(priority):
@@ -96,7 +98,9 @@ def basic_cancel(channel: Channel, method: commands.Basic.Cancel) -> None:
 def basic_get(channel: Channel, method: commands.Basic.Get) -> None:
     """basic.get."""
     session = channel.session
-    queue = session.vhost.queue(queue_name(channel, method.queue), session)
+    name = queue_name(channel, method.queue)
+    session.access.read_queue(name)
+    queue = session.vhost.queue(name, session)
     queue.used()
     found = queue.get(no_ack=method.no_ack)
     counters = channel.counters.from_queue(queue)

@@ -56,6 +56,7 @@ class Channel:
         self.ages = Ages()
         self._ended: list[AmqpConsumer] = []  # not in ``consumers`` any more, but may hold some
         self.last_queue = ""  # what a method with an empty queue name means
+        self.next_queue = ""  # the name drawn for a server-named queue that is being declared
 
     def send(self, cls: type[Method], **arguments: object) -> None:
         """Append one method frame to the connection's output."""
@@ -65,8 +66,10 @@ class Channel:
         """Append a method that carries content."""
         self.send(cls, **arguments)
         session = self.session
-        session.out.append(for_channel(content, self.number, session.connection.frame_max))
-        session.delivered(len(content))
+        session.output.frames.append(
+            for_channel(content, self.number, session.connection.frame_max)
+        )
+        session.output.delivered(len(content))
 
     # -- settling ----------------------------------------------------------------------
 

@@ -83,8 +83,8 @@ class AmqpConsumer(Consumer):
         """See ``Consumer``."""
         channel = self.channel
         session = channel.session
-        if not session.writable:
-            session.starved = True
+        if not session.output.writable:
+            session.output.starved = True
             return 0
         if self.no_ack:
             return UNLIMITED
@@ -97,7 +97,8 @@ class AmqpConsumer(Consumer):
         """See ``Consumer``."""
         channel = self.channel
         session = channel.session
-        out = session.out
+        output = session.output
+        out = output.frames
         templates = self._templates
         head = channel.content_head
         frame_max = session.connection.frame_max - FRAME_OVERHEAD
@@ -124,7 +125,7 @@ class AmqpConsumer(Consumer):
             channel.outstanding += len(messages)
         if session.vhost.tracing:
             firehose.delivered(channel, self.queue, messages, redelivered)
-        session.delivered(size)
+        output.delivered(size)
 
     def _template(self, address: bytes) -> tuple[bytes, bytes]:
         if len(self._templates) >= TEMPLATES_MAX:
@@ -156,6 +157,6 @@ class AmqpConsumer(Consumer):
         channel.forget_consumer(self.tag)
         session = channel.session
         if "consumer_cancel_notify" in session.connection.capabilities:
-            session.notify(
+            session.output.notify(
                 channel.number, commands.Basic.Cancel, consumer_tag=self.tag, nowait=True
             )

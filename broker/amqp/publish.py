@@ -18,8 +18,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from pamqp import commands
 
 from broker.amqp import firehose, timeouts
+from broker.amqp.access import IMPERSONATOR
 from broker.core.arguments import TTL_MAX_MS
 from broker.core.deadletter import carbon_copies
+from broker.core.permissions import WRITE
 from broker.core.reply import REPLY_TO
 from broker.core.route import Route, publish_once
 from protocol.content import decode_properties, header_payload, with_properties
@@ -27,6 +29,7 @@ from protocol.errors import AccessRefused, NotSupported, PreconditionFailed
 from protocol.tables import Table
 
 if TYPE_CHECKING:
+    from broker.amqp.access import Identity
     from broker.amqp.channel import Channel
     from broker.core.counters import Tally
     from broker.core.exchange import Exchange
@@ -62,13 +65,15 @@ def publish(channel: Channel, event: PublishReceived) -> None:
         timeouts.extend(channel, event.content)
         channel.confirms.count()
         return
+    session.access.write_exchange(event.exchange)
     exchange = vhost.exchange(event.exchange)
     if exchange.internal:
         raise AccessRefused(
             f"cannot publish to internal exchange '{exchange.name}' in vhost '{vhost.name}'"
         )
+    session.access.topic(exchange, WRITE, event.routing_key)
     properties = decode_properties(header_payload(event.content))
-    keys = _check_properties(properties, session.user)
+    keys = _check_properties(properties, session.access.identity)
     content = event.content
     if properties.get("reply_to") == REPLY_TO.encode():
         if channel.reply is None:
@@ -121,10 +126,11 @@ def _store(
     return not unroutable
 
 
-def _check_properties(properties: dict[str, Any], user: str) -> list[str]:
+def _check_properties(properties: dict[str, Any], identity: Identity) -> list[str]:
     """Refuse what RabbitMQ refuses; the routing keys that CC and BCC add."""
     user_id = properties.get("user_id")
-    if user_id is not None and user_id != user.encode():
+    user = identity.name
+    if user_id is not None and user_id != user.encode() and IMPERSONATOR not in identity.tags:
         raise PreconditionFailed(
             f"user_id property set to '{user_id.decode(errors='replace')}' "
             f"but authenticated user was '{user}'"

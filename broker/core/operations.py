@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from broker.core import policies, vhost_settings
+from broker.core import permissions, policies, users, vhost_settings
 from broker.core.exchange import Binding, Exchange
 from broker.core.exchanges import EXCHANGE_TYPES
 from broker.core.exchanges.deduplication import DeduplicatingQueue
@@ -49,8 +49,9 @@ def decode_operation(octets: bytes) -> Operation:
 def apply(broker: Broker, operation: Operation, owner: object | None = None) -> None:
     """Carry out an operation. ``owner``: the connection of an exclusive queue, never logged."""
     kind = operation["op"]
-    if kind.startswith("vhost."):
-        _VHOST_OPERATIONS[kind](broker, operation["name"])
+    of_broker = _BROKER_OPERATIONS.get(kind)
+    if of_broker is not None:
+        of_broker(broker, operation)
         return
     vhost = broker.vhosts.get(operation["vhost"])
     if vhost is None:
@@ -154,9 +155,11 @@ def _remove_binding(binding: Binding) -> None:
         del binding.destination.incoming[binding]
 
 
-_VHOST_OPERATIONS: dict[str, Callable[[Broker, str], None]] = {
-    "vhost.declare": lambda broker, name: broker.add_vhost(name),
-    "vhost.delete": lambda broker, name: broker.remove_vhost(name),
+_BROKER_OPERATIONS: dict[str, Callable[[Broker, Operation], None]] = {
+    "vhost.declare": lambda broker, operation: broker.add_vhost(operation["name"]),
+    "vhost.delete": lambda broker, operation: broker.remove_vhost(operation["name"]),
+    "user.set": users.apply_set,
+    "user.delete": users.apply_delete,
 }
 _OPERATIONS: dict[str, Callable[[Vhost, Operation], None]] = {
     "exchange.declare": _declare_exchange,
@@ -168,6 +171,11 @@ _OPERATIONS: dict[str, Callable[[Vhost, Operation], None]] = {
     "policy.delete": policies.apply_delete,
     "operator_policy.set": policies.apply_set,
     "operator_policy.delete": policies.apply_delete,
+    "permission.set": permissions.apply_set,
+    "permission.clear": permissions.apply_clear,
+    "topic_permission.set": permissions.apply_set_topic,
+    "topic_permission.clear": permissions.apply_clear_topic,
+    "vhost_metadata.set": vhost_settings.apply_metadata,
     "vhost_limits.set": vhost_settings.apply_limits,
     "default_queue_type.set": vhost_settings.apply_default_queue_type,
 }
@@ -175,9 +183,11 @@ _OPERATIONS: dict[str, Callable[[Vhost, Operation], None]] = {
 
 def snapshot(broker: Broker) -> Iterator[Operation]:
     """The operations that rebuild everything durable, in an order that can be applied."""
+    yield from users.operations(broker)
     for vhost in broker.vhosts.values():
         yield {"op": "vhost.declare", "name": vhost.name}
         yield from vhost_settings.operations(vhost)
+        yield from vhost.permissions.operations(vhost.name)
         for some in (vhost.policies, vhost.operator_policies):
             for policy in some:
                 yield policy.operation(f"{some.op}.set", vhost.name)

@@ -8,12 +8,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from broker.auth import Users
+from broker.auth import Authentication
 from broker.config import Config, load
+from broker.core.broker import Broker
+from broker.defaults import make_default_user
 from protocol.errors import CommandInvalid, Drop, HardError, LoginRefused
 
 DEFAULTS, _ = load(None, (), {})
-USERS = Users(replace(DEFAULTS, default_user="ann", default_pass="sécret", loopback_users=()))
+
+
+def of(config: Config) -> Authentication:
+    """What a new broker with this configuration has."""
+    broker = Broker()
+    make_default_user(broker, config, bytes)
+    return Authentication(config, broker)
+
+
+USERS = of(replace(DEFAULTS, default_user="ann", default_pass="sécret", loopback_users=()))
 REFUSAL = (
     "Login was refused using authentication mechanism PLAIN. For details see the broker logfile."
 )
@@ -37,11 +48,11 @@ def amqplain(**entries: str) -> bytes:
 def test_right_credentials() -> None:
     """Both mechanisms let the configured user in, by any address."""
     for host in ("127.0.0.1", "192.0.2.7", ""):
-        assert USERS.authenticate("PLAIN", plain("ann", "sécret"), host) == "ann"
+        assert USERS.authenticate("PLAIN", plain("ann", "sécret"), host).name == "ann"
         response = amqplain(LOGIN="ann", PASSWORD="sécret")
-        assert USERS.authenticate("AMQPLAIN", response, host) == "ann"
+        assert USERS.authenticate("AMQPLAIN", response, host).name == "ann"
     reordered = amqplain(PASSWORD="sécret", other="x", LOGIN="ann")
-    assert USERS.authenticate("AMQPLAIN", reordered, "::1") == "ann"
+    assert USERS.authenticate("AMQPLAIN", reordered, "::1").name == "ann"
 
 
 @pytest.mark.parametrize(
@@ -58,13 +69,13 @@ def test_one_answer_for_all_that_is_wrong(name: str, password: str) -> None:
 
 def test_a_password_may_hold_nul() -> None:
     """PLAIN ends the name at the second NUL; what follows is the password."""
-    users = Users(replace(DEFAULTS, default_user="ann", default_pass="a\0b", loopback_users=()))
-    assert users.authenticate("PLAIN", b"\0ann\0a\0b", "") == "ann"
+    users = of(replace(DEFAULTS, default_user="ann", default_pass="a\0b", loopback_users=()))
+    assert users.authenticate("PLAIN", b"\0ann\0a\0b", "").name == "ann"
 
 
 def test_an_empty_password_lets_nobody_in() -> None:
     """A user without a password cannot log in with an empty one."""
-    users = Users(replace(DEFAULTS, default_user="ann", default_pass="", loopback_users=()))
+    users = of(replace(DEFAULTS, default_user="ann", default_pass="", loopback_users=()))
     with pytest.raises(LoginRefused):
         users.authenticate("PLAIN", plain("ann", ""), "127.0.0.1")
 
@@ -78,7 +89,7 @@ def test_mechanisms_nobody_offered(mechanism: str) -> None:
 
 def test_only_configured_mechanisms() -> None:
     """A mechanism that the configuration leaves out is not there."""
-    users = Users(replace(DEFAULTS, auth_mechanisms=("PLAIN",), loopback_users=()))
+    users = of(replace(DEFAULTS, auth_mechanisms=("PLAIN",), loopback_users=()))
     response = amqplain(LOGIN=DEFAULTS.default_user, PASSWORD=DEFAULTS.default_pass)
     with pytest.raises(CommandInvalid):
         users.authenticate("AMQPLAIN", response, "127.0.0.1")
@@ -116,7 +127,7 @@ def test_damaged_amqplain_is_refused_in_order(damage: bytes) -> None:
     good = amqplain(LOGIN="ann", PASSWORD="sécret")
     for response in (good[:-1] + damage, damage + good, good[: len(damage)]):
         with suppress(HardError, Drop):
-            assert USERS.authenticate("AMQPLAIN", response, "127.0.0.1") == "ann"
+            assert USERS.authenticate("AMQPLAIN", response, "127.0.0.1").name == "ann"
 
 
 @pytest.mark.parametrize(
@@ -137,10 +148,10 @@ def test_damaged_amqplain_is_refused_in_order(damage: bytes) -> None:
 def test_loopback_users(host: str, granted: bool, config: Config) -> None:
     """A user that is restricted to loopback gets in from this machine only."""
     assert config.default_user in config.loopback_users
-    users = Users(config)
+    users = of(config)
     response = plain(config.default_user, config.default_pass)
     if granted:
-        assert users.authenticate("PLAIN", response, host) == config.default_user
+        assert users.authenticate("PLAIN", response, host).name == config.default_user
     else:
         with pytest.raises(LoginRefused) as refused:
             users.authenticate("PLAIN", response, host)
