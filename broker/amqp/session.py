@@ -79,7 +79,9 @@ class Session(asyncio.Protocol):
         self.routes = Routes()
         self.targets = self.routes.targets
         self.acks: dict[int, Ack] = {}
-        self.user = self.name = ""
+        self.user = self.name = self.mechanism = ""
+        self.ends: tuple[Any, Any] = (None, None)  # of the socket: theirs, ours
+        self.since_ms = 0
         self.blocking = Blocking(self)
         self.opened = False  # connection.open was granted; from then on there is a vhost
         self._unfinished = False  # what was read is not acted on yet
@@ -97,6 +99,9 @@ class Session(asyncio.Protocol):
         self.output.connect(self.transport, self.reading)
         info = transport.get_extra_info
         peer, here = self.origin or (info("peername"), info("sockname"))
+        self.ends = peer, here
+        self.tick.read_clock()
+        self.since_ms = self.broker.now_ms
         self.peer_host: str = peer[0] if peer else ""
         self.name = f"{address_text(peer)} -> {address_text(here)}"
         self.timers["handshake"] = self.host.call_later(
@@ -226,7 +231,7 @@ class Session(asyncio.Protocol):
         self.access.identity = self.decisions.decide(
             "login", lambda _: self.host.authenticate(self, event.mechanism, event.response)
         )
-        self.user = self.access.identity.name
+        self.user, self.mechanism = self.access.identity.name, event.mechanism
         self.connection.tune()
 
     def _tuned(self, _: Tuned) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import gc
 import os
 import resource
-import time
 from typing import TYPE_CHECKING
 
 from broker.alarms import free_disk_bytes, resident_bytes
@@ -87,13 +86,3 @@ def run_queue() -> int:
     return round(os.getloadavg()[0])
 
 
-class Clock:
-    """How long the process has been up."""
-
-    def __init__(self) -> None:
-        self._started = time.monotonic()
-
-    @property
-    def uptime_ms(self) -> int:
-        """Milliseconds since the start."""
-        return int((time.monotonic() - self._started) * 1000)

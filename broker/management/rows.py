@@ -88,7 +88,7 @@ def of_channel(channel: Channel) -> tuple[int, ...]:
 
 def of_connection(session: Session) -> tuple[int, ...]:
     """``CONNECTION``."""
-    return session.read_bytes, session.written_bytes
+    return session.read_bytes, session.output.written_bytes
 
 
 def of_churn(churn: Churn) -> tuple[int, ...]:

@@ -142,7 +142,7 @@ class Sampler:
             if session.opened:
                 found = octets.setdefault(session.vhost.name, [0, 0])
                 found[0] += session.read_bytes
-                found[1] += session.written_bytes
+                found[1] += session.output.written_bytes
             if slices.over:
                 await slices.rest()
         for vhost in list(self._server.broker.vhosts.values()):

@@ -63,11 +63,12 @@ class History:
 class Track:
     """What is known of one object: its last two rows, and perhaps its history."""
 
-    __slots__ = ("_before", "_before_ms", "at_ms", "history", "looked_ms", "row")
+    __slots__ = ("_before", "_before_ms", "at_ms", "changed_ms", "history", "looked_ms", "row")
 
     def __init__(self) -> None:
         self.at_ms = 0
         self.row: Row = ()
+        self.changed_ms = 0  # when the row was last another one
         self._before_ms = 0
         self._before: Row = ()
         self.history: History | None = None
@@ -77,8 +78,15 @@ class Track:
         """A sample."""
         self._before_ms, self._before = self.at_ms, self.row
         self.at_ms, self.row = at_ms, row
+        if row != self._before:
+            self.changed_ms = at_ms
         if self.history is not None:
             self.history.add(at_ms, row)
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing changed between the last samples."""
+        return self.changed_ms < self.at_ms
 
     def rate(self, column: int) -> float:
         """How fast a column grew between the last two samples, per second."""

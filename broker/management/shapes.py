@@ -57,14 +57,13 @@ def peer(session: Session) -> dict[str, Any]:
     return {
         "name": session.name,
         "peer_host": session.peer_host,
-        "peer_port": port_of(session, "peername"),
+        "peer_port": port_of(session.ends[0]),
     }
 
 
-def port_of(session: Session, end: str) -> int:
-    """The port of one end of a connection's socket."""
-    address = session.transport.get_extra_info(end)
-    return address[1] if isinstance(address, tuple) else 0
+def port_of(end: Any) -> int:
+    """The port of one end of a socket; 0 if it is none of IP."""
+    return end[1] if isinstance(end, tuple) else 0
 
 
 def channel_name(channel: Channel) -> str:
@@ -81,7 +80,7 @@ def channel_details(channel: Channel, node: str) -> dict[str, Any]:
         "node": node,
         "number": channel.number,
         "peer_host": session.peer_host,
-        "peer_port": port_of(session, "peername"),
+        "peer_port": port_of(session.ends[0]),
         "user": session.user,
     }
 
