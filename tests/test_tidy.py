@@ -50,6 +50,11 @@ LAYERS = (
         ("broker.net", "broker.amqp.host", "broker.config", "broker.services", "protocol"),
         STDLIB | {"cryptography"},
     ),
+    Layer(
+        "broker/admin",
+        ("broker.admin", "broker.local_socket", "broker.__version__"),
+        STDLIB - {"asyncio"} | {"click", "tabulate"},
+    ),
     Layer("broker", ("broker", "protocol"), STDLIB | DEPENDENCIES),
 )
 OURS = frozenset({"broker", "protocol", "tests", "conformance"})
