@@ -28,6 +28,7 @@ from broker.config.model import Listener
 from broker.config.rows import Family, Setting, member_values, true_members
 from broker.config.table_defaults import DEFAULT_SETTINGS
 from broker.config.table_log import LOG_SETTINGS
+from broker.config.table_management import MANAGEMENT_SETTINGS
 from broker.config.table_node import NODE_SETTINGS
 from broker.config.table_tls import TLS_SETTINGS
 
@@ -242,5 +243,5 @@ CLIENT_SETTINGS: tuple[Setting, ...] = (
     ),
 )
 
-SETTINGS = CLIENT_SETTINGS + TLS_SETTINGS + DEFAULT_SETTINGS + LOG_SETTINGS + NODE_SETTINGS
+SETTINGS = CLIENT_SETTINGS + TLS_SETTINGS + DEFAULT_SETTINGS + LOG_SETTINGS + NODE_SETTINGS + MANAGEMENT_SETTINGS
 """Every setting, in the order in which an operator reads them."""

@@ -37,7 +37,7 @@ def _items(vhosts: list[Vhost]) -> Iterator[Item]:
 
 async def get_all(call: Call) -> web.StreamResponse:
     """GET /api/bindings and /api/bindings/{vhost}."""
-    vhosts = [call.vhost] if call.has("vhost") else await call.caller.visible()
+    vhosts = [call.vhost] if call.has("vhost") else await call.visible()
     return await reply(call, _items(vhosts), lambda row: row)
 
 

@@ -79,6 +79,11 @@ class Call:
             raise not_found()
         return exchange
 
+    async def visible(self) -> list[Vhost]:
+        """The vhosts that the caller may see, by name."""
+        vhosts = [vhost for _, vhost in sorted(self.broker.vhosts.items())]
+        return [vhost for vhost in vhosts if await self.caller.may_see(vhost.name)]
+
     def vhost_to_change(self) -> Vhost:
         """The vhost that the path names, for making something in it."""
         vhost = self.broker.vhosts.get(self.path("vhost"))

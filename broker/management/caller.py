@@ -9,6 +9,7 @@ A request over the process's own socket (``TRUSTED``) that names no user acts as
 from __future__ import annotations
 
 import base64
+import logging
 from typing import TYPE_CHECKING
 
 from aiohttp import web
@@ -19,8 +20,7 @@ from broker.core.permissions import Question, VhostAccess
 from broker.management.errors import ApiError, refused
 
 if TYPE_CHECKING:
-    from broker.core.vhost import Vhost
-    from broker.server import Server
+    from broker.management.state import State
 
 ADMINISTRATOR, MONITORING, POLICYMAKER, MANAGEMENT = (
     "administrator",
@@ -30,6 +30,7 @@ ADMINISTRATOR, MONITORING, POLICYMAKER, MANAGEMENT = (
 )
 TRUSTED: web.AppKey[bool] = web.AppKey("trusted")
 PROCESS = Identity("rmq-internal", lambda _: True, frozenset({ADMINISTRATOR}))
+_log = logging.getLogger("leveret.management")
 _MONITORS = frozenset({ADMINISTRATOR, MONITORING})
 _POLICYMAKERS = frozenset({ADMINISTRATOR, POLICYMAKER})
 _MANAGERS = frozenset({ADMINISTRATOR, MONITORING, POLICYMAKER, MANAGEMENT})
@@ -38,10 +39,9 @@ _MANAGERS = frozenset({ADMINISTRATOR, MONITORING, POLICYMAKER, MANAGEMENT})
 class Caller:
     """A user that asks; ``identity`` says who it is and what it may do in vhosts."""
 
-    __slots__ = ("_server", "identity")
+    __slots__ = ("identity",)
 
-    def __init__(self, server: Server, identity: Identity) -> None:
-        self._server = server
+    def __init__(self, identity: Identity) -> None:
         self.identity = identity
 
     @property
@@ -82,11 +82,6 @@ class Caller:
         """Whether what is in a vhost is shown to it."""
         return self.is_monitor or await self.may_access(vhost)
 
-    async def visible(self) -> list[Vhost]:
-        """The vhosts it may see, by name."""
-        vhosts = [vhost for _, vhost in sorted(self._server.broker.vhosts.items())]
-        return [vhost for vhost in vhosts if await self.may_see(vhost.name)]
-
     async def require(self, *questions: Question) -> None:
         """Raise unless its permissions allow all of that."""
         for question in questions:
@@ -94,12 +89,16 @@ class Caller:
                 raise refused()
 
 
-async def identify(request: web.Request, server: Server) -> Caller:
+NO_CALLER = Caller(Identity("", lambda _: False))
+"""Whoever asks for what everybody may know."""
+
+
+async def identify(request: web.Request, state: State) -> Caller:
     """The user that a request comes from; raises what RabbitMQ answers to strangers."""
     credentials = request.headers.get("Authorization")
     if credentials is None:
         if request.app.get(TRUSTED):
-            return Caller(server, PROCESS)
+            return Caller(PROCESS)
         raise ApiError(401, headers={"WWW-Authenticate": 'Basic realm="RabbitMQ Management"'})
     scheme, _, given = credentials.partition(" ")
     if scheme.lower() == "bearer":
@@ -110,10 +109,13 @@ async def identify(request: web.Request, server: Server) -> Caller:
         raise _login_failed()
     peer = request.transport.get_extra_info("peername") if request.transport else None
     try:
-        identity = server.auth.login(name, password, str(peer[0]) if peer else "")
-    except Refused:
+        identity = state.server.auth.login(name, password, str(peer[0]) if peer else "")
+    except Refused as reason:
+        state.logins[False] += 1
+        _log.warning("HTTP access denied: %s", reason)
         raise _login_failed() from None
-    return Caller(server, identity)
+    state.logins[True] += 1
+    return Caller(identity)
 
 
 def _name_and_password(given: str) -> tuple[str, bytes]:

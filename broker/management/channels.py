@@ -121,7 +121,7 @@ def _detail(call: Call, channel: Channel) -> dict[str, Any]:
 
 async def get_consumers(call: Call) -> web.StreamResponse:
     """GET /api/consumers and /api/consumers/{vhost}."""
-    vhosts = [call.vhost] if call.has("vhost") else await call.caller.visible()
+    vhosts = [call.vhost] if call.has("vhost") else await call.visible()
     consumers = (
         consumer
         for vhost in vhosts

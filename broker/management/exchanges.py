@@ -111,7 +111,7 @@ _QUICK: dict[str, Callable[[Any], Any]] = {
 
 async def get_all(call: Call) -> web.StreamResponse:
     """GET /api/exchanges and /api/exchanges/{vhost}."""
-    vhosts = [call.vhost] if call.has("vhost") else await call.caller.visible()
+    vhosts = [call.vhost] if call.has("vhost") else await call.visible()
     return await reply(call, _items(vhosts), lambda pair: row(call, *pair), _QUICK)
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import platform
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
 from broker import __version__
+from broker.identity import cluster_name
+from broker.alarms import resident_bytes
 from broker.management import answers, details, measures, rows
 from broker.management.errors import bad_request, not_found
 from broker.management.exchanges import TYPES
@@ -102,7 +105,7 @@ def _listeners(call: Call) -> list[dict[str, Any]]:
 
 async def get(call: Call) -> web.StreamResponse:
     """GET /api/overview."""
-    config, state, broker = call.server.config, call.state, call.broker
+    config, state = call.server.config, call.state
     shown: dict[str, Any] = {
         "management_version": config.version,
         "rates_mode": config.management_rates_mode,
@@ -116,7 +119,7 @@ async def get(call: Call) -> web.StreamResponse:
         "product_name": config.product,
         "rabbitmq_version": config.version,
         "leveret_version": __version__,
-        "cluster_name": call.server.cluster_name,
+        "cluster_name": cluster_name(call.server.config),
         "cluster_tags": {},
         "node_tags": {},
         "erlang_version": platform.python_version(),
@@ -131,7 +134,7 @@ async def get(call: Call) -> web.StreamResponse:
         shown["queue_totals"] = {}
     else:
         shown |= await _statistics(call)
-    vhosts = await call.caller.visible()
+    vhosts = await call.visible()
     sessions = [session for session in call.server.sessions if session.opened]
     if not call.caller.is_monitor:
         sessions = [session for session in sessions if session.user == call.caller.name]
@@ -147,7 +150,6 @@ async def get(call: Call) -> web.StreamResponse:
         contexts = [{"ssl_opts": [], "node": state.node, **one} for one in _contexts(call)]
         shown |= {"listeners": _listeners(call), "contexts": contexts}
     shown["default_queue_type"] = config.default_queue_type or "classic"
-    del broker
     return answers.answer(Columns(call.query.get("columns")).of(shown))
 
 
@@ -158,7 +160,7 @@ async def _statistics(call: Call) -> dict[str, Any]:
     sampler.watch(OVERVIEW, GLOBAL)
     track = sampler.track(OVERVIEW, lambda: row)
     if not call.caller.is_monitor:
-        seen = [totals[vhost.name] for vhost in await call.caller.visible() if vhost.name in totals]
+        seen = [totals[vhost.name] for vhost in await call.visible() if vhost.name in totals]
         sums = [sum(column) for column in zip(*seen, strict=True)] or [0] * len(rows.VHOST)
         row = [*sums, *row[len(rows.VHOST) :]]
     lengths = details.window_of(call.query, details.LENGTHS_QUERY)
@@ -182,7 +184,7 @@ def _node(call: Call) -> dict[str, Any]:
     log_file = config.log_file
     return {
         "partitions": [],
-        "os_pid": str(measures.pid()),
+        "os_pid": str(os.getpid()),
         "fd_total": measures.open_files_max(),
         "sockets_total": measures.open_files_max(),
         "mem_limit": alarms.memory_max,
@@ -261,7 +263,7 @@ def _check_node(call: Call) -> None:
 
 def _memory(call: Call) -> dict[str, Any]:
     """Where memory goes; only bodies can be told apart."""
-    resident = measures.resident_bytes()
+    resident = resident_bytes()
     bodies = sum(
         keeper.backlog.size_bytes
         for vhost in call.broker.vhosts.values()
@@ -290,7 +292,7 @@ async def get_memory_relative(call: Call) -> web.StreamResponse:
 
 async def get_cluster_name(call: Call) -> web.StreamResponse:
     """GET /api/cluster-name."""
-    return answers.answer({"name": call.server.cluster_name})
+    return answers.answer({"name": cluster_name(call.server.config)})
 
 
 async def put_cluster_name(call: Call) -> web.StreamResponse:

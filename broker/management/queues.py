@@ -239,7 +239,7 @@ QUICK: dict[str, Callable[[Any], Any]] = {
 
 async def get_all(call: Call) -> web.StreamResponse:
     """GET /api/queues and /api/queues/{vhost}."""
-    vhosts = [call.vhost] if call.has("vhost") else await call.caller.visible()
+    vhosts = [call.vhost] if call.has("vhost") else await call.visible()
     return await reply(call, _items(vhosts), partial(row, call), QUICK)
 
 

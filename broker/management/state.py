@@ -7,10 +7,12 @@ import time
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from broker.identity import node_name
 from broker.management.sampler import Sampler
 
 if TYPE_CHECKING:
     from broker.management.call import Call
+    from broker.net.tls import Certificates
     from broker.server import Server
     from broker.services import Listening
 
@@ -20,11 +22,16 @@ class State:
 
     def __init__(self, server: Server) -> None:
         self.server = server
-        self.node = server.node
+        self.node = node_name()
         self.sampler = Sampler(server)
         self.processors = os.cpu_count() or 1
         self.logins: Counter[bool] = Counter()  # over HTTP, by whether they succeeded
+        self.certificates: Certificates | None = None  # of the API itself
         self._started = time.monotonic()
+
+    def expiring_certificates(self, days: int) -> list[dict[str, str]]:
+        """The certificates in use that expire within so many days."""
+        return []
 
     @property
     def uptime_ms(self) -> int:
