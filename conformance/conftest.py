@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -54,15 +54,16 @@ class Target:
         self.is_rabbitmq = platform.startswith("Erlang")
 
 
-def private_broker(kind: str, plugins: Path) -> Broker:
+def private_broker(kind: str, plugins: Path, settings: Mapping[str, str] = {}) -> Broker:
     """A broker of our own, not started yet."""
     if kind == "rabbitmq":
         plugins.write_text(RABBITMQ_PLUGINS)
         return RabbitMQ(
-            settings={"load_definitions": str(RECORDED / "definitions.json")},
+            settings={"load_definitions": str(RECORDED / "definitions.json"), **settings},
             env={"RABBITMQ_ENABLED_PLUGINS_FILE": str(plugins)},
         )
-    return Leveret(settings={"leveret.fast_path": "true" if kind == "fast" else "false"})
+    fast_path = "true" if kind == "fast" else "false"
+    return Leveret(settings={"leveret.fast_path": fast_path, **settings})
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
