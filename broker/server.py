@@ -27,7 +27,7 @@ import uvloop
 from broker import __version__, alarms, garbage, notify, reclaim
 from broker.advice import advice
 from broker.alarms import Alarms
-from broker.amqp import host, timeouts
+from broker.amqp import announce, host, timeouts
 from broker.amqp.access import Identity
 from broker.amqp.session import Session
 from broker.auth import Authentication
@@ -37,8 +37,8 @@ from broker.core.counters import Churn
 from broker.core.message import Message
 from broker.core.operations import Operation
 from broker.core.queue import Queue
-from broker.identity import cluster_name
 from broker.defaults import make_default_user, vhost_defaults
+from broker.identity import cluster_name
 from broker.net import tls
 from broker.net.listening import AmqpListeners
 from broker.net.tls import Certificates
@@ -233,7 +233,9 @@ class Server:
         self.call_later(interval_s, run)
 
     def _look_for_alarms(self) -> None:
+        before = self.alarms.reasons
         self.alarms.look(session.blocking for session in self.sessions)
+        announce.alarms(self.broker, self.offer, before, self.alarms.reasons)
 
     def _look_at_certificates(self) -> None:
         if self.certificates is not None and self.certificates.changed():

@@ -243,5 +243,12 @@ CLIENT_SETTINGS: tuple[Setting, ...] = (
     ),
 )
 
-SETTINGS = CLIENT_SETTINGS + TLS_SETTINGS + DEFAULT_SETTINGS + LOG_SETTINGS + NODE_SETTINGS + MANAGEMENT_SETTINGS
+SETTINGS = (
+    CLIENT_SETTINGS
+    + TLS_SETTINGS
+    + DEFAULT_SETTINGS
+    + LOG_SETTINGS
+    + NODE_SETTINGS
+    + MANAGEMENT_SETTINGS
+)
 """Every setting, in the order in which an operator reads them."""

@@ -11,7 +11,6 @@ from broker.config.kinds import (
     TEXT,
     choice,
     integer,
-    or_none,
     size,
     unset_or,
 )

@@ -68,7 +68,7 @@ async def _is_policymaker(call: Call) -> None:
 
 
 async def _has_vhost(call: Call) -> None:
-    """To see what is in a vhost a monitor needs no permission there; to change it everybody does."""
+    """A monitor needs no permission in a vhost to see what is in it."""
     _manager(call.caller)
     name = call.path("vhost")
     if name not in call.broker.vhosts:

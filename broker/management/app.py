@@ -52,7 +52,10 @@ def application(state: State, *, trusted: bool = False) -> web.Application:
 def _handler(state: State, path: Path) -> _Handler:
     async def run(request: web.Request) -> web.StreamResponse:
         rule = path.rule.of(request.method)
-        if "text/html" in request.headers.get("Accept", "") and "*/*" not in request.headers["Accept"]:
+        if (
+            "text/html" in request.headers.get("Accept", "")
+            and "*/*" not in request.headers["Accept"]
+        ):
             raise ApiError(406)
         caller = await identify(request, state) if rule.needs_user else NO_CALLER
         call = Call(request, state, caller)
@@ -94,8 +97,7 @@ async def _outermost(request: web.Request, handler: _Handler) -> web.StreamRespo
 async def _index(_: web.Request) -> web.Response:
     """All paths, for people."""
     rows = "".join(
-        f"<tr><td>{', '.join(sorted(path.handlers))}</td>"
-        f"<td>/api{html.escape(path.path)}</td></tr>"
+        f"<tr><td>{', '.join(sorted(path.handlers))}</td><td>/api{html.escape(path.path)}</td></tr>"
         for path in PATHS
     )
     text = f"<!DOCTYPE html><title>HTTP API</title><table>{rows}</table>"

@@ -25,14 +25,17 @@ def _items(vhosts: list[Vhost]) -> Iterator[Item]:
     """Those of the default exchange too, which is bound to each queue."""
     for vhost in vhosts:
         for queue in list(vhost.queues):
-            key = (vhost.name, "", "queue", queue, queue, queue)
-            yield Item(key, "", shapes.default_binding(vhost.name, queue))
+            yield Item(
+                (vhost.name, "", "queue", queue, queue, queue),
+                "",
+                shapes.default_binding(vhost.name, queue),
+            )
         for exchange in list(vhost.exchanges.values()):
             for binding in list(exchange.bindings.values()):
                 row = shapes.of_binding(binding, vhost.name)
-                kind, name = row["destination_type"], row["destination"]
-                key = (vhost.name, exchange.name, kind, name, *binding.identity[2:])
-                yield Item((*key[:5], row["properties_key"]), exchange.name, row)
+                columns = ("source", "destination_type", "destination", "routing_key")
+                key = (vhost.name, *(row[name] for name in columns), row["properties_key"])
+                yield Item(key, exchange.name, row)
 
 
 async def get_all(call: Call) -> web.StreamResponse:

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from aiohttp import web
 
-from broker.management.errors import ApiError, bad_request, missing_keys, not_found, refused
 from broker.core.parameters import InvalidParameter
+from broker.management.errors import ApiError, bad_request, missing_keys, not_found, refused
 from protocol.errors import AccessRefused, AmqpError, NotFound
 from protocol.tables import Field, Table, field
 

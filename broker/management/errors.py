@@ -6,7 +6,7 @@ from typing import Any
 
 
 class ApiError(Exception):
-    """What a request is answered with instead of its result; without ``error`` the body is empty."""
+    """What a request is answered with; without ``error`` the body is empty."""
 
     def __init__(
         self,

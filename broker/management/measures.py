@@ -84,5 +84,3 @@ def open_files_max() -> int:
 def run_queue() -> int:
     """How many processes want a CPU, on average of a minute."""
     return round(os.getloadavg()[0])
-
-

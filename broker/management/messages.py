@@ -14,7 +14,13 @@ from broker.core.route import publish_once
 from broker.management import answers, shapes
 from broker.management.call import as_integer, as_table
 from broker.management.errors import ApiError, bad_request
-from protocol.content import body_of, decode_properties, encode_header, frame_content, header_payload
+from protocol.content import (
+    body_of,
+    decode_properties,
+    encode_header,
+    frame_content,
+    header_payload,
+)
 from protocol.errors import AmqpError
 from protocol.methods import shortstr
 
@@ -70,9 +76,7 @@ async def publish(call: Call) -> web.StreamResponse:
     if exchange is None:
         text = f"no exchange '{name}' in vhost '{vhost.name}'"
         raise bad_request(f"404 NOT_FOUND - {text}")
-    await call.caller.require(
-        ResourceAccess(vhost.name, EXCHANGE, name or "amq.default", WRITE)
-    )
+    await call.caller.require(ResourceAccess(vhost.name, EXCHANGE, name or "amq.default", WRITE))
     if exchange.internal:
         raise bad_request(
             "403 ACCESS_REFUSED - cannot publish to internal exchange "
@@ -95,9 +99,7 @@ async def publish(call: Call) -> web.StreamResponse:
     )
     publisher = HttpPublisher()
     address = shortstr(name) + shortstr(key)
-    refused = publish_once(
-        call.broker, publisher, address, content, len(payload), facts, queues
-    )
+    refused = publish_once(call.broker, publisher, address, content, len(payload), facts, queues)
     exchange.publishes.publish += 1
     exchange.publishes.routed += len(queues)
     if publisher.awaited_batch:
@@ -186,9 +188,7 @@ async def get(call: Call) -> web.StreamResponse:
     limit = None if truncate is None else as_integer(truncate)
     queue = vhost.queues.get(name)
     if queue is None:
-        raise ApiError(
-            404, "not_found", f"NOT_FOUND - no queue '{name}' in vhost '{vhost.name}'"
-        )
+        raise ApiError(404, "not_found", f"NOT_FOUND - no queue '{name}' in vhost '{vhost.name}'")
     await call.caller.require(ResourceAccess(vhost.name, QUEUE, name, READ))
     try:
         vhost.queue(name, None)

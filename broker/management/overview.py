@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 
 from broker import __version__
-from broker.identity import cluster_name
 from broker.alarms import resident_bytes
+from broker.identity import cluster_name
 from broker.management import answers, details, measures, rows
 from broker.management.errors import bad_request, not_found
 from broker.management.exchanges import TYPES

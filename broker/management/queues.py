@@ -123,11 +123,11 @@ def _persistent_share(queue: Queue) -> float:
 
 
 def head_timestamp(queue: Queue) -> int | None:
-    """The property timestamp of the next message."""
-    if not queue.backlog:
+    """The property timestamp of the oldest message."""
+    oldest = queue.backlog.oldest()
+    if oldest is None:
         return None
-    properties = decode_properties(header_payload(queue.backlog.head().content))
-    stated: int | None = properties.get("timestamp")
+    stated: int | None = decode_properties(header_payload(oldest.content)).get("timestamp")
     return stated
 
 

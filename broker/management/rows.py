@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from broker.amqp.session import Session
     from broker.core.exchange import Exchange
     from broker.core.queue import Queue
-    from broker.management.series import Row
 
 LENGTHS = ("messages", "messages_ready", "messages_unacknowledged")
 DELIVERIES = (
@@ -94,5 +93,3 @@ def of_connection(session: Session) -> tuple[int, ...]:
 def of_churn(churn: Churn) -> tuple[int, ...]:
     """``CHURN``."""
     return tuple(getattr(churn, name) for name in CHURN)
-
-

@@ -146,9 +146,7 @@ class Sampler:
             if slices.over:
                 await slices.rest()
         for vhost in list(self._server.broker.vhosts.values()):
-            totals[vhost.name] = await _row_of_vhost(vhost, slices) + octets.get(
-                vhost.name, [0, 0]
-            )
+            totals[vhost.name] = await _row_of_vhost(vhost, slices) + octets.get(vhost.name, [0, 0])
         self._totals = totals
         sums = [sum(column) for column in zip(*totals.values(), strict=True)]
         self._overview = [
@@ -185,5 +183,3 @@ async def _row_of_vhost(vhost: Vhost, slices: Slices) -> list[int]:
 
 def _now_ms() -> int:
     return time.time_ns() // 1_000_000
-
-

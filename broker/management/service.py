@@ -1,8 +1,8 @@
 """The service of the management API: the same application on three doors.
 
 HTTP, HTTPS, and a Unix socket in the data directory that only the broker's user can open: whoever
-comes in there without a name is the operator of this machine. aiohttp runs in the broker's own event
-loop; what is long yields between slices, see ``broker.services``.
+comes in there without a name is the operator of this machine. aiohttp runs in the broker's own
+event loop; what is long yields between slices, see ``broker.services``.
 """
 
 from __future__ import annotations

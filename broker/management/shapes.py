@@ -42,7 +42,7 @@ def of_field(value: Field) -> Any:
     if tag == "D":
         scale, digits = given
         return digits / 10**scale
-    if tag in ("d", "f") and given != given or given in (float("inf"), float("-inf")):
+    if (tag in ("d", "f") and given != given) or given in (float("inf"), float("-inf")):
         return str(given)
     return given
 

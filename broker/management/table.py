@@ -60,9 +60,7 @@ _NOTHING, _DO_NOTHING = overview.get_nothing, overview.do_nothing
 
 _BROKER = (
     _path("/overview", MANAGER, get=overview.get),
-    _path(
-        "/cluster-name", MANAGER, get=overview.get_cluster_name, put=overview.put_cluster_name
-    ),
+    _path("/cluster-name", MANAGER, get=overview.get_cluster_name, put=overview.put_cluster_name),
     _path("/version", MANAGER, get=overview.get_version),
     _path("/whoami", MANAGER, get=overview.get_whoami),
     _path("/auth", ANYBODY, get=overview.get_auth),
@@ -92,9 +90,7 @@ _OBJECTS = (
         get=connections.get_of_user,
         delete=connections.delete_of_user,
     ),
-    _path(
-        "/connections/{connection}", MANAGER, get=connections.get, delete=connections.delete
-    ),
+    _path("/connections/{connection}", MANAGER, get=connections.get, delete=connections.delete),
     _path("/connections/{connection}/channels", MANAGER, get=channels.get_of_connection),
     _path("/vhosts/{vhost}/connections", IN_VHOST, get=connections.get_all),
     _path("/channels", MANAGER, get=channels.get_all),
@@ -111,9 +107,7 @@ _OBJECTS = (
         put=exchanges.put,
         delete=exchanges.delete,
     ),
-    _path(
-        "/exchanges/{vhost}/{exchange}/bindings/source", IN_VHOST, get=exchanges.bindings_from
-    ),
+    _path("/exchanges/{vhost}/{exchange}/bindings/source", IN_VHOST, get=exchanges.bindings_from),
     _path(
         "/exchanges/{vhost}/{exchange}/bindings/destination", IN_VHOST, get=exchanges.bindings_to
     ),
@@ -267,9 +261,7 @@ _HEALTH = (
     _path("/health/checks/is-in-service", MANAGER, get=health.ok),
     _path("/health/checks/ready-to-serve-clients", MANAGER, get=health.ok),
     _path("/health/checks/metadata-store/initialized", MANAGER, get=health.ok),
-    _path(
-        "/health/checks/below-node-connection-limit", MANAGER, get=health.below_connection_limit
-    ),
+    _path("/health/checks/below-node-connection-limit", MANAGER, get=health.below_connection_limit),
 )
 
 PATHS: tuple[Path, ...] = (*_BROKER, *_OBJECTS, *_ADMINISTRATION, *_HEALTH)
