@@ -26,7 +26,7 @@ URL = os.environ.get("CONFORMANCE_URL")
 PRIVATE = os.environ.get("CONFORMANCE_BROKER", "leveret")
 FAST_PATH = os.environ.get("LEVERET_FAST_PATH")
 RABBITMQ_PLUGINS = (
-    "[rabbitmq_consistent_hash_exchange,rabbitmq_federation,"
+    "[rabbitmq_consistent_hash_exchange,rabbitmq_event_exchange,rabbitmq_federation,"
     "rabbitmq_random_exchange,rabbitmq_recent_history_exchange,"
     "rabbitmq_sharding]."
 )
