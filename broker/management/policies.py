@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-from broker.core import policies, vhost_settings
+from broker.core import policies, runtime_parameters, vhost_settings
 from broker.core.parameters import InvalidParameter, term
+from broker.identity import cluster_id
 from broker.management import answers
 from broker.management.errors import bad_request, not_found
 from broker.management.listing import Item, reply
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from broker.core.vhost import Vhost
     from broker.management.call import Call
 
+KEPT_COMPONENTS = ("shovel", "federation-upstream", "federation-upstream-set")
 Handler = Callable[["Call"], Any]
 
 
@@ -111,6 +113,9 @@ def _parameters(call: Call, vhosts: list[Vhost]) -> Iterator[dict[str, Any]]:
                 yield _parameter(vhost, "operator_policy", policy.name, value)
         if vhost.limits and wanted in (None, "vhost-limits"):
             yield _parameter(vhost, "vhost-limits", "limits", dict(vhost.limits))
+        for (component, name), value in sorted(vhost.parameters.items()):
+            if wanted in (None, component):
+                yield _parameter(vhost, component, name, value)
 
 
 def _parameter(vhost: Vhost, component: str, name: str, value: Any) -> dict[str, Any]:
@@ -132,11 +137,15 @@ async def get_parameter(call: Call) -> web.StreamResponse:
 
 
 async def put_parameter(call: Call) -> web.StreamResponse:
-    """PUT: limits of a vhost; other components do not exist here."""
+    """PUT: limits of a vhost; those of shovels and federation are kept, without effect."""
     vhost, component, name = call.vhost, call.path("component"), call.path("name")
     body = await call.read()
     call.need("value")
     value = body["value"]
+    if component in KEPT_COMPONENTS:
+        is_new = runtime_parameters.set_parameter(vhost, component, name, value)
+        await call.durable()
+        return answers.empty(201 if is_new else 204)
     if component != "vhost-limits":
         raise bad_request(f"Validation failed\n\ncomponent {component} not found\n")
     if name != "limits" or not isinstance(value, dict):
@@ -148,11 +157,46 @@ async def put_parameter(call: Call) -> web.StreamResponse:
 
 
 async def delete_parameter(call: Call) -> web.StreamResponse:
-    """DELETE: lift all limits of a vhost."""
-    vhost = call.vhost
-    found = (call.path("component"), call.path("name")) == ("vhost-limits", "limits")
-    if not found or not vhost.limits:
+    """DELETE: one parameter; that of limits lifts them all."""
+    vhost, component, name = call.vhost, call.path("component"), call.path("name")
+    if (component, name) == ("vhost-limits", "limits") and vhost.limits:
+        vhost_settings.set_limits(vhost, {})
+    elif not runtime_parameters.clear_parameter(vhost, component, name):
         raise not_found()
-    vhost_settings.set_limits(vhost, {})
+    await call.durable()
+    return answers.empty(204)
+
+
+# -- global parameters -----------------------------------------------------------------
+
+
+async def get_global_parameters(call: Call) -> web.StreamResponse:
+    """GET /api/global-parameters."""
+    found = {"internal_cluster_id": cluster_id(call.server.config), **call.broker.global_parameters}
+    return answers.answer([{"name": name, "value": found[name]} for name in sorted(found)])
+
+
+async def get_global_parameter(call: Call) -> web.StreamResponse:
+    """GET /api/global-parameters/{name}."""
+    name = call.path("name")
+    if name not in call.broker.global_parameters:
+        raise not_found()
+    return answers.answer({"value": call.broker.global_parameters[name], "name": name})
+
+
+async def put_global_parameter(call: Call) -> web.StreamResponse:
+    """PUT /api/global-parameters/{name}."""
+    body = await call.read()
+    call.need("value")
+    name = call.path("name")
+    is_new = runtime_parameters.set_global_parameter(call.broker, name, body["value"])
+    await call.durable()
+    return answers.empty(201 if is_new else 204)
+
+
+async def delete_global_parameter(call: Call) -> web.StreamResponse:
+    """DELETE /api/global-parameters/{name}."""
+    if not runtime_parameters.clear_global_parameter(call.broker, call.path("name")):
+        raise not_found()
     await call.durable()
     return answers.empty(204)
