@@ -13,6 +13,7 @@ from pamqp import commands
 
 from broker.amqp import firehose
 from broker.core.consumer import UNLIMITED, Consumer
+from broker.core.message import shown_address
 from protocol.constants import FRAME_OVERHEAD
 from protocol.content import for_channel
 from protocol.fastpath import deliver_template, pack_tag
@@ -129,7 +130,8 @@ class AmqpConsumer(Consumer):
     def _template(self, address: bytes) -> tuple[bytes, bytes]:
         if len(self._templates) >= TEMPLATES_MAX:
             self._templates.clear()
-        template = deliver_template(self.channel.number, self.tag.encode(), address)
+        tag = self.tag.encode()
+        template = deliver_template(self.channel.number, tag, shown_address(address))
         self._templates[address] = template
         return template
 

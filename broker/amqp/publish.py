@@ -13,6 +13,7 @@ delivery mode) is peeked by the fast path, which hands everything unusual back t
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pamqp import commands
@@ -21,6 +22,7 @@ from broker.amqp import firehose, timeouts
 from broker.amqp.access import IMPERSONATOR
 from broker.core.arguments import TTL_MAX_MS
 from broker.core.deadletter import carbon_copies
+from broker.core.message import with_blind_copies
 from broker.core.permissions import WRITE
 from broker.core.reply import REPLY_TO
 from broker.core.route import Route, publish_once
@@ -80,9 +82,10 @@ def publish(channel: Channel, event: PublishReceived) -> None:
             raise PreconditionFailed("fast reply consumer does not exist")
         content = with_properties(content, {"reply_to": channel.reply.name})
     if "BCC" in properties.get("headers", ()):
-        headers: Table = {
-            name: value for name, value in properties["headers"].items() if name != "BCC"
-        }
+        headers: Table = dict(properties["headers"])
+        address = with_blind_copies(event.address, carbon_copies(headers, "BCC"))
+        event = replace(event, address=address)
+        del headers["BCC"]
         content = with_properties(content, {"headers": headers})
     queues = vhost.route(exchange, event.routing_key, content, keys)
     session.targets.update(queues)

@@ -26,6 +26,7 @@ from broker.config.model import Listener
 from broker.config.rows import Family, Setting, member_values, true_members
 from broker.config.table_access import ACCESS_SETTINGS
 from broker.config.table_defaults import DEFAULT_SETTINGS
+from broker.config.table_limits import DEFINITION_SETTINGS, LIMIT_SETTINGS
 from broker.config.table_log import LOG_SETTINGS
 from broker.config.table_node import NODE_SETTINGS
 from broker.config.table_tls import TLS_SETTINGS
@@ -161,7 +162,7 @@ CLIENT_SETTINGS: tuple[Setting, ...] = (
         "default_user",
         TEXT,
         "guest",
-        "The user that may log in.",
+        "The user that a broker without any data begins with.",
     ),
     Setting(
         "default_pass",
@@ -175,7 +176,7 @@ CLIENT_SETTINGS: tuple[Setting, ...] = (
         "default_vhost",
         TEXT,
         "/",
-        "Virtual host that is made if it does not exist.",
+        "Virtual host that a broker without any data begins with.",
     ),
     Setting(
         "event_exchange.vhost",
@@ -193,7 +194,6 @@ CLIENT_SETTINGS: tuple[Setting, ...] = (
         "Tags of default_user, which decide what it may manage.",
         gather=true_members,
         members={"administrator": True},
-        later=True,
     ),
     Setting(
         "default_permissions.configure",
@@ -201,7 +201,6 @@ CLIENT_SETTINGS: tuple[Setting, ...] = (
         PATTERN,
         ".*",
         "Names default_user may declare and delete, as a regular expression.",
-        later=True,
     ),
     Setting(
         "default_permissions.write",
@@ -209,7 +208,6 @@ CLIENT_SETTINGS: tuple[Setting, ...] = (
         PATTERN,
         ".*",
         "Names default_user may publish and bind to, as a regular expression.",
-        later=True,
     ),
     Setting(
         "default_permissions.read",
@@ -217,7 +215,6 @@ CLIENT_SETTINGS: tuple[Setting, ...] = (
         PATTERN,
         ".*",
         "Names default_user may consume and bind from, as a regular expression.",
-        later=True,
     ),
     Family(
         "loopback_users.USER",
@@ -236,6 +233,8 @@ SETTINGS = (
     *CLIENT_SETTINGS,
     *ACCESS_SETTINGS,
     *TLS_SETTINGS,
+    *LIMIT_SETTINGS,
+    *DEFINITION_SETTINGS,
     *DEFAULT_SETTINGS,
     *LOG_SETTINGS,
     *NODE_SETTINGS,
