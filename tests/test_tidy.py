@@ -40,7 +40,7 @@ CLOCK_AND_IO = frozenset({"asyncio", "os", "time", "random", "socket", "threadin
 # The first layer whose folder contains a file is its layer.
 LAYERS = (
     Layer("protocol", ("protocol",), STDLIB - CLOCK_AND_IO | {"pamqp"}),
-    Layer("broker/config", ("broker.config",), STDLIB - {"asyncio"}),
+    Layer("broker/config", ("broker.config",), STDLIB - {"asyncio"} | {"pcre2"}),
     Layer("broker/logs", ("broker.logs", "broker.config"), STDLIB - {"asyncio"}),
     Layer("broker/wal", ("broker.wal",), STDLIB - {"asyncio"}),
     Layer("broker/core", ("broker.core", "protocol"), STDLIB - CLOCK_AND_IO | {"pcre2"}),

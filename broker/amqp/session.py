@@ -260,6 +260,7 @@ class Session(asyncio.Protocol):
         _log.info("%s: user '%s' opened vhost '%s'", self.name, self.user, vhost.name)
 
     def _open_channel(self, event: ChannelOpened) -> None:
+        self.broker.limits.check_channel(self.broker)
         users.check_channel_limit(self.broker, self.user)
         self.broker.channels[self.user] += 1
         self.connection.channel_open_ok(event.channel)

@@ -6,7 +6,8 @@ to keep a misspelt key of ours (`log.consle`) out: that one is to be reported wi
 
 # One string, because a list of a hundred quoted lines hides the names.
 _KEYS = """
-    num_acceptors socket_writer reverse_dns_lookups erlang load_definitions definitions
+    num_acceptors socket_writer reverse_dns_lookups erlang definitions.hashing
+    definitions.https definitions.tls
     ssl_allow_poodle_attack ssl_options.cacerts ssl_options.cert ssl_options.client_renegotiation
     ssl_options.dh ssl_options.honor_ecc_order ssl_options.key ssl_options.log_level
     ssl_options.log_alert ssl_options.psk_identity ssl_options.reuse_sessions
@@ -34,8 +35,8 @@ _KEYS = """
     log.mirroring.file log.mirroring.rotation log.queue.file log.queue.rotation
     log.federation.file log.federation.rotation log.upgrade.file log.upgrade.rotation
     log.ra.file log.ra.rotation log.default.rotation net_ticktime distribution sysmon_handler
-    raft classic_queue quorum_queue stream_queue channel_max_per_node channel_operation_timeout
-    channel_tick_interval session_max_per_connection link_max_per_session vhost_max
+    raft classic_queue quorum_queue stream_queue channel_operation_timeout
+    channel_tick_interval session_max_per_connection link_max_per_session
     deprecated_features permit_deprecated_features feature_flags anonymous_login_user
     anonymous_login_pass message_interceptors metadata_store
     khepri_default_timeout quorum_commands_soft_limit quorum_cluster_size limits.queues

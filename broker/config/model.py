@@ -94,6 +94,17 @@ class Config:
     loopback_users: frozenset[str]
     auth_mechanisms: tuple[str, ...]
 
+    vhost_max: int | None
+    queue_max: int | None
+    exchange_max: int | None
+    node_channel_max: int | None
+    channel_consumer_max: int | None
+
+    load_definitions: str | None
+    definitions_import_backend: str
+    definitions_local_path: str | None
+    definitions_skip_if_unchanged: bool
+
     default_queue_type: str | None
     default_operator_policies: Mapping[str, Mapping[str, Any]]
     default_vhost_limits: Mapping[str, Mapping[str, Any]]

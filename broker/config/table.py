@@ -27,6 +27,7 @@ from broker.config.kinds import (
 from broker.config.model import Listener
 from broker.config.rows import Family, Setting, member_values, true_members
 from broker.config.table_defaults import DEFAULT_SETTINGS
+from broker.config.table_limits import DEFINITION_SETTINGS, LIMIT_SETTINGS
 from broker.config.table_log import LOG_SETTINGS
 from broker.config.table_node import NODE_SETTINGS
 from broker.config.table_tls import TLS_SETTINGS
@@ -162,7 +163,7 @@ CLIENT_SETTINGS: tuple[Setting, ...] = (
         "default_user",
         TEXT,
         "guest",
-        "The user that may log in.",
+        "The user that a broker without any data begins with.",
     ),
     Setting(
         "default_pass",
@@ -176,7 +177,7 @@ CLIENT_SETTINGS: tuple[Setting, ...] = (
         "default_vhost",
         TEXT,
         "/",
-        "Virtual host that is made if it does not exist.",
+        "Virtual host that a broker without any data begins with.",
     ),
     Setting(
         "event_exchange.vhost",
@@ -194,7 +195,6 @@ CLIENT_SETTINGS: tuple[Setting, ...] = (
         "Tags of default_user, which decide what it may manage.",
         gather=true_members,
         members={"administrator": True},
-        later=True,
     ),
     Setting(
         "default_permissions.configure",
@@ -202,7 +202,6 @@ CLIENT_SETTINGS: tuple[Setting, ...] = (
         PATTERN,
         ".*",
         "Names default_user may declare and delete, as a regular expression.",
-        later=True,
     ),
     Setting(
         "default_permissions.write",
@@ -210,7 +209,6 @@ CLIENT_SETTINGS: tuple[Setting, ...] = (
         PATTERN,
         ".*",
         "Names default_user may publish and bind to, as a regular expression.",
-        later=True,
     ),
     Setting(
         "default_permissions.read",
@@ -218,7 +216,6 @@ CLIENT_SETTINGS: tuple[Setting, ...] = (
         PATTERN,
         ".*",
         "Names default_user may consume and bind from, as a regular expression.",
-        later=True,
     ),
     Family(
         "loopback_users.USER",
@@ -242,5 +239,13 @@ CLIENT_SETTINGS: tuple[Setting, ...] = (
     ),
 )
 
-SETTINGS = CLIENT_SETTINGS + TLS_SETTINGS + DEFAULT_SETTINGS + LOG_SETTINGS + NODE_SETTINGS
+SETTINGS = (
+    CLIENT_SETTINGS
+    + TLS_SETTINGS
+    + LIMIT_SETTINGS
+    + DEFINITION_SETTINGS
+    + DEFAULT_SETTINGS
+    + LOG_SETTINGS
+    + NODE_SETTINGS
+)
 """Every setting, in the order in which an operator reads them."""
