@@ -80,8 +80,6 @@ class Session(asyncio.Protocol):
         self.targets = self.routes.targets
         self.acks: dict[int, Ack] = {}
         self.user = self.name = self.mechanism = ""
-        self.ends: tuple[Any, Any] = (None, None)  # of the socket: theirs, ours
-        self.since_ms = 0
         self.event_id = ""  # what the event exchange calls this connection
         self.blocking = Blocking(self)
         self.opened = False  # connection.open was granted; from then on there is a vhost
@@ -100,9 +98,7 @@ class Session(asyncio.Protocol):
         self.output.connect(self.transport, self.reading)
         info = transport.get_extra_info
         peer, here = self.origin or (info("peername"), info("sockname"))
-        self.ends = peer, here
-        self.tick.read_clock()
-        self.since_ms = self.broker.now_ms
+        self.ends: tuple[Any, Any] = peer, here
         self.peer_host: str = peer[0] if peer else ""
         self.name = f"{address_text(peer)} -> {address_text(here)}"
         self.timers["handshake"] = self.host.call_later(
@@ -230,16 +226,23 @@ class Session(asyncio.Protocol):
 
     def _login(self, event: LoginReceived) -> None:
         try:
-            self.access.identity = self.decisions.decide(
+            identity = self.decisions.decide(
                 "login", lambda _: self.host.authenticate(self, event.mechanism, event.response)
             )
         except LoginRefused as refused:
             announce.login_refused(self, event.mechanism, refused)
             raise
-        self.user = self.access.identity.name
+        self.access.adopt(identity)
         self.mechanism = event.mechanism
         announce.logged_in(self)
         self.connection.tune()
+
+    def _renew(self, event: SecretReceived) -> None:
+        renew = self.access.identity.renew
+        if renew is not None:
+            self.access.adopt(self.decisions.decide(event.secret, renew))
+            self.decisions.forget()
+        self.connection.update_secret_ok()
 
     def _tuned(self, _: Tuned) -> None:
         if self.connection.heartbeat_s:
@@ -256,7 +259,7 @@ class Session(asyncio.Protocol):
         self.broker.connections[self.user] += 1
         self.broker.churn.connection_created += 1
         self.vhost = vhost
-        self.opened = True
+        self.opened, self.since_ms = True, self.broker.now_ms
         announce.connection_created(self)
         self.connection.open_ok()
         if self.host.fast_path:
@@ -386,7 +389,7 @@ _EVENTS: dict[type[Any], Callable[[Session, Any], None]] = {
     LoginReceived: Session._login,
     Tuned: Session._tuned,
     OpenReceived: Session._open,
-    SecretReceived: lambda session, event: None,  # no mechanism here has secrets that expire
+    SecretReceived: Session._renew,
     ChannelOpened: Session._open_channel,
     ChannelClosed: lambda session, event: session._close_channel(event.channel),
     MethodReceived: Session._method,

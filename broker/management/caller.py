@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
+from broker.access.backend import Refused
 from broker.amqp.access import Identity
-from broker.auth import Refused
 from broker.core.permissions import Question, VhostAccess
 from broker.management.errors import ApiError, refused
 
@@ -109,7 +109,8 @@ async def identify(request: web.Request, state: State) -> Caller:
         raise _login_failed()
     peer = request.transport.get_extra_info("peername") if request.transport else None
     try:
-        identity = state.server.auth.login(name, password, str(peer[0]) if peer else "")
+        host = str(peer[0]) if peer else ""
+        identity = await state.server.auth.login(name, password, host)
     except Refused as reason:
         state.logins[False] += 1
         _log.warning("HTTP access denied: %s", reason)
