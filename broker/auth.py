@@ -51,7 +51,7 @@ class Authentication:
                 f"Login was refused using authentication mechanism {mechanism}. "
                 "For details see the broker logfile.",
                 about_method=False,
-            ) from None
+            ) from reason
 
     def login(self, name: str, password: bytes, peer_host: str) -> Identity:
         """The user of that name and password, or ``Refused``."""

@@ -27,7 +27,7 @@ import uvloop
 from broker import __version__, alarms, garbage, notify, reclaim
 from broker.advice import advice
 from broker.alarms import Alarms
-from broker.amqp import announce, host, timeouts
+from broker.amqp import announce, audit, host, timeouts
 from broker.amqp.access import Identity
 from broker.amqp.session import Session
 from broker.auth import Authentication
@@ -260,7 +260,8 @@ class Server:
                     yield holder.queue, message
 
     def _watched(self, operation: Operation) -> None:
-        """Close the connections of a user or vhost that is about to be deleted."""
+        """Note who changes what; close the connections of a user or vhost that is to go."""
+        audit.changed(self.broker, operation)
         name = operation.get("name")
         if operation["op"] == "user.delete":
             reason = f"user '{name}' is deleted"
@@ -293,9 +294,6 @@ class Server:
     def authenticate(self, session: Session, mechanism: str, response: bytes) -> Identity:
         """See ``Authentication.authenticate``."""
         return self.auth.authenticate(mechanism, response, session.peer_host)
-
-    def audit(self, event: str, session: Session, **details: object) -> None:
-        """See ``host.Host``."""
 
     def call_later(self, delay_s: float, callback: Callable[[], None]) -> asyncio.TimerHandle:
         """Run ``callback`` once, later."""

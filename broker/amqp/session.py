@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterable
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from broker.amqp import announce, methods, publish
+from broker.amqp import announce, audit, methods, publish
 from broker.amqp.access import Access
 from broker.amqp.blocking import Blocking
 from broker.amqp.channel import Channel
@@ -230,10 +230,12 @@ class Session(asyncio.Protocol):
             )
         except LoginRefused as refused:
             announce.login_refused(self, event.mechanism, refused)
+            audit.login_refused(self, event.mechanism, refused)
             raise
         self.user = self.access.identity.name
         self.mechanism = event.mechanism
         announce.logged_in(self)
+        audit.logged_in(self)
         self.connection.tune()
 
     def _tuned(self, _: Tuned) -> None:
