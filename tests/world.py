@@ -176,9 +176,13 @@ class World:
         worker._current = work
 
         def job() -> None:
-            work()
+            error = None
+            try:
+                work()
+            except Exception as failure:
+                error = failure
             worker._current = None
-            done(None)
+            done(error)
 
         self._due.append(job)
 
