@@ -25,12 +25,13 @@ from typing import Any
 import uvloop
 
 from broker import __version__, alarms, garbage, notify, reclaim
+from broker.access.authentication import Authentication
+from broker.access.mechanisms import Peer
 from broker.advice import advice
 from broker.alarms import Alarms
 from broker.amqp import announce, host, timeouts
 from broker.amqp.access import Identity
 from broker.amqp.session import Session
-from broker.auth import Authentication
 from broker.config import Config
 from broker.core.broker import Broker
 from broker.core.counters import Churn
@@ -290,9 +291,14 @@ class Server:
 
     # -- what sessions ask of their host -----------------------------------------------
 
-    def authenticate(self, session: Session, mechanism: str, response: bytes) -> Identity:
+    def authenticate(
+        self, session: Session, mechanism: str, response: bytes
+    ) -> asyncio.Future[Identity]:
         """See ``Authentication.authenticate``."""
-        return self.auth.authenticate(mechanism, response, session.peer_host)
+        handshake = session.transport.get_extra_info("ssl_object")
+        certificate = handshake.getpeercert(binary_form=True) if handshake else None
+        peer = Peer(session.peer_host, certificate)
+        return self.auth.authenticate(mechanism, response, peer)
 
     def audit(self, event: str, session: Session, **details: object) -> None:
         """See ``host.Host``."""

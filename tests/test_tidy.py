@@ -46,6 +46,18 @@ LAYERS = (
     Layer("broker/core", ("broker.core", "protocol"), STDLIB - CLOCK_AND_IO | {"pcre2"}),
     Layer("broker/amqp", ("broker.amqp", "broker.core", "protocol"), STDLIB | {"pamqp"}),
     Layer(
+        "broker/access",
+        (
+            "broker.access",
+            "broker.amqp.access",
+            "broker.config",
+            "broker.core",
+            "broker.net",
+            "protocol",
+        ),
+        STDLIB | {"aiohttp", "cryptography", "jwt", "ldap3"},
+    ),
+    Layer(
         "broker/net",
         ("broker.net", "broker.amqp.host", "broker.config", "broker.services", "protocol"),
         STDLIB | {"cryptography"},

@@ -1,8 +1,7 @@
 """The table of settings: one row for every key that has a meaning here.
 
 Owns: `SETTINGS`, the only place where key, kind, default and meaning of a setting are written: the
-rows about clients and users here, those about TLS in `table_tls`, about new vhosts in
-`table_defaults`, about the log in `table_log`, about the node in `table_node`. To add a setting,
+rows about clients and users here, the others in the modules `table_*`. To add a setting,
 write a row and a field of `model.Config`, then run `make reference` to rewrite
 config/leveret.conf.
 
@@ -18,7 +17,6 @@ from broker.config.kinds import (
     PATTERN,
     SECRET,
     TEXT,
-    choice,
     integer,
     or_none,
     size,
@@ -26,6 +24,7 @@ from broker.config.kinds import (
 )
 from broker.config.model import Listener
 from broker.config.rows import Family, Setting, member_values, true_members
+from broker.config.table_access import ACCESS_SETTINGS
 from broker.config.table_defaults import DEFAULT_SETTINGS
 from broker.config.table_limits import DEFINITION_SETTINGS, LIMIT_SETTINGS
 from broker.config.table_log import LOG_SETTINGS
@@ -228,24 +227,16 @@ CLIENT_SETTINGS: tuple[Setting, ...] = (
         members={"guest": True},
         adds=True,
     ),
-    Family(
-        "auth_mechanisms.NUMBER",
-        "auth_mechanisms",
-        choice("PLAIN", "AMQPLAIN"),
-        ("PLAIN", "AMQPLAIN"),
-        "SASL mechanisms offered to clients, in this order.",
-        gather=member_values,
-        members={"1": "PLAIN", "2": "AMQPLAIN"},
-    ),
 )
 
 SETTINGS = (
-    CLIENT_SETTINGS
-    + TLS_SETTINGS
-    + LIMIT_SETTINGS
-    + DEFINITION_SETTINGS
-    + DEFAULT_SETTINGS
-    + LOG_SETTINGS
-    + NODE_SETTINGS
+    *CLIENT_SETTINGS,
+    *ACCESS_SETTINGS,
+    *TLS_SETTINGS,
+    *LIMIT_SETTINGS,
+    *DEFINITION_SETTINGS,
+    *DEFAULT_SETTINGS,
+    *LOG_SETTINGS,
+    *NODE_SETTINGS,
 )
 """Every setting, in the order in which an operator reads them."""

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from broker.config import Config, ConfigError, Listener, load, reference
-from broker.config.model import SECTIONS
+from broker.config.sections import SECTIONS
 from broker.config.table import SETTINGS
 
 
