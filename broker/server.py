@@ -29,7 +29,7 @@ from broker.access.authentication import Authentication
 from broker.access.mechanisms import Peer
 from broker.advice import advice
 from broker.alarms import Alarms
-from broker.amqp import announce, host, timeouts
+from broker.amqp import announce, audit, host, timeouts
 from broker.amqp.access import Identity
 from broker.amqp.session import Session
 from broker.config import Config
@@ -261,7 +261,8 @@ class Server:
                     yield holder.queue, message
 
     def _watched(self, operation: Operation) -> None:
-        """Close the connections of a user or vhost that is about to be deleted."""
+        """Note who changes what; close the connections of a user or vhost that is to go."""
+        audit.changed(self.broker, operation)
         name = operation.get("name")
         if operation["op"] == "user.delete":
             reason = f"user '{name}' is deleted"
@@ -299,9 +300,6 @@ class Server:
         certificate = handshake.getpeercert(binary_form=True) if handshake else None
         peer = Peer(session.peer_host, certificate)
         return self.auth.authenticate(mechanism, response, peer)
-
-    def audit(self, event: str, session: Session, **details: object) -> None:
-        """See ``host.Host``."""
 
     def call_later(self, delay_s: float, callback: Callable[[], None]) -> asyncio.TimerHandle:
         """Run ``callback`` once, later."""

@@ -119,9 +119,6 @@ class Host(Protocol):
     ) -> Identity | Future[Identity]:
         """Who the client is; raises ``LoginRefused``, or another ``HardError``."""
 
-    def audit(self, event: str, session: Session, **details: object) -> None:
-        """Note for the operator who did something, or was not let do it."""
-
     def call_later(self, delay_s: float, callback: Callable[[], None]) -> Timer:
         """Run ``callback`` once, later."""
 

@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterable
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from broker.amqp import announce, methods, publish
+from broker.amqp import announce, audit, methods, publish
 from broker.amqp.access import Access
 from broker.amqp.blocking import Blocking
 from broker.amqp.channel import Channel
@@ -231,10 +231,12 @@ class Session(asyncio.Protocol):
             )
         except LoginRefused as refused:
             announce.login_refused(self, event.mechanism, refused)
+            audit.login_refused(self, event.mechanism, refused)
             raise
         self.access.adopt(identity)
         self.mechanism = event.mechanism
         announce.logged_in(self)
+        audit.logged_in(self)
         self.connection.tune()
 
     def _renew(self, event: SecretReceived) -> None:
