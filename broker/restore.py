@@ -24,7 +24,6 @@ from broker.core.logged import Logged
 from broker.core.operations import apply, decode_operation
 from broker.core.paging import Paging, read
 from broker.core.queue import Queue
-from broker.core.store import Store
 
 if TYPE_CHECKING:
     from broker.wal import Batch, Log
@@ -117,7 +116,7 @@ class Restore:
 def _needs_messages(queue: Queue) -> bool:
     """Whether where a message belongs is told by what it holds."""
     grouped = queue.settings.message_group_header is not None
-    return grouped or queue.retry is not None or isinstance(queue, Store)
+    return grouped or queue.retry is not None or queue.needs_messages
 
 
 def _by_queue(batch: Batch) -> Iterator[tuple[int, Column, array[int]]]:

@@ -25,19 +25,22 @@ from typing import Any
 import uvloop
 
 from broker import __version__, alarms, garbage, notify, pager, reclaim
+from broker.access.authentication import Authentication
+from broker.access.mechanisms import Peer
 from broker.advice import advice
 from broker.alarms import Alarms
-from broker.amqp import host, timeouts
+from broker.amqp import announce, audit, host, timeouts
 from broker.amqp.access import Identity
 from broker.amqp.session import Session
-from broker.auth import Authentication
 from broker.config import Config
 from broker.core.broker import Broker
 from broker.core.counters import Churn
 from broker.core.message import Message
 from broker.core.operations import Operation
 from broker.core.queue import Queue
-from broker.defaults import make_default_user, vhost_defaults
+from broker.defaults import limits, make_default_user, vhost_defaults
+from broker.definitions import boot
+from broker.identity import cluster_name
 from broker.net import tls
 from broker.net.listening import AmqpListeners
 from broker.net.tls import Certificates
@@ -98,11 +101,13 @@ class Server:
         self._is_ready = False
         self.broker = Broker()
         self.broker.vhost_defaults = vhost_defaults(config)
+        self.broker.limits = limits(config, f"leveret@{socket.gethostname()}")
         self.broker.events.place = config.event_exchange_vhost or config.default_vhost
         self._reserve = Reserve(config.disk_reserve_bytes, self._disk_is_full)
         self.log = self._recover(Path(config.data_dir, "log"))
-        if not self.broker.vhosts:
+        if not self.broker.vhosts and not boot.has_any(config):
             make_default_user(self.broker, config, secrets.token_bytes)
+        boot.load(self.broker, config, secrets.token_bytes)
         self.broker.scratch = Scratch(REAL_DISK, str(Path(config.data_dir, "paging")), self._failed)
         self.pager = Pager(self.broker, config.messages_in_memory_max_bytes)
         self._tick = Tick(
@@ -137,8 +142,7 @@ class Server:
         self._deserted = asyncio.Event()  # no session is left
         self._deserted.set()
         self._exit_code = 0
-        self._alarms = Alarms(config, self._reserve)
-        self.alarms: host.Alarms = self._alarms
+        self.alarms = Alarms(config, self._reserve)
         self._copy_forward = CopyForward(self.broker, self.log, self._unacked)
         self._collector = garbage.Collector(self.broker)
         self._watch = timeouts.Watch(
@@ -242,7 +246,9 @@ class Server:
         self.call_later(interval_s, run)
 
     def _look_for_alarms(self) -> None:
-        self._alarms.look(session.blocking for session in self.sessions)
+        before = self.alarms.reasons
+        self.alarms.look(session.blocking for session in self.sessions)
+        announce.alarms(self.broker, self.offer, before, self.alarms.reasons)
 
     def _look_at_certificates(self) -> None:
         if self.certificates is not None and self.certificates.changed():
@@ -262,7 +268,8 @@ class Server:
                     yield holder.queue, message
 
     def _watched(self, operation: Operation) -> None:
-        """Close the connections of a user or vhost that is about to be deleted."""
+        """Note who changes what; close the connections of a user or vhost that is to go."""
+        audit.changed(self.broker, operation)
         name = operation.get("name")
         if operation["op"] == "user.delete":
             reason = f"user '{name}' is deleted"
@@ -294,12 +301,14 @@ class Server:
 
     # -- what sessions ask of their host -----------------------------------------------
 
-    def authenticate(self, session: Session, mechanism: str, response: bytes) -> Identity:
+    def authenticate(
+        self, session: Session, mechanism: str, response: bytes
+    ) -> asyncio.Future[Identity]:
         """See ``Authentication.authenticate``."""
-        return self.auth.authenticate(mechanism, response, session.peer_host)
-
-    def audit(self, event: str, session: Session, **details: object) -> None:
-        """See ``host.Host``."""
+        handshake = session.transport.get_extra_info("ssl_object")
+        certificate = handshake.getpeercert(binary_form=True) if handshake else None
+        peer = Peer(session.peer_host, certificate)
+        return self.auth.authenticate(mechanism, response, peer)
 
     def call_later(self, delay_s: float, callback: Callable[[], None]) -> asyncio.TimerHandle:
         """Run ``callback`` once, later."""
@@ -340,7 +349,7 @@ def _socket_options(config: Config) -> tuple[tuple[int, int, int], ...]:
 def _server_properties(config: Config) -> Table:
     properties: dict[str, Any] = {
         "capabilities": dict.fromkeys(CAPABILITIES, True),
-        "cluster_name": config.cluster_name or f"leveret@{socket.gethostname()}",
+        "cluster_name": cluster_name(config),
         "copyright": "Copyright (c) The Leveret authors",
         "information": "Licensed under the Apache License 2.0",
         "platform": f"Leveret {__version__}, Python {platform.python_version()}",

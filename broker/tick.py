@@ -102,7 +102,8 @@ class Tick:
         try:
             self._run()
         except LogFailed:
-            return  # it was reported, and ``end`` was called: the process is about to end
+            if not self._ended:
+                raise  # else it was reported, and the process is about to end
 
     def _run(self) -> None:
         self.read_clock()

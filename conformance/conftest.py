@@ -26,7 +26,7 @@ URL = os.environ.get("CONFORMANCE_URL")
 PRIVATE = os.environ.get("CONFORMANCE_BROKER", "leveret")
 FAST_PATH = os.environ.get("LEVERET_FAST_PATH")
 RABBITMQ_PLUGINS = (
-    "[rabbitmq_consistent_hash_exchange,rabbitmq_federation,"
+    "[rabbitmq_consistent_hash_exchange,rabbitmq_event_exchange,rabbitmq_federation,"
     "rabbitmq_random_exchange,rabbitmq_recent_history_exchange,"
     "rabbitmq_sharding]."
 )
@@ -56,10 +56,11 @@ class Target:
 
 def private_broker(kind: str, plugins: Path, settings: Mapping[str, str] = {}) -> Broker:
     """A broker of our own, not started yet."""
+    settings = {"load_definitions": str(RECORDED / "definitions.json"), **settings}
     if kind == "rabbitmq":
         plugins.write_text(RABBITMQ_PLUGINS)
         return RabbitMQ(
-            settings={"load_definitions": str(RECORDED / "definitions.json"), **settings},
+            settings=settings,
             env={"RABBITMQ_ENABLED_PLUGINS_FILE": str(plugins)},
         )
     fast_path = "true" if kind == "fast" else "false"

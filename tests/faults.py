@@ -15,6 +15,8 @@ from random import Random
 from broker.wal import DirectoryInUse, Disk
 
 SECTOR = 512
+INDEX = " of an index"  # in the names of calls: their failing is of no consequence
+MODIFYING = frozenset({"write", "truncate", "rename", "unlink", "sync"})
 
 Buffer = bytes | memoryview
 
@@ -71,8 +73,9 @@ class File:
 class MemoryDisk(Disk):
     """See the module. ``calls`` counts; ``faults`` says which call fails and how.
 
-    A fault is ``eio``, ``enospc``, ``short`` (a write that does half) or ``cut`` (power). A call
-    that cannot fail so fails with ``eio``.
+    A fault is ``eio``, ``enospc``, ``short`` (a write that does half), ``cut`` (power), ``erofs``
+    (the file system is read-only from here on) or ``emfile``. A call that cannot fail so fails
+    with ``eio``.
     """
 
     def __init__(self, faults: dict[int, str] | None = None) -> None:
@@ -83,8 +86,10 @@ class MemoryDisk(Disk):
         self.durable_names: dict[str, File] = {}
         self.unsynced_names: list[list[tuple[str, File | None]]] = []
         self.descriptors: dict[int, File] = {}
+        self.indexes: set[int] = set()  # descriptors of indexes: their calls have other names
         self.locks: dict[int, str] = {}
         self.dead = False
+        self.is_read_only = False
         self._next_fd = 3
 
     def after_power_cut(self, random: Random) -> "MemoryDisk":
@@ -96,6 +101,13 @@ class MemoryDisk(Disk):
                 _rename(names, change)
         files = {file: file.after_power_cut(random) for file in names.values()}
         disk.names = {name: files[file] for name, file in names.items()}
+        disk.durable_names = dict(disk.names)
+        return disk
+
+    def after_total_loss(self) -> "MemoryDisk":
+        """The disk after a power cut that took every octet and name that was not synced."""
+        disk = MemoryDisk()
+        disk.names = {name: File(bytes(file.durable)) for name, file in self.durable_names.items()}
         disk.durable_names = dict(disk.names)
         return disk
 
@@ -126,6 +138,11 @@ class MemoryDisk(Disk):
             if interrupted is not None:
                 interrupted()
             raise PowerCut
+        if fault == "erofs" or (self.is_read_only and name in MODIFYING):
+            self.is_read_only = True
+            raise OSError(errno.EROFS, "read-only file system")
+        if fault == "emfile":
+            raise OSError(errno.EMFILE, "too many open files")
         if fault is not None and name != "write":
             raise OSError(errno.EIO, "input/output error")
         return fault
@@ -154,7 +171,7 @@ class MemoryDisk(Disk):
 
     def open(self, path: str, *, create: bool = False) -> int:
         """See ``Disk``."""
-        self._call("open")
+        self._call("open" + _kind(path))
         if path not in self.names:
             if not create:
                 raise FileNotFoundError(errno.ENOENT, "no such file", path)
@@ -162,7 +179,10 @@ class MemoryDisk(Disk):
         file = self.names[path]
         if create and file.current:
             file.truncate(0)
-        return self._descriptor(file)
+        fd = self._descriptor(file)
+        if _kind(path):
+            self.indexes.add(fd)
+        return fd
 
     def _change(self, change: list[tuple[str, File | None]]) -> None:
         _rename(self.names, change)
@@ -171,16 +191,20 @@ class MemoryDisk(Disk):
     def close(self, fd: int) -> None:
         """See ``Disk``."""
         del self.descriptors[fd]
+        self.indexes.discard(fd)
         self.locks.pop(fd, None)
+
+    def _kind_of(self, fd: int) -> str:
+        return INDEX if fd in self.indexes else ""
 
     def size(self, fd: int) -> int:
         """See ``Disk``."""
-        self._call("size")
+        self._call("size" + self._kind_of(fd))
         return len(self.descriptors[fd].current)
 
     def read(self, fd: int, length: int, offset: int) -> bytes:
         """See ``Disk``."""
-        self._call("read")
+        self._call("read" + self._kind_of(fd))
         return bytes(self.descriptors[fd].current[offset : offset + length])
 
     def write(self, fd: int, parts: Sequence[Buffer], offset: int) -> int:
@@ -207,7 +231,7 @@ class MemoryDisk(Disk):
     def save(self, fd: int, octets: Buffer, offset: int) -> None:
         """See ``Disk``."""
         file = self.descriptors[fd]
-        fault = self._call("save", lambda: file.write(offset, bytes(octets)))
+        fault = self._call("save" + self._kind_of(fd), lambda: file.write(offset, bytes(octets)))
         assert fault is None, "any fault but a power cut was raised"
         file.write(offset, bytes(octets))
 
@@ -242,7 +266,7 @@ class MemoryDisk(Disk):
         """See ``Disk``."""
         if path not in self.names:
             raise FileNotFoundError(errno.ENOENT, "no such file", path)
-        self._call("unlink", lambda: self._change([(path, None)]))
+        self._call("unlink" + _kind(path), lambda: self._change([(path, None)]))
         self._change([(path, None)])
 
     def sync_directory(self, path: str) -> None:
@@ -250,6 +274,10 @@ class MemoryDisk(Disk):
         self._call("sync_directory")
         self.durable_names = dict(self.names)
         self.unsynced_names = []
+
+
+def _kind(path: str) -> str:
+    return INDEX if path.endswith(".index") else ""
 
 
 def _write(octets: bytearray, offset: int, piece: bytes) -> None:

@@ -151,6 +151,7 @@ class World:
 
     def _boot(self) -> None:
         self._due: deque[Callable[..., None]] = deque()
+        self.reports: list[str] = []
         self.broker = Broker()
         restore = Restore(self.broker)
         self.log = Log.open(
@@ -163,6 +164,7 @@ class World:
             disk=self.disk,
             clock=lambda: 0.0,
             random=self._random.randbytes,
+            report=self.reports.append,
             segment_bytes=self.segment_bytes,
         )
         self.log._worker.join()  # no thread: from here on disk work is done at once, or
@@ -171,7 +173,7 @@ class World:
         restore.finish(self.log)
         self.copy_forward = CopyForward(self.broker, self.log, self.unacked)
         self.broker.declare_vhost("/")
-        self.broker.scratch = Scratch(self.disk, "paging", _fail)
+        self.broker.scratch = Scratch(MemoryDisk(), "paging", _fail)
         self.pager = Pager(self.broker, self.in_memory_max_bytes, clock=lambda: 0.0)
         self.tick: Any = Tick(self.broker, self.log, self._due.append, self.call_later, self.pager)
         self.broker.wake = self.tick.wake
@@ -181,9 +183,13 @@ class World:
         worker._current = work
 
         def job() -> None:
-            work()
+            error = None
+            try:
+                work()
+            except Exception as failure:
+                error = failure
             worker._current = None
-            done(None)
+            done(error)
 
         self._due.append(job)
 
@@ -235,9 +241,6 @@ class World:
     def authenticate(self, session: Session, mechanism: str, response: bytes) -> Identity:
         """Everybody is guest, who may do everything."""
         return Identity("guest", lambda question: True)
-
-    def audit(self, event: str, session: Session, **details: object) -> None:
-        """Nobody looks."""
 
     def call_later(self, delay_s: float, callback: Callable[[], None]) -> Timer:
         """Time stands still."""

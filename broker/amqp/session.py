@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterable
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from broker.amqp import methods, publish
+from broker.amqp import announce, audit, methods, publish
 from broker.amqp.access import Access
 from broker.amqp.blocking import Blocking
 from broker.amqp.channel import Channel
@@ -34,7 +34,7 @@ from broker.amqp.reading import CONGESTION, TICK, WRITING, Reading
 from broker.amqp.routes import Routes
 from broker.core import users, vhost_settings
 from protocol.connection import CLOSING, RUNNING, Connection
-from protocol.errors import AmqpError, Drop, InternalError, NotAllowed, SoftError
+from protocol.errors import AmqpError, Drop, InternalError, LoginRefused, NotAllowed, SoftError
 from protocol.events import (
     ChannelClosed,
     ChannelOpened,
@@ -79,7 +79,8 @@ class Session(asyncio.Protocol):
         self.routes = Routes()
         self.targets = self.routes.targets
         self.acks: dict[int, Ack] = {}
-        self.user = self.name = ""
+        self.user = self.name = self.mechanism = ""
+        self.event_id = ""  # what the event exchange calls this connection
         self.blocking = Blocking(self)
         self.opened = False  # connection.open was granted; from then on there is a vhost
         self._unfinished = False  # what was read is not acted on yet
@@ -97,6 +98,7 @@ class Session(asyncio.Protocol):
         self.output.connect(self.transport, self.reading)
         info = transport.get_extra_info
         peer, here = self.origin or (info("peername"), info("sockname"))
+        self.ends: tuple[Any, Any] = peer, here
         self.peer_host: str = peer[0] if peer else ""
         self.name = f"{address_text(peer)} -> {address_text(here)}"
         self.timers["handshake"] = self.host.call_later(
@@ -223,11 +225,26 @@ class Session(asyncio.Protocol):
             self._close_channel(number)
 
     def _login(self, event: LoginReceived) -> None:
-        self.access.identity = self.decisions.decide(
-            "login", lambda _: self.host.authenticate(self, event.mechanism, event.response)
-        )
-        self.user = self.access.identity.name
+        try:
+            identity = self.decisions.decide(
+                "login", lambda _: self.host.authenticate(self, event.mechanism, event.response)
+            )
+        except LoginRefused as refused:
+            announce.login_refused(self, event.mechanism, refused)
+            audit.login_refused(self, event.mechanism, refused)
+            raise
+        self.access.adopt(identity)
+        self.mechanism = event.mechanism
+        announce.logged_in(self)
+        audit.logged_in(self)
         self.connection.tune()
+
+    def _renew(self, event: SecretReceived) -> None:
+        renew = self.access.identity.renew
+        if renew is not None:
+            self.access.adopt(self.decisions.decide(event.secret, renew))
+            self.decisions.forget()
+        self.connection.update_secret_ok()
 
     def _tuned(self, _: Tuned) -> None:
         if self.connection.heartbeat_s:
@@ -244,7 +261,8 @@ class Session(asyncio.Protocol):
         self.broker.connections[self.user] += 1
         self.broker.churn.connection_created += 1
         self.vhost = vhost
-        self.opened = True
+        self.opened, self.since_ms = True, self.broker.now_ms
+        announce.connection_created(self)
         self.connection.open_ok()
         if self.host.fast_path:
             self.connection.scan = self._scan
@@ -252,16 +270,19 @@ class Session(asyncio.Protocol):
         _log.info("%s: user '%s' opened vhost '%s'", self.name, self.user, vhost.name)
 
     def _open_channel(self, event: ChannelOpened) -> None:
+        self.broker.limits.check_channel(self.broker)
         users.check_channel_limit(self.broker, self.user)
         self.broker.channels[self.user] += 1
         self.connection.channel_open_ok(event.channel)
         channel = Channel(self, event.channel)
         self.channels[event.channel] = channel
+        announce.channel_created(channel)
         if self.host.fast_path:
             self.acks[event.channel] = channel.ack
 
     def _method(self, event: MethodReceived) -> None:
-        methods.handle(self.channels[event.channel], event.method)
+        with self.broker.events.acting(self.user):
+            methods.handle(self.channels[event.channel], event.method)
         if self.broker.changed_batch > self.broker.log.durable:
             self.output.hold_until = self.broker.changed_batch
 
@@ -307,6 +328,7 @@ class Session(asyncio.Protocol):
             _count_out(self.broker.connections, self.user)
             self.broker.churn.connection_closed += 1
             self.vhost.drop_exclusive(self)
+            announce.connection_closed(self)
             _log.info("%s: closed", self.name)
 
     def close_channel_for(self, number: int, error: AmqpError) -> None:
@@ -369,7 +391,7 @@ _EVENTS: dict[type[Any], Callable[[Session, Any], None]] = {
     LoginReceived: Session._login,
     Tuned: Session._tuned,
     OpenReceived: Session._open,
-    SecretReceived: lambda session, event: None,  # no mechanism here has secrets that expire
+    SecretReceived: Session._renew,
     ChannelOpened: Session._open_channel,
     ChannelClosed: lambda session, event: session._close_channel(event.channel),
     MethodReceived: Session._method,

@@ -43,6 +43,7 @@ class Queue:
     """See the module. ``owner`` is the connection an exclusive queue belongs to."""
 
     counts_as_route = True  # a message that reached it was routed
+    needs_messages = False  # what it knows of them outlives a restart only if it sees them again
 
     def __init__(
         self,

@@ -52,6 +52,7 @@ class Store(Queue):
     """See the module. Kinds say in ``push`` what becomes of a message."""
 
     counts_as_route = False
+    needs_messages = True
 
     def __init__(self, vhost: Vhost, exchange: Exchange, queue_id: int) -> None:
         super().__init__(

@@ -70,7 +70,7 @@ def test_a_segment_is_durable_before_it_has_its_name() -> None:
     """First the octets, then the name, then the directory."""
     disk = MemoryDisk()
     writer(disk).begin(1, b"beginning", 0)
-    assert disk.trace == ["open", "size", "write", "rename", "sync_directory", "open"]
+    assert disk.trace == ["open", "size", "write", "rename", "sync_directory", "open of an index"]
     assert octets(disk, frame_format.segment_name(1)).startswith(b"beginning")
 
 

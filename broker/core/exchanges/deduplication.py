@@ -167,6 +167,8 @@ class DeduplicationExchange(Exchange):
 class DeduplicatingQueue(Queue):
     """A queue with ``x-message-deduplication``, see the module."""
 
+    needs_messages = True
+
     def __init__(self, *arguments: Any, **properties: Any) -> None:
         super().__init__(*arguments, **properties)
         self._held: dict[bytes, int] = {}  # key -> id of the message that has it
@@ -185,3 +187,10 @@ class DeduplicatingQueue(Queue):
             if key is not None and self._held.get(key) == message.id:
                 del self._held[key]
         super()._forget(messages)
+
+    def purge(self) -> int:
+        """See ``Queue``."""
+        pages = [page for part in self.backlog.parts() for page in part.paged()]
+        gone = {message_id for page in pages for message_id in page.ids}
+        self._held = {key: id_ for key, id_ in self._held.items() if id_ not in gone}
+        return super().purge()
