@@ -187,18 +187,18 @@ def test_refusals_and_logins_are_noted(caplog: pytest.LogCaptureFixture) -> None
     caplog.set_level(logging.INFO, "leveret.audit")
     world = guarded()
     client = started(world)
-    allow(world, write="^$")
+    refuse_topics(world.broker.vhosts["/"])
     odd = 'x"\x1b[2J\u2028\n{"event": "x"}'
-    say(world, client, publish(1, odd, "k"), message(1))
+    say(world, client, publish(1, "amq.topic", odd), message(1))
     login, refused = [line for line in lines(caplog) if not line["event"].startswith("perm")]
     assert (login["event"], login["user"], login["mechanism"]) == ("login", "guest", "PLAIN")
     assert refused == {
         "event": "access_refused",
         "user": "guest",
         "vhost": "/",
-        "kind": "exchange",
-        "name": odd,
+        "exchange": "amq.topic",
         "permission": "write",
+        "routing_key": odd,
         "peer": client.session.name,
     }
 
