@@ -13,7 +13,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from broker.core import permissions, policies, runtime_parameters, users, vhost_settings
+from broker.core import (
+    delays,
+    permissions,
+    policies,
+    runtime_parameters,
+    users,
+    vhost_settings,
+)
 from broker.core.exchange import Binding, Exchange
 from broker.core.exchanges import EXCHANGE_TYPES
 from broker.core.exchanges.deduplication import DeduplicatingQueue
@@ -167,6 +174,7 @@ _BROKER_OPERATIONS: dict[str, Callable[[Broker, Operation], None]] = {
 _OPERATIONS: dict[str, Callable[[Vhost, Operation], None]] = {
     "exchange.declare": _declare_exchange,
     "exchange.delete": _delete_exchange,
+    "delay_store.open": delays.apply_open,
     "queue.delete": _delete_queue,
     "bind": _bind,
     "unbind": _unbind,
@@ -205,6 +213,7 @@ def snapshot(broker: Broker, *, transient: bool = False) -> Iterator[Operation]:
         for exchange in exchanges:
             if not exchange.predeclared:
                 yield declare_exchange_operation(vhost.name, exchange)
+        yield from delays.operations(vhost)
         for queue in vhost.queues.values():
             if queue.durable or (transient and queue.owner is None):
                 yield declare_queue_operation(queue)
