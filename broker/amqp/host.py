@@ -108,8 +108,11 @@ class Host(Protocol):
     handshake_timeout_s: float
     default_consumer_prefetch: int
     socket_options: tuple[tuple[int, int, int], ...]  # arguments of setsockopt
-    alarms: Alarms
     timeouts: Timeouts
+
+    @property
+    def alarms(self) -> Alarms:
+        """What resources are short."""
 
     def authenticate(
         self, session: Session, mechanism: str, response: bytes

@@ -98,6 +98,7 @@ class Session(asyncio.Protocol):
         self.output.connect(self.transport, self.reading)
         info = transport.get_extra_info
         peer, here = self.origin or (info("peername"), info("sockname"))
+        self.ends: tuple[Any, Any] = peer, here
         self.peer_host: str = peer[0] if peer else ""
         self.name = f"{address_text(peer)} -> {address_text(here)}"
         self.timers["handshake"] = self.host.call_later(
@@ -260,7 +261,7 @@ class Session(asyncio.Protocol):
         self.broker.connections[self.user] += 1
         self.broker.churn.connection_created += 1
         self.vhost = vhost
-        self.opened = True
+        self.opened, self.since_ms = True, self.broker.now_ms
         announce.connection_created(self)
         self.connection.open_ok()
         if self.host.fast_path:
