@@ -148,6 +148,7 @@ class World:
 
     def _boot(self) -> None:
         self._due: deque[Callable[..., None]] = deque()
+        self.reports: list[str] = []
         self.broker = Broker()
         restore = Restore(self.broker)
         self.log = Log.open(
@@ -160,6 +161,7 @@ class World:
             disk=self.disk,
             clock=lambda: 0.0,
             random=self._random.randbytes,
+            report=self.reports.append,
             segment_bytes=self.segment_bytes,
         )
         self.log._worker.join()  # no thread: from here on disk work is done at once, or
@@ -234,9 +236,6 @@ class World:
     def authenticate(self, session: Session, mechanism: str, response: bytes) -> Identity:
         """Everybody is guest, who may do everything."""
         return Identity("guest", lambda question: True)
-
-    def audit(self, event: str, session: Session, **details: object) -> None:
-        """Nobody looks."""
 
     def call_later(self, delay_s: float, callback: Callable[[], None]) -> Timer:
         """Time stands still."""
