@@ -35,6 +35,7 @@ from broker.core.counters import Churn
 from broker.core.message import Message
 from broker.core.queue import Queue
 from broker.defaults import vhost_defaults
+from broker.identity import cluster_name
 from broker.reserve import Reserve
 from broker.restore import Restore
 from broker.services import Listening, Service, services
@@ -302,7 +303,7 @@ def _socket_options(config: Config) -> tuple[tuple[int, int, int], ...]:
 def _server_properties(config: Config) -> Table:
     properties: dict[str, Any] = {
         "capabilities": dict.fromkeys(CAPABILITIES, True),
-        "cluster_name": config.cluster_name or f"leveret@{socket.gethostname()}",
+        "cluster_name": cluster_name(config),
         "copyright": "Copyright (c) The Leveret authors",
         "information": "Licensed under the Apache License 2.0",
         "platform": f"Leveret {__version__}, Python {platform.python_version()}",

@@ -52,6 +52,11 @@ class Confirms:
             self.selected = self.fresh = True
             self.published = self._confirmed = 0
 
+    @property
+    def unconfirmed(self) -> int:
+        """Messages that wait for their confirm."""
+        return self.published - self._confirmed if self.selected else 0
+
     def count(self) -> None:
         """A message that is stored nowhere was accepted: it is confirmed in its turn."""
         self.published += 1

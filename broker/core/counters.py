@@ -154,3 +154,20 @@ class Churn:
         self.queue_created = 0
         self.queue_declared = 0
         self.queue_deleted = 0
+
+
+class Spread:
+    """How integers are spread: bucket ``n`` counts those from 2 ** (n - 1) to below 2 ** n."""
+
+    __slots__ = ("buckets", "total")
+
+    def __init__(self) -> None:
+        self.buckets = [0] * 65
+        self.total = 0  # their sum
+
+    def add(self, value: int, times: int = 1) -> None:
+        """Count a value. What a clock that was set back makes negative counts as 0."""
+        if value < 0:
+            value = 0
+        self.buckets[value.bit_length()] += times
+        self.total += value * times
