@@ -43,16 +43,16 @@ def _serve(options: argparse.Namespace) -> int:
     try:
         config, warnings = load(options.config, overrides, os.environ)
         logs.configure(config)
+        for warning in warnings:
+            _log.warning("%s", warning)
+        # Imported late: --help and a wrong setting answer without loading the broker.
+        from broker import server
+
+        return server.run(config)
     except ConfigError as error:
         for fault in error.faults:
             print(f"leveret: {fault}", file=sys.stderr)
         return EX_CONFIG
-    for warning in warnings:
-        _log.warning("%s", warning)
-    # Imported late: --help and a wrong setting answer without loading the broker.
-    from broker import server
-
-    return server.run(config)
 
 
 def _settings(_options: argparse.Namespace) -> int:

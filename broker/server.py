@@ -29,17 +29,20 @@ from broker.alarms import Alarms
 from broker.amqp import host, timeouts
 from broker.amqp.session import Session
 from broker.auth import Users
-from broker.config import Config, Listener
+from broker.config import Config
 from broker.core.broker import Broker
 from broker.core.counters import Churn
 from broker.core.message import Message
 from broker.core.queue import Queue
 from broker.defaults import vhost_defaults
 from broker.identity import cluster_name
-from broker.reserve import Reserve
+from broker.net import tls
+from broker.net.listening import AmqpListeners
+from broker.net.tls import Certificates
 from broker.restore import Restore
 from broker.services import Listening, Service, services
 from broker.tick import Tick
+from broker.timed_disk import TimedDisk
 from broker.wal import Log, LogFailed, WalError
 from protocol.connection import Offer
 from protocol.errors import ConnectionForced
@@ -85,10 +88,13 @@ class Server:
     def __init__(self, config: Config) -> None:
         self.config = config
         self.loop = asyncio.get_running_loop()
+        self.certificates = (
+            Certificates("ssl_options", config.tls) if config.tls_listeners else None
+        )
         self.broker = Broker()
         self.broker.vhost_defaults = vhost_defaults(config)
         self.broker.events.place = config.event_exchange_vhost or config.default_vhost
-        self._reserve = Reserve(config.disk_reserve_bytes, self._disk_is_full)
+        self.disk = TimedDisk(config.disk_reserve_bytes, self._disk_is_full)
         self.log = self._recover(Path(config.data_dir, "log"))
         self.broker.log = self.log
         self.broker.declare_vhost(config.default_vhost)
@@ -114,14 +120,20 @@ class Server:
             message_size_max=config.max_message_bytes,
             initial_frame_max=config.initial_frame_max,
         )
+        self._listeners = AmqpListeners(
+            config, self.certificates, lambda origin: Session(self, origin)
+        )
         self._stop = asyncio.Event()
         self._deserted = asyncio.Event()  # no session is left
         self._deserted.set()
         self._exit_code = 0
-        self._alarms = Alarms(config, self._reserve)
-        self.alarms: host.Alarms = self._alarms
+        self.resource_alarms = Alarms(config, self.disk)
+        self.alarms: host.Alarms = self.resource_alarms
         self._collector = garbage.Collector(self.broker)
-        self._timeout_interval_s = timeouts.interval_s(config.consumer_timeout_ms)
+        self._watch = timeouts.Watch(
+            config.consumer_timeout_ms, self.sessions, self.call_later, self.tick.read_clock
+        )
+        self.timeouts: host.Timeouts = self._watch
 
     def _recover(self, directory: Path) -> Log:
         directory.mkdir(parents=True, exist_ok=True)
@@ -133,7 +145,7 @@ class Server:
             on_durable=self._durable,
             on_failure=self._failed,
             call_in_loop=self.loop.call_soon_threadsafe,
-            disk=self._reserve,
+            disk=self.disk,
             report=_log.warning,
             segment_bytes=self.config.log_segment_bytes,
         )
@@ -150,50 +162,38 @@ class Server:
         for number in (signal.SIGTERM, signal.SIGINT):
             self.loop.add_signal_handler(number, self._stop.set)
         try:
-            servers = await self._open()
+            await self._open()
         except OSError as error:
             _log.critical("cannot listen: %s", error)
             self.log.close()
             return EX_IOERR
-        places = ", ".join(str(Listener(*place[1:])) for place in self.listening)
+        places = ", ".join(map(str, self.listening))
         elapsed_s = time.monotonic() - started
-        _log.info("Leveret %s ready in %.2f s, AMQP on %s", __version__, elapsed_s, places)
-        notify.ready(f"AMQP on {places}")
+        _log.info("Leveret %s ready in %.2f s: %s", __version__, elapsed_s, places)
+        notify.ready(places)
         self._look_for_alarms()
         self._every(alarms.INTERVAL_S, self._look_for_alarms)
         self._every(garbage.INTERVAL_S, self._collector.collect)
         self._every(reclaim.INTERVAL_S, self._reclaim)
-        self._every(self._timeout_interval_s, self._check_timeouts)
+        self._watch.look()
+        if self.certificates is not None:
+            self._every(tls.INTERVAL_S, self._look_at_certificates)
+            self.loop.add_signal_handler(signal.SIGHUP, self._reload_certificates)
         await self._stop.wait()
         notify.stopping()
-        for server in servers:
-            server.close()
+        self._listeners.close()
         for service in self.services:
             await service.stop()
         return await self._end()
 
-    async def _open(self) -> list[asyncio.Server]:
+    async def _open(self) -> None:
         """Listen for AMQP, then start the services."""
-        servers = [await self._listen(listener) for listener in self.config.listeners]
-        self.listening = [
-            Listening("amqp", *listening.getsockname()[:2])
-            for server in servers
-            for listening in server.sockets
-        ]
+        await self._listeners.open()
+        self.listening = self._listeners.places
         self.services = services(self)
         for service in self.services:
             await service.start()
             _log.info("listening: %s", ", ".join(map(str, service.listening)))
-        return servers
-
-    async def _listen(self, listener: Listener) -> asyncio.Server:
-        return await self.loop.create_server(
-            lambda: Session(self),
-            listener.host or None,
-            listener.port,
-            backlog=self.config.tcp_backlog,
-            reuse_address=True,
-        )
 
     async def _end(self) -> int:
         if self._exit_code:
@@ -228,13 +228,16 @@ class Server:
 
         self.call_later(interval_s, run)
 
-    def _check_timeouts(self) -> None:
-        self.tick.read_clock()
-        for session in list(self.sessions):
-            timeouts.close_overdue(session, self.config.consumer_timeout_ms)
-
     def _look_for_alarms(self) -> None:
-        self._alarms.look(session.blocking for session in self.sessions)
+        self.resource_alarms.look(session.blocking for session in self.sessions)
+
+    def _look_at_certificates(self) -> None:
+        if self.certificates is not None and self.certificates.changed():
+            self._reload_certificates()
+
+    def _reload_certificates(self) -> None:
+        if self.certificates is not None:
+            self.loop.run_in_executor(None, self.certificates.reload)
 
     def _reclaim(self) -> None:
         if self.log.stale_head() is not None:
@@ -278,6 +281,9 @@ class Server:
         if limit is not None and len(self.sessions) > limit:
             _log.warning("refused a connection: connection_max is %d", limit)
             session.abort()
+        handshake = session.transport.get_extra_info("ssl_object")
+        if handshake is not None and self.certificates and self.certificates.too_deep(handshake):
+            session.give_up("its certificate is further from its authority than ssl_options.depth")
         self._deserted.clear()
 
     def disconnected(self, session: Session) -> None:

@@ -47,4 +47,8 @@ def services(server: Server) -> list[Service]:
         from broker.management.service import Management
 
         found.append(Management(server))
+    if server.config.prometheus_port is not None:
+        from broker.metrics.service import Prometheus
+
+        found.append(Prometheus(server))
     return found

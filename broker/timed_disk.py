@@ -1,4 +1,4 @@
-"""The log's disk, with a watch: how often it was read and written, how much, and how long it took.
+"""The log's disk, with a reserve and a watch: how often, how much and how long it reads and writes.
 
 Invariant: the counters are only written by whoever uses the disk, of whom there is one at a time.
 """
@@ -6,16 +6,18 @@ Invariant: the counters are only written by whoever uses the disk, of whom there
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from broker.core.counters import Spread
-from broker.wal.disk import Buffer, Disk
+from broker.reserve import Reserve
+from broker.wal.disk import Buffer
 
 
-class TimedDisk(Disk):
+class TimedDisk(Reserve):
     """See the module. A write is durable when it returns, so its time is that of the sync too."""
 
-    def __init__(self) -> None:
+    def __init__(self, octets: int, on_spent: Callable[[], None]) -> None:
+        super().__init__(octets, on_spent)
         self.reads = 0
         self.read_bytes = 0
         self.read_us = 0

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import ssl
 import struct
 import time
 from collections import deque
@@ -80,7 +81,10 @@ class Url:
 
 
 class Connection:
-    """One TCP connection. ``stage`` says how far the handshake goes before the test takes over."""
+    """One TCP connection. ``stage`` says how far the handshake goes before the test takes over.
+
+    ``preamble`` goes out first, then TLS begins if ``tls`` is given, naming ``host``.
+    """
 
     STAGES = ("tcp", "header", "start", "tune", "tuned", "open")
 
@@ -96,6 +100,9 @@ class Connection:
         frame_max: int | None = None,
         heartbeat: int = 0,
         client_properties: dict[str, Any] | None = None,
+        tls: ssl.SSLContext | None = None,
+        host: str = "localhost",
+        preamble: bytes = b"",
     ) -> None:
         self.url = Url.parse(url)
         self.user = self.url.user if user is None else user
@@ -121,6 +128,9 @@ class Connection:
         self.sock = socket.create_connection((self.url.host, self.url.port), timeout=TIMEOUT)
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
+            self.sock.sendall(preamble)
+            if tls is not None:
+                self.sock = tls.wrap_socket(self.sock, server_hostname=host)
             self.handshake_to(stage)
         except BaseException:
             self.sock.close()
@@ -230,7 +240,7 @@ class Connection:
             octets = self.sock.recv(262144)
         except TimeoutError:
             raise Silence("nothing came") from None
-        except (ConnectionResetError, BrokenPipeError):
+        except (ConnectionResetError, BrokenPipeError, ssl.SSLError):
             self._closed = TcpClosed("RST")
             raise self._closed from None
         finally:

@@ -32,7 +32,9 @@ class Layer:
 
 
 STDLIB = frozenset(sys.stdlib_module_names)
-DEPENDENCIES = frozenset({"aiohttp", "click", "pamqp", "uvloop", "prometheus_client"})
+DEPENDENCIES = frozenset(
+    {"aiohttp", "click", "cryptography", "pamqp", "prometheus_client", "uvloop"}
+)
 CLOCK_AND_IO = frozenset({"asyncio", "os", "time", "random", "socket", "threading"})
 
 # The first layer whose folder contains a file is its layer.
@@ -43,6 +45,11 @@ LAYERS = (
     Layer("broker/wal", ("broker.wal",), STDLIB - {"asyncio"}),
     Layer("broker/core", ("broker.core", "protocol"), STDLIB - CLOCK_AND_IO),
     Layer("broker/amqp", ("broker.amqp", "broker.core", "protocol"), STDLIB | {"pamqp"}),
+    Layer(
+        "broker/net",
+        ("broker.net", "broker.amqp.host", "broker.config", "broker.services", "protocol"),
+        STDLIB | {"cryptography"},
+    ),
     Layer("broker", ("broker", "protocol"), STDLIB | DEPENDENCIES),
 )
 OURS = frozenset({"broker", "protocol", "tests", "conformance"})

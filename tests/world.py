@@ -106,6 +106,13 @@ class Client:
         self.session.connection_lost(None)
 
 
+class NoTimeouts:
+    """Nobody looks for overdue deliveries but the tests."""
+
+    def expect(self, timeout_ms: int) -> None:
+        """Nothing is looked for."""
+
+
 class NoAlarms:
     """A process with memory and disk enough."""
 
@@ -129,6 +136,7 @@ class World:
         self.handshake_timeout_s = 10.0
         self.default_consumer_prefetch = 0
         self.alarms = NoAlarms()
+        self.timeouts = NoTimeouts()
         self.socket_options = ()
         self.offer = Offer(table({}), initial_frame_max=4096)
         self.disk = MemoryDisk()

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from pamqp import commands
 
-from broker.amqp import firehose
+from broker.amqp import firehose, timeouts
 from broker.amqp.consumer import AmqpConsumer
 from broker.amqp.names import generated, queue_name
 from broker.core.reply import REPLY_TO
@@ -72,6 +72,7 @@ def basic_consume(channel: Channel, method: commands.Basic.Consume) -> None:
     channel.consumers[consumer.tag] = consumer
     if not method.nowait:
         channel.send(commands.Basic.ConsumeOk, consumer_tag=consumer.tag)
+    timeouts.expect(channel, consumer.timeout_ms, queue.settings.consumer_timeout_ms)
     queue.add_consumer(consumer)
 
 
@@ -111,7 +112,8 @@ def basic_get(channel: Channel, method: commands.Basic.Get) -> None:
     channel.next_tag = tag + 1
     if not method.no_ack:
         channel.unacked[tag] = (message, channel.getter(queue))
-        channel.note_delivery(tag)
+        channel.ages.note(tag, session.broker.now_ms)
+        timeouts.expect(channel, queue.settings.consumer_timeout_ms)
     channel.send_content(
         commands.Basic.GetOk,
         message.content,

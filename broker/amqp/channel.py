@@ -11,11 +11,10 @@ Invariants:
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
+from broker.amqp.ages import Ages
 from broker.amqp.confirms import Confirms
 from broker.amqp.consumer import AmqpConsumer, Getter
 from broker.amqp.counting import ChannelCounters
@@ -29,8 +28,6 @@ if TYPE_CHECKING:
     from broker.amqp.transaction import Transaction
     from broker.core.reply import ReplyQueue
     from protocol.methods import Method
-
-MARK_MS = 1000  # how precisely the age of a delivery is known
 
 Unacked = tuple[Message, "AmqpConsumer | Getter"]
 
@@ -56,8 +53,7 @@ class Channel:
         self.global_prefetch = 0
         self.outstanding = 0
         self.reply: ReplyQueue | None = None  # direct reply-to
-        self._marks: deque[tuple[int, int]] = deque()  # delivery tag, delivered at (ms)
-        self._extended: dict[int, int] = {}  # delivery tag -> extended at (ms)
+        self.ages = Ages()
         self._ended: list[AmqpConsumer] = []  # not in ``consumers`` any more, but may hold some
         self.last_queue = ""  # what a method with an empty queue name means
 
@@ -134,8 +130,8 @@ class Channel:
         """Undo ``take``: a transaction with these acks was rolled back."""
         self.unacked = dict(sorted((self.unacked | entries).items()))
         self._oldest = min(self._oldest, *entries) if entries else self._oldest
-        if entries and not self._marks:
-            self.note_delivery(min(entries))
+        if entries:
+            self.ages.returned(min(entries), self.session.broker.now_ms)
 
     def reject(self, entries: list[Unacked], *, requeue: bool, failed: bool = False) -> None:
         """Give deliveries back to their queues, or drop them; ``failed`` as ``Queue.requeue``."""
@@ -191,59 +187,16 @@ class Channel:
             self.session.vhost.close_reply(self.reply)
             self.reply = None
 
-    # -- the consumer timeout ----------------------------------------------------------
-
-    def note_delivery(self, tag: int) -> None:
-        """Deliveries from ``tag`` on leave now; remembered with a precision of a second."""
-        now_ms = self.session.broker.now_ms
-        if not self._marks or now_ms - self._marks[-1][1] >= MARK_MS:
-            self._marks.append((tag, now_ms))
-
-    def extend(self, tag: int) -> None:
-        """The consumer needs more time: the timeout of a delivery begins anew; 0 is all."""
-        if tag and tag not in self.unacked:
-            raise PreconditionFailed(f"unknown delivery tag {tag}")
-        for number in [tag] if tag else list(self.unacked):
-            self._extended[number] = self.session.broker.now_ms
-
-    def overdue(self, timeout_of: Callable[[AmqpConsumer | Getter | None], int | None]) -> int:
-        """The timeout in milliseconds that a delivery has exceeded; 0 if all are in time.
-
-        ``timeout_of`` gives the timeout for who holds a delivery, or the default.
-        """
-        marks = self._marks
-        if not self.unacked or not marks:
-            marks.clear()
-            self._extended.clear()
-            return 0
-        oldest = next(iter(self.unacked))
-        while len(marks) > 1 and marks[1][0] <= oldest:
-            marks.popleft()
-        if len(self._extended) > len(self.unacked):
-            self._extended = {
-                tag: at_ms for tag, at_ms in self._extended.items() if tag in self.unacked
-            }
+    def holders(self) -> list[AmqpConsumer | Getter]:
+        """Who has deliveries of this channel, or may get some."""
         self._ended = [consumer for consumer in self._ended if consumer.outstanding]
-        holders = [None, *self.consumers.values(), *self._ended, *self.getters.values()]
-        timeouts = [ms for ms in map(timeout_of, holders) if ms is not None]
-        now_ms = self.session.broker.now_ms
-        if not timeouts or now_ms - marks[0][1] <= min(timeouts):
-            return 0
-        for tag, (_, holder) in self.unacked.items():
-            timeout_ms = timeout_of(holder)
-            if timeout_ms is not None and now_ms - self._delivered_ms(tag) > timeout_ms:
-                return timeout_ms
-        return 0
-
-    def _delivered_ms(self, tag: int) -> int:
-        """When a delivery left, or was extended."""
-        at = bisect_right(self._marks, (tag, 1 << 62)) - 1
-        return self._extended.get(tag, self._marks[max(at, 0)][1])
+        return [*self.consumers.values(), *self._ended, *self.getters.values()]
 
     def close(self) -> None:
         """The channel is gone: consumers end and unacked deliveries go back, as redelivered."""
         self.closed = True
         self.session.broker.churn.channel_closed += 1
+        self.session.broker.totals.received_confirm += self.confirms.counted
         emptied = [
             consumer.queue
             for consumer in self.consumers.values()

@@ -53,6 +53,11 @@ class Confirms:
             self.published = self._confirmed = 0
 
     @property
+    def counted(self) -> int:
+        """Messages received since confirm.select."""
+        return self.published if self.selected else 0
+
+    @property
     def unconfirmed(self) -> int:
         """Messages that wait for their confirm."""
         return self.published - self._confirmed if self.selected else 0

@@ -118,7 +118,7 @@ class AmqpConsumer(Consumer):
             channel.unacked.update(
                 zip(range(first, tag), [(message, self) for message in messages], strict=True)
             )
-            channel.note_delivery(first)
+            channel.ages.note(first, session.broker.now_ms)
             self.outstanding += len(messages)
             channel.outstanding += len(messages)
         if session.vhost.tracing:

@@ -7,9 +7,14 @@ from typing import TYPE_CHECKING, Protocol
 
 from broker.core.broker import Broker
 from protocol.connection import Offer
+from protocol.proxy import Address
 
 if TYPE_CHECKING:
     from broker.amqp.session import Session
+
+
+Origin = tuple[Address, Address]
+"""Who a client is and where it connected to, where a balancer in front of us says so."""
 
 
 class Settles(Protocol):
@@ -80,6 +85,13 @@ class Tick(Protocol):
         """Set ``Broker.now_ms``."""
 
 
+class Timeouts(Protocol):
+    """Who looks for overdue deliveries, see ``broker.amqp.timeouts``."""
+
+    def expect(self, timeout_ms: int) -> None:
+        """There is somebody with this timeout."""
+
+
 class Host(Protocol):
     """The process: the model, its tick, who may log in, what is offered, timers."""
 
@@ -91,6 +103,7 @@ class Host(Protocol):
     default_consumer_prefetch: int
     socket_options: tuple[tuple[int, int, int], ...]  # arguments of setsockopt
     alarms: Alarms
+    timeouts: Timeouts
 
     def authenticate(self, mechanism: str, response: bytes, peer_host: str) -> str:
         """The user's name, or ``LoginRefused``."""

@@ -49,7 +49,7 @@ from protocol.fastpath import Ack, scan
 from protocol.methods import encode
 
 if TYPE_CHECKING:
-    from broker.amqp.host import Host, Timer
+    from broker.amqp.host import Host, Origin, Timer
     from broker.core.vhost import Vhost
     from protocol.methods import Method
 
@@ -68,8 +68,9 @@ class Session(asyncio.Protocol):
 
     vhost: Vhost
 
-    def __init__(self, host: Host) -> None:
+    def __init__(self, host: Host, origin: Origin | None = None) -> None:
         self.host = host
+        self.origin = origin
         self.broker = host.broker
         self.tick = host.tick
         self.out: list[bytes] = []
@@ -78,8 +79,7 @@ class Session(asyncio.Protocol):
         self.routes = Routes()
         self.targets = self.routes.targets
         self.acks: dict[int, Ack] = {}
-        self.user = ""
-        self.name = ""
+        self.user = self.name = ""
         self.blocking = Blocking(self)
         self.opened = False  # connection.open was granted; from then on there is a vhost
         self.hold_until = 0
@@ -103,14 +103,15 @@ class Session(asyncio.Protocol):
         self.transport: asyncio.Transport = transport  # type: ignore[assignment]
         self.reading = Reading(self.transport)
         self.transport.set_write_buffer_limits(high=OUT_BYTES_MAX, low=OUT_BYTES_MAX // 4)
-        peer, here = transport.get_extra_info("peername"), transport.get_extra_info("sockname")
+        info = transport.get_extra_info
+        peer, here = self.origin or (info("peername"), info("sockname"))
         self.peer_host: str = peer[0] if peer else ""
         self.name = f"{address_text(peer)} -> {address_text(here)}"
         self.timers["handshake"] = self.host.call_later(
             self.host.handshake_timeout_s, self._handshake_timeout
         )
         for option in self.host.socket_options:
-            transport.get_extra_info("socket").setsockopt(*option)
+            info("socket").setsockopt(*option)
         self.host.connected(self)
 
     def data_received(self, data: bytes) -> None:

@@ -7,8 +7,11 @@ to keep a misspelt key of ours (`log.consle`) out: that one is to be reported wi
 # One string, because a list of a hundred quoted lines hides the names.
 _KEYS = """
     num_acceptors socket_writer reverse_dns_lookups erlang load_definitions definitions
-    listeners.ssl ssl_allow_poodle_attack ssl_options ssl_cert_login_from
-    ssl_cert_login_san_type ssl_cert_login_san_index ssl_handshake_timeout auth_backends
+    ssl_allow_poodle_attack ssl_options.cacerts ssl_options.cert ssl_options.client_renegotiation
+    ssl_options.dh ssl_options.honor_ecc_order ssl_options.key ssl_options.log_level
+    ssl_options.log_alert ssl_options.psk_identity ssl_options.reuse_sessions
+    ssl_options.secure_renegotiate ssl_options.bypass_pem_cache ssl_cert_login_from
+    ssl_cert_login_san_type ssl_cert_login_san_index auth_backends
     default_worker_pool_size password_hashing_module credential_validator default_users
     tcp_listen_options.buffer tcp_listen_options.delay_send tcp_listen_options.dontroute
     tcp_listen_options.exit_on_close tcp_listen_options.fd
@@ -22,7 +25,7 @@ _KEYS = """
     node_tags queue_master_locator queue_leader_locator hipe_compile
     mnesia_table_loading_retry_timeout mnesia_table_loading_retry_limit
     message_store_shutdown_timeout queue_index_embed_msgs_below background_gc_enabled
-    background_gc_target_interval proxy_protocol vhost_restart_strategy product motd_file
+    background_gc_target_interval vhost_restart_strategy product motd_file
     log.console.use_colors log.console.color_esc_seqs log.console.formatter.single_line
     log.console.formatter.plaintext log.console.formatter.json
     log.exchange log.journald log.syslog log.file.rotation.compress log.file.formatter.single_line

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from broker.config import syntax
+from broker.config.consistency import contradictions_in
 from broker.config.foreign import WITHOUT_MEANING
 from broker.config.kinds import Kind
-from broker.config.model import Config, ConfigError
+from broker.config.model import SECTIONS, Config, ConfigError
 from broker.config.rows import Family
 from broker.config.syntax import Entry
 from broker.config.table import SETTINGS
@@ -50,11 +51,12 @@ def load(
     for layer in layers:
         collected.add_layer(layer)
     values = collected.values()
-    if not faults and not values["listeners"]:
-        faults.append("no listener: set listeners.tcp.default (TLS listeners are not supported)")
     if faults:
         raise ConfigError(faults)
-    return Config(**values), collected.warnings()
+    config = Config(**values)
+    if contradictions := list(contradictions_in(config)):
+        raise ConfigError(contradictions)
+    return config, collected.warnings()
 
 
 class _Collected:
@@ -97,7 +99,16 @@ class _Collected:
     def values(self) -> dict[str, Any]:
         """Give one value for each field of Config."""
         gathered = {row.name: row.gather(self._members[row.name]) for row in _FAMILIES}
-        return self._plain | gathered
+        values: dict[str, Any] = {name: {} for name in SECTIONS}
+        for name, value in (self._plain | gathered).items():
+            section, dot, field = name.partition(".")
+            if dot:
+                values[section][field] = value
+            else:
+                values[name] = value
+        for name, section_type in SECTIONS.items():
+            values[name] = section_type(**values[name])
+        return values
 
     def warnings(self) -> list[str]:
         """Give at most one line for keys without effect and one for unknown keys."""

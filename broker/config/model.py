@@ -1,7 +1,8 @@
 """What the rest of the broker sees of the configuration: typed, frozen, with units in the names.
 
-Owns: `Config`, `Listener` and `ConfigError`. Defaults are not here but in `table`, beside the key
-that changes them. Where RabbitMQ has "infinity" or "unset", the value here is None.
+Owns: `Config` with its sections, `Listener` and `ConfigError`. Defaults are not here but in
+`table`, beside the key that changes them. Where RabbitMQ has "infinity" or "unset", the value here
+is None.
 """
 
 from collections.abc import Mapping, Sequence
@@ -33,6 +34,29 @@ class Listener:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TlsOptions:
+    """What a listener with certificates offers and demands."""
+
+    certfile: str | None
+    keyfile: str | None
+    password: str | None = field(repr=False)
+    cacertfile: str | None
+    verify: str
+    fail_if_no_peer_cert: bool
+    depth: int
+    crl_check: str
+    versions: tuple[str, ...]
+    ciphers: tuple[str, ...]
+    honor_cipher_order: bool
+    dhfile: str | None
+    sni: Mapping[str, Mapping[str, str]] = field(default_factory=dict, repr=False)
+
+
+SECTIONS: Mapping[str, type[Any]] = {"tls": TlsOptions}
+"""The fields of Config that have fields themselves."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
     """Every setting that has a meaning here. `table.SETTINGS` says which key sets which field."""
 
@@ -43,6 +67,10 @@ class Config:
     initial_frame_max: int
     connection_max: int | None
     handshake_timeout_ms: int
+    tls_listeners: tuple[Listener, ...]
+    tls_handshake_timeout_ms: int
+    tls: TlsOptions
+    proxy_protocol: bool
     max_message_bytes: int
     consumer_timeout_ms: int | None
     default_consumer_prefetch: int
@@ -100,7 +128,7 @@ class Config:
     management_host: str
     management_port: int | None
     prometheus_host: str
-    prometheus_port: int
+    prometheus_port: int | None
     prometheus_path: str
     prometheus_per_object_metrics: bool
 

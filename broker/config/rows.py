@@ -5,6 +5,7 @@ Owns: `Setting` and `Family`, and how the members of a family become one value.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from broker.config.kinds import Kind
 
@@ -14,7 +15,10 @@ Gather = Callable[[Mapping[str, object]], object]
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One row: `default` is the value in `Config`, `meaning` one sentence for the operator."""
+    """One row: `default` is the value in `Config`, `meaning` one sentence for the operator.
+
+    `name` is a field of Config; with a dot, a field of one of its sections.
+    """
 
     key: str
     name: str
@@ -67,3 +71,12 @@ def member_values(members: Mapping[str, object]) -> tuple[object, ...]:
 def true_members(members: Mapping[str, object]) -> tuple[str, ...]:
     """Give the words whose value is true."""
     return tuple(name for name, chosen in members.items() if chosen)
+
+
+def by_word(members: Mapping[str, object]) -> Mapping[str, Mapping[str, object]]:
+    """Give what the rows of a group say about each free word, by their parts."""
+    found: dict[str, dict[str, object]] = {}
+    for name, value in members.items():
+        word, _, part = name.partition(GROUP_MARK)
+        found.setdefault(word, {})[part] = value
+    return MappingProxyType(found)

@@ -1,9 +1,10 @@
 """The table of settings: one row for every key that has a meaning here.
 
 Owns: `SETTINGS`, the only place where key, kind, default and meaning of a setting are written: the
-rows about clients and users here, those about new vhosts in `table_defaults`, about the log in
-`table_log`, about the node in `table_node`. To add a setting, write a row and a field of
-`model.Config`, then run `make reference` to rewrite config/leveret.conf.
+rows about clients and users here, those about TLS in `table_tls`, about new vhosts in
+`table_defaults`, about the log in `table_log`, about the node in `table_node`. To add a setting,
+write a row and a field of `model.Config`, then run `make reference` to rewrite
+config/leveret.conf.
 
 A key with an upper-case word (`listeners.tcp.NAME`) is a family: any word fits there. `later`
 marks a setting that is read and checked but that nothing acts on yet; setting it is named in the
@@ -28,6 +29,7 @@ from broker.config.rows import Family, Setting, member_values, true_members
 from broker.config.table_defaults import DEFAULT_SETTINGS
 from broker.config.table_log import LOG_SETTINGS
 from broker.config.table_node import NODE_SETTINGS
+from broker.config.table_tls import TLS_SETTINGS
 
 CLIENT_SETTINGS: tuple[Setting, ...] = (
     Family(
@@ -240,5 +242,5 @@ CLIENT_SETTINGS: tuple[Setting, ...] = (
     ),
 )
 
-SETTINGS = CLIENT_SETTINGS + DEFAULT_SETTINGS + LOG_SETTINGS + NODE_SETTINGS
+SETTINGS = CLIENT_SETTINGS + TLS_SETTINGS + DEFAULT_SETTINGS + LOG_SETTINGS + NODE_SETTINGS
 """Every setting, in the order in which an operator reads them."""

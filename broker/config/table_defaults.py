@@ -4,11 +4,8 @@ Owns: `DEFAULT_SETTINGS`. Policies and limits are groups: the rows of one group 
 field, by the operator's free word, which is also the name of the policy.
 """
 
-from collections.abc import Mapping
-from types import MappingProxyType
-
 from broker.config.kinds import PATTERN, Kind, choice, integer, or_none, unset_or
-from broker.config.rows import GROUP_MARK, Family, Setting
+from broker.config.rows import Family, Setting, by_word
 
 _COUNT = 2**53  # largest number that JSON readers agree on
 _MS = integer("milliseconds", 0, _COUNT)
@@ -16,24 +13,15 @@ _BYTES = integer("bytes", 0, _COUNT)
 _MESSAGES = integer("messages", 0, _COUNT)
 
 
-def _by_id(members: Mapping[str, object]) -> Mapping[str, Mapping[str, object]]:
-    """Give what was written about each free word, by the rest of the key."""
-    found: dict[str, dict[str, object]] = {}
-    for name, value in members.items():
-        free, _, part = name.partition(GROUP_MARK)
-        found.setdefault(free, {})[part] = value
-    return MappingProxyType(found)
-
-
 def _policy(part: str, kind: Kind, meaning: str) -> Family:
     key = f"default_policies.operator.ID.{part}"
     name = "default_operator_policies"
-    return Family(key, name, kind, {}, meaning, gather=_by_id, part=part)
+    return Family(key, name, kind, {}, meaning, gather=by_word, part=part)
 
 
 def _limit(part: str, kind: Kind, meaning: str) -> Family:
     key = f"default_limits.vhosts.ID.{part}"
-    return Family(key, "default_vhost_limits", kind, {}, meaning, gather=_by_id, part=part)
+    return Family(key, "default_vhost_limits", kind, {}, meaning, gather=by_word, part=part)
 
 
 _APPLY_TO = choice("all", "queues", "classic_queues", "quorum_queues", "streams", "exchanges")

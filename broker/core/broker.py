@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from broker.core.counters import Churn
+from broker.core.counters import Churn, Logins, Spread, Totals
 from broker.core.events import Events
 from broker.core.log import Log, NoLog
 from broker.core.operations import Operation, apply, encode_operation, snapshot
@@ -38,6 +38,9 @@ class Broker:
         self.vhosts: dict[str, Vhost] = {}
         self.vhost_defaults = VhostDefaults()
         self.churn = Churn()
+        self.totals = Totals()
+        self.logins = {"amqp091": Logins(), "http": Logins()}
+        self.waited_ms = Spread()  # how long messages waited to be delivered
         self.next_message_id = 1
         self.next_queue_id = 1
         self.now_ms = 0
@@ -80,6 +83,9 @@ class Broker:
         """Effect of the operation vhost.delete: queues and their messages go with it."""
         vhost = self.vhosts.pop(name, None)
         if vhost is not None:
+            for queue in vhost.queues.values():
+                self.totals.queue_gone(queue)
+            self.totals.publishes.add(exchange.publishes for exchange in vhost.exchanges.values())
             for queue in list(vhost.keepers()):
                 queue.delete()
             vhost.queues.clear()

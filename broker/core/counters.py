@@ -156,6 +156,37 @@ class Churn:
         self.queue_deleted = 0
 
 
+class Logins:
+    """Attempts to log in over one protocol."""
+
+    __slots__ = ("failed", "succeeded")
+
+    def __init__(self) -> None:
+        self.failed = 0
+        self.succeeded = 0
+
+
+class Totals:
+    """What was counted for objects that are gone, and what nobody else counts, for all vhosts."""
+
+    __slots__ = ("dead_lettered", "deliveries", "publishes", "received_confirm")
+
+    def __init__(self) -> None:
+        self.deliveries: dict[str, Deliveries] = {}  # of queues, by type
+        self.publishes = Publishes()
+        self.received_confirm = 0  # messages on channels with confirms that are closed
+        self.dead_lettered: dict[tuple[str, str, bool], int] = {}
+
+    def queue_gone(self, queue: Queue) -> None:
+        """Keep what a queue counted."""
+        self.deliveries.setdefault(queue.type, Deliveries()).add([queue.counters])
+
+    def ended(self, queue: Queue, reason: str, count: int, *, dead_lettered: bool) -> None:
+        """So many messages ended in a queue without being acked."""
+        key = (queue.type, reason, dead_lettered)
+        self.dead_lettered[key] = self.dead_lettered.get(key, 0) + count
+
+
 class Spread:
     """How integers are spread: bucket ``n`` counts those from 2 ** (n - 1) to below 2 ** n."""
 

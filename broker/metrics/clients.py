@@ -1,8 +1,8 @@
 """Metrics of channels and connections.
 
 Each generator is one family of ``/metrics/detailed?family=``. Over all objects the same columns are
-added up. Labels are RabbitMQ's, where a channel's or connection's process stands our name of it; the
-label of a connection is ``channel`` there too.
+added up. Labels are RabbitMQ's, with our name where it has the process of a channel or connection;
+the label of a connection is ``channel`` there too.
 """
 
 from __future__ import annotations
@@ -257,5 +257,3 @@ def connection_coarse_metrics(scope: Scope) -> Steps:
 def connection_metrics(scope: Scope) -> Steps:
     """Reads, writes and channels of each connection."""
     return by_object(scope, _CONNECTION, sessions_of(scope), _session_labels)
-
-

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from broker.memory import queue_bytes
 from broker.metrics.family import COUNTER, GAUGE, Column, Labels, Scope, Steps, by_object
 
 if TYPE_CHECKING:
     from broker.core.queue import Queue
-
-MESSAGE_BYTES = 250  # about what a message needs in memory besides its octets
 
 
 class Inflow(NamedTuple):
@@ -21,7 +20,7 @@ class Inflow(NamedTuple):
 
     queue: Queue
     exchange: str
-    count: int
+    messages: int
 
 
 def queues_of(scope: Scope) -> list[Queue]:
@@ -96,7 +95,7 @@ _QUEUE: tuple[Column[Queue], ...] = (
         "queue_process_memory_bytes",
         GAUGE,
         "Memory in bytes that the queue's ready messages need, about",
-        lambda queue: queue.backlog.size_bytes + MESSAGE_BYTES * len(queue),
+        queue_bytes,
     ),
     Column(
         "queue_messages_ready_bytes",
@@ -166,9 +165,10 @@ _INFLOW: tuple[Column[Inflow], ...] = (
         "queue_messages_published_total",
         COUNTER,
         "Total number of messages published to queues",
-        lambda inflow: inflow.count,
+        lambda inflow: inflow.messages,
     ),
 )
+
 
 def queue_coarse_metrics(scope: Scope) -> Steps:
     """How many messages each queue has, and since when."""
@@ -198,5 +198,3 @@ def channel_queue_exchange_metrics(scope: Scope) -> Steps:
         for exchange, count in list(queue.counters.incoming.items())
     ]
     return by_object(scope, _INFLOW, inflows, _inflow_labels)
-
-

@@ -1,4 +1,4 @@
-"""Metrics of what stands in a virtual host. Each generator is one family of ``/metrics/detailed``."""
+"""Metrics of virtual hosts and exchanges. Each generator is a family of ``/metrics/detailed``."""
 
 from __future__ import annotations
 
@@ -56,5 +56,3 @@ def exchange_bindings(scope: Scope) -> Steps:
             for vhost, exchange in _exchanges_of(scope)
         ),
     )
-
-

@@ -1,11 +1,13 @@
 """The consumer timeout: what is not acked in time closes its channel, unless more is asked for."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from pamqp import commands
 
 from broker.amqp import timeouts
+from broker.amqp.ages import MARK_MS, MARKS_MAX, Ages
 from tests.amqp.dialogue import (
     TimedWorld,
     bodies,
@@ -154,8 +156,8 @@ def test_again_and_again() -> None:
         world.wait(50)
         say(world, client, extend(), send(), ack(1, tag - 2))
         assert look(world, client) == []
-    assert len(channel._extended) <= 2 * len(channel.unacked)
-    assert len(channel._marks) <= 4
+    assert len(channel.ages._extended) <= 2 * len(channel.unacked)
+    assert len(channel.ages._marks) <= 4
 
 
 def test_asking_is_published_nowhere_but_confirmed() -> None:
@@ -204,7 +206,71 @@ def test_redelivered_to_the_next() -> None:
 
 def test_how_often_it_is_looked() -> None:
     """Looking happens often enough to notice a timeout soon after, never more than it pays."""
-    for timeout_ms in (None, 1, 1000, 60_000, 1_800_000):
+    for timeout_ms in (1, 1000, 60_000, 1_800_000):
         interval_s = timeouts.interval_s(timeout_ms)
         assert timeouts.INTERVAL_MIN_S <= interval_s <= timeouts.INTERVAL_MAX_S
-        assert timeout_ms is None or interval_s * 1000 <= max(100, timeout_ms / 10)
+        assert interval_s * 1000 <= max(100, timeout_ms / 10)
+
+
+class Alarm:
+    """A timer that rings when the test says so."""
+
+    def __init__(self, delay_s: float, callback: Callable[[], None]) -> None:
+        self.delay_s = delay_s
+        self.ring = callback
+        self.pending = True
+
+    def cancel(self) -> None:
+        """Never ring."""
+        self.pending = False
+
+
+def test_a_shorter_timeout_is_looked_for_at_once() -> None:
+    """Who has a short timeout is not made to wait for a look that was meant for long ones."""
+    world, client = holding(1, **{"x-consumer-timeout": 2000})
+    alarms: list[Alarm] = []
+
+    def call_later(delay_s: float, callback: Callable[[], None]) -> Alarm:
+        alarms.append(Alarm(delay_s, callback))
+        return alarms[-1]
+
+    watch = timeouts.Watch(1_800_000, [], call_later, lambda: None)
+    watch.look()
+    watch.expect(1_800_000)
+    assert [alarm.delay_s for alarm in alarms] == [timeouts.INTERVAL_MAX_S]
+    watch.expect(2000)
+    assert [(alarm.delay_s, alarm.pending) for alarm in alarms] == [(10, False), (0.2, True)]
+    alarms[-1].ring()
+    assert alarms[-1].delay_s == timeouts.INTERVAL_MAX_S, "nobody has a short timeout any more"
+
+    busy = timeouts.Watch(1_800_000, [client.session], call_later, lambda: None)
+    busy.look()
+    assert alarms[-1].delay_s == 0.2
+    world.wait(3)
+    alarms[-1].ring()
+    assert names(heard(world, client)) == ["Channel.Close"]
+
+
+def test_a_consumer_tells_of_its_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Consuming and getting announce the timeouts of consumer and queue."""
+    told: list[int] = []
+    world = TimedWorld()
+    monkeypatch.setattr(world.timeouts, "expect", told.append)
+    queue = declare(arguments={"x-consumer-timeout": 7000})
+    client = started(world, queue, consume(arguments={"x-consumer-timeout": 5000}))
+    assert told == [5000, 7000]
+    say(world, client, method(1, commands.Basic.Cancel("c")), send())
+    say(world, client, method(1, commands.Basic.Get(queue="q")))
+    assert told == [5000, 7000, 7000]
+
+
+def test_marks_are_bounded() -> None:
+    """One delivery that stays unacked for ever does not make a channel grow, nor any too old."""
+    ages = Ages()
+    for tag in range(1, 20_000):
+        ages.note(tag, tag * MARK_MS)
+    ages.forget_settled({1: None})
+    assert len(ages._marks) <= MARKS_MAX
+    for tag in range(1, 20_000, 97):
+        too_young_ms = ages.delivered_ms(tag) - tag * MARK_MS
+        assert 0 <= too_young_ms <= 2 * MARK_MS + (20_000 - tag) * MARK_MS / 8

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from broker.config import Config, ConfigError, Listener, load, reference
+from broker.config.model import SECTIONS
 from broker.config.table import SETTINGS
 
 
@@ -87,7 +88,7 @@ def test_families_can_be_emptied(tmp_path: Path) -> None:
     config, _ = read(tmp_path, "loopback_users = none\n")
     assert config.loopback_users == frozenset()
     assert faults(tmp_path, "listeners.tcp = none\n") == [
-        "no listener: set listeners.tcp.default (TLS listeners are not supported)"
+        "no listener: set listeners.tcp.default or listeners.ssl.default"
     ]
 
 
@@ -231,7 +232,7 @@ def test_settings_without_meaning_are_one_warning(tmp_path: Path) -> None:
     """Keys of RabbitMQ that have nothing to act on here are named in one line of their own."""
     text = """\
 cluster_formation.peer_discovery_backend = k8s
-ssl_options.verify = verify_peer
+ssl_options.honor_ecc_order = true
 queue_master_locator = min-masters
 prometheus.tcp.port = 1
 nonsense = x
@@ -239,7 +240,12 @@ nonsense = x
     _, warnings = read(tmp_path, text)
     without_effect, unknown = warnings
     assert without_effect.startswith("settings that have no effect in Leveret were ignored: ")
-    for key in ("cluster_formation", "ssl_options.verify", "queue_master_locator", "prometheus"):
+    for key in (
+        "cluster_formation",
+        "ssl_options.honor_ecc_order",
+        "queue_master_locator",
+        "prometheus",
+    ):
         assert key in without_effect
     assert unknown.startswith("unknown settings were ignored: nonsense")
 
@@ -282,7 +288,10 @@ def test_reference_file_changes_nothing(tmp_path: Path) -> None:
 
 def test_every_setting_has_a_row_and_a_field() -> None:
     """The table and `Config` name the same settings, and no key twice."""
-    assert {row.name for row in SETTINGS} == set(Config.__dataclass_fields__)
+    fields = set(Config.__dataclass_fields__) - set(SECTIONS)
+    for name, section in SECTIONS.items():
+        fields |= {f"{name}.{field}" for field in section.__dataclass_fields__}
+    assert {row.name for row in SETTINGS} == fields
     assert len({row.key for row in SETTINGS}) == len(SETTINGS)
     assert all(row.meaning.endswith(".") and row.kind.unit for row in SETTINGS)
 

@@ -1,0 +1,57 @@
+"""Certificates made for a test: an authority, servers and clients it vouches for, and bad ones."""
+
+from __future__ import annotations
+
+import ssl
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import trustme
+
+PAST = datetime.now(UTC) - timedelta(days=1)
+
+
+class Certificates:
+    """Files in ``directory``, made when they are asked for; names become file names."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.authority = trustme.CA()
+        self.stranger = trustme.CA()
+        self.cacertfile = directory / "authority.pem"
+        self.authority.cert_pem.write_to_path(str(self.cacertfile))
+
+    def server(self, name: str = "server", host: str = "localhost", **options: object) -> Path:
+        """A certificate and its key in one file, for a host."""
+        return self._issue(name, self.authority, host, "127.0.0.1", **options)
+
+    def client(self, name: str, **options: object) -> Path:
+        """The same for a user called ``name``, with a mail address too."""
+        return self._issue(name, self.authority, f"{name}@example.org", common_name=name, **options)
+
+    def strange(self, name: str = "strange") -> Path:
+        """The same from an authority nobody trusts."""
+        return self._issue(name, self.stranger, "localhost", "127.0.0.1", common_name=name)
+
+    def _issue(self, name: str, authority: trustme.CA, *names: str, **options: object) -> Path:
+        path = self.directory / f"{name}.pem"
+        issued = authority.issue_cert(*names, **options)  # type: ignore[arg-type]
+        issued.private_key_and_cert_chain_pem.write_to_path(str(path))
+        return path
+
+    def settings(self, port: int, certificate: Path, **options: object) -> dict[str, object]:
+        """What a rabbitmq.conf says of a listener with this certificate."""
+        return {
+            "listeners.ssl.1": f"127.0.0.1:{port}",
+            "ssl_options.certfile": certificate,
+            "ssl_options.keyfile": certificate,
+            "ssl_options.cacertfile": self.cacertfile,
+            **{f"ssl_options.{name}": value for name, value in options.items()},
+        }
+
+    def context(self, certificate: Path | None = None) -> ssl.SSLContext:
+        """How a client that trusts the authority connects, with a certificate if given."""
+        context = ssl.create_default_context(cafile=str(self.cacertfile))
+        if certificate is not None:
+            context.load_cert_chain(certificate)
+        return context
