@@ -56,7 +56,7 @@ class Alarms:
         """Measure, and tell the sessions what has changed."""
         before = self.reasons
         found = []
-        if self.memory_max_bytes is not None and resident_bytes() > self.memory_max_bytes:
+        if resident_bytes() > self.memory_max_bytes:
             found.append(MEMORY)
         if self._disk_is_low():
             found.append(DISK)
@@ -101,7 +101,7 @@ def _total_memory_bytes(config: Config) -> int:
     return os.sysconf("SC_PHYS_PAGES") * _PAGE_BYTES
 
 
-def _memory_watermark_bytes(config: Config) -> int | None:
+def _memory_watermark_bytes(config: Config) -> int:
     if config.memory_high_watermark_bytes is not None:
         return config.memory_high_watermark_bytes
     return int(config.memory_high_watermark_relative * _total_memory_bytes(config))

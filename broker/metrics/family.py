@@ -1,7 +1,8 @@
 """The pieces metrics are made of.
 
-A family is made in ``Step``s: parts of it, which hold at most ``CHUNK`` samples, and None where
-work was done that gave no samples yet. Between two steps the loop may do something else.
+Pages are made in ``Step``s: a family that the library writes, further lines of the family before as
+octets, or None where work was done that gave no text yet. Between two steps, each of which looks at
+no more than ``CHUNK`` objects, the loop may do something else.
 """
 
 from __future__ import annotations
@@ -11,21 +12,33 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from prometheus_client.core import Metric
+from prometheus_client.exposition import generate_latest
 
 from broker.core.counters import Spread
 
 if TYPE_CHECKING:
     from broker.server import Server
 
-CHUNK = 250  # samples, or objects looked at: about a millisecond
+CHUNK = 250  # objects: about a millisecond
 
-Step = Metric | None
+Step = Metric | bytes | None
 Steps = Iterator[Step]
 Labels = dict[str, str]
 Value = float | None
 Object = TypeVar("Object")
 
 GAUGE, COUNTER, UNTYPED = "gauge", "counter", "unknown"
+
+
+class Part:
+    """One family, as the registry that the library wants."""
+
+    def __init__(self, metric: Metric) -> None:
+        self._metric = metric
+
+    def collect(self) -> Iterable[Metric]:
+        """See ``prometheus_client.registry.Collector``."""
+        return (self._metric,)
 
 
 @dataclass(frozen=True)
@@ -87,20 +100,43 @@ def by_object(
     labels_of: Callable[[Object], Labels],
 ) -> Steps:
     """The families of ``columns``: with a sample for each object, or one for all of them."""
-    if not scope.per_object:
+    if scope.per_object:
+        yield from _each(scope, columns, objects, labels_of)
+    else:
         yield from _over_all(scope, columns, objects)
-        return
+
+
+def _each(
+    scope: Scope,
+    columns: Sequence[Column[Object]],
+    objects: Sequence[Object],
+    labels_of: Callable[[Object], Labels],
+) -> Steps:
+    labelled: list[tuple[str, Object]] = []
+    for part in parts(objects):
+        labelled += zip(label_texts([labels_of(one) for one in part]), part, strict=True)
+        yield None
     for column in columns:
         name = _name(scope, column)
-        for part in _parts(objects):
-            read = ((one, column.read(one)) for one in part)
-            samples = [(labels_of(one), value) for one, value in read if value is not None]
-            yield family(name, column.type, column.help, samples)
+        yield family(name, column.type, column.help, ())
+        for some in parts(labelled):
+            read = [(labels, column.read(one)) for labels, one in some]
+            lines = [f"{name}{labels} {value}\n" for labels, value in read if value is not None]
+            yield "".join(lines).encode()
+
+
+def label_texts(labels: Iterable[Labels]) -> list[str]:
+    """Labels as the library writes them: once for each object, as that takes most of the time."""
+    metric = Metric("x", "", GAUGE)
+    for one in labels:
+        metric.add_sample("x", one, 0)
+    lines = generate_latest(Part(metric)).decode().splitlines()
+    return [line.removeprefix("x").removesuffix(" 0.0") for line in lines[2:]]
 
 
 def _over_all(scope: Scope, columns: Sequence[Column[Object]], objects: Sequence[Object]) -> Steps:
     found: list[list[float]] = [[] for _ in columns]
-    for part in _parts(objects):
+    for part in parts(objects):
         for column, values in zip(columns, found, strict=True):
             read = [value for value in map(column.read, part) if value is not None]
             if read:
@@ -117,8 +153,9 @@ def _name(scope: Scope, column: Column[Object]) -> str:
     return f"{scope.own if column.own else scope.prefix}{column.name}"
 
 
-def _parts(objects: Sequence[Object]) -> Iterator[Sequence[Object]]:
-    for start in range(0, max(1, len(objects)), CHUNK):
+def parts(objects: Sequence[Object]) -> Iterator[Sequence[Object]]:
+    """``objects`` in pieces that take about a millisecond."""
+    for start in range(0, len(objects), CHUNK):
         yield objects[start : start + CHUNK]
 
 

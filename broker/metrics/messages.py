@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from broker.core.counters import Deliveries, Publishes
 from broker.core.deadletter import DELIVERY_LIMIT, EXPIRED, MAXLEN, REJECTED
 from broker.metrics.clients import channels_of
-from broker.metrics.family import CHUNK, COUNTER, GAUGE, Labels, Scope, Steps, family
+from broker.metrics.family import COUNTER, GAUGE, Labels, Scope, Steps, family, parts
 from broker.metrics.queues import queues_of
 
 if TYPE_CHECKING:
@@ -148,8 +148,8 @@ def _delivered(scope: Scope) -> Steps:
     for kind, gone in scope.server.broker.totals.deliveries.items():
         counted[kind].add([gone])
     queues = queues_of(scope)
-    for start in range(0, len(queues), CHUNK):
-        for queue in queues[start : start + CHUNK]:
+    for part in parts(queues):
+        for queue in part:
             counted[queue.type].add([queue.counters])
         yield None
     for name, text, read in _DELIVERED:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from broker.memory import queue_bytes
-from broker.metrics.family import COUNTER, GAUGE, Column, Labels, Scope, Steps, by_object
+from broker.metrics.family import COUNTER, GAUGE, Column, Labels, Scope, Steps, by_object, parts
 
 if TYPE_CHECKING:
     from broker.core.queue import Queue
@@ -192,9 +192,10 @@ def queue_delivery_metrics(scope: Scope) -> Steps:
 
 def channel_queue_exchange_metrics(scope: Scope) -> Steps:
     """What came to each queue, by exchange; all channels together."""
-    inflows = [
-        Inflow(queue, exchange, count)
-        for queue in queues_of(scope)
-        for exchange, count in list(queue.counters.incoming.items())
-    ]
-    return by_object(scope, _INFLOW, inflows, _inflow_labels)
+    inflows: list[Inflow] = []
+    for queues in parts(queues_of(scope)):
+        for queue in queues:
+            counted = queue.counters.incoming
+            inflows += [Inflow(queue, exchange, count) for exchange, count in counted.items()]
+        yield None
+    yield from by_object(scope, _INFLOW, inflows, _inflow_labels)

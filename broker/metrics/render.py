@@ -12,27 +12,14 @@ import zlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from prometheus_client.core import Metric
-
-from broker.metrics.family import Step
+from broker.metrics.family import Part, Step
 
 SLICE_S = 0.002
 GZIP_WINDOW_BITS = 31  # zlib's way to say gzip
 COMPRESSION_LEVEL = 1  # five times smaller already; more would take longer than writing the text
 _END = b"# EOF\n"  # the end of a text in OpenMetrics, which the library writes after each part
 
-Encoder = Callable[["Part"], bytes]
-
-
-class Part:
-    """One part of a family, as the registry that the library wants."""
-
-    def __init__(self, metric: Metric) -> None:
-        self._metric = metric
-
-    def collect(self) -> Iterable[Metric]:
-        """See ``prometheus_client.registry.Collector``."""
-        return (self._metric,)
+Encoder = Callable[[Part], bytes]
 
 
 @dataclass
@@ -49,33 +36,28 @@ class Text:
 
 
 async def render(steps: Iterable[Step], encode: Encoder, *, compress: bool) -> Text:
-    """Write all families. A part of the same family as the one before has no heading."""
+    """Write all families, giving way to the loop every ``SLICE_S``."""
     text = Text()
     packer = zlib.compressobj(COMPRESSION_LEVEL, wbits=GZIP_WINDOW_BITS) if compress else None
-    name, ended = "", False
+
+    def add(octets: bytes) -> None:
+        text.size += len(octets)
+        text.pieces.append(packer.compress(octets) if packer is not None else octets)
+
+    end = b""
     begun = time.perf_counter()
-    for metric in steps:
-        if metric is not None:
-            octets = encode(Part(metric))
+    for step in steps:
+        if isinstance(step, bytes):
+            add(step)
+        elif step is not None:
+            octets = encode(Part(step))
             if octets.endswith(_END):
-                octets, ended = octets[: -len(_END)], True
-            if metric.name == name:
-                octets = _without_heading(octets)
-            name = metric.name
-            text.size += len(octets)
-            text.pieces.append(packer.compress(octets) if packer is not None else octets)
+                octets, end = octets[: -len(_END)], _END
+            add(octets)
         if time.perf_counter() - begun > SLICE_S:
             await asyncio.sleep(0)
             begun = time.perf_counter()
-    if ended:
-        text.size += len(_END)
-        text.pieces.append(packer.compress(_END) if packer is not None else _END)
+    add(end)
     if packer is not None:
         text.pieces.append(packer.flush())
     return text
-
-
-def _without_heading(octets: bytes) -> bytes:
-    while octets.startswith(b"# "):
-        octets = octets[octets.index(b"\n") + 1 :]
-    return octets

@@ -25,7 +25,7 @@ from broker.metrics.clients import channels_of
 from broker.metrics.family import CHUNK, Scope, Steps, histogram
 from broker.metrics.loop_lag import LoopLag
 from broker.metrics.memory import memory_breakdown
-from broker.metrics.render import render
+from broker.metrics.render import Text, render
 from broker.metrics.telemetry import Telemetry
 
 if TYPE_CHECKING:
@@ -123,15 +123,7 @@ class Prometheus(HttpService):
             text = await render(steps, encode, compress=compress)
         elapsed_s = time.perf_counter() - begun
         self._telemetry.note(registry, content_type, encoding, text, elapsed_s)
-        response = web.StreamResponse()
-        response.headers["Content-Type"] = content_type
-        response.headers["Content-Encoding"] = encoding
-        response.content_length = text.encoded_size
-        await response.prepare(request)
-        for piece in text.pieces:
-            await response.write(piece)
-        await response.write_eof()
-        return response
+        return await _send(request, text, content_type, encoding)
 
     def _count_publishes(self) -> Steps:
         """Have what came over the fast path counted, see ``core.counters``."""
@@ -139,3 +131,20 @@ class Prometheus(HttpService):
             channel.counters.count()
             if number % CHUNK == 0:
                 yield None
+
+
+async def _send(
+    request: web.Request, text: Text, content_type: str, encoding: str
+) -> web.StreamResponse:
+    response = web.StreamResponse()
+    response.headers["Content-Type"] = content_type
+    response.headers["Content-Encoding"] = encoding
+    response.content_length = text.encoded_size
+    try:
+        await response.prepare(request)
+        for piece in text.pieces:
+            await response.write(piece)
+        await response.write_eof()
+    except ConnectionError:
+        pass  # the scraper did not wait
+    return response
