@@ -1,24 +1,26 @@
-"""The command line: `leveret [serve]` runs the broker, other commands inspect it.
+"""The command line: `leveret [serve]` runs the broker, other commands administer it.
 
-Owns: arguments, and exit codes of errors found before the broker runs.
+Owns: the commands that run here (the others are `broker.admin`'s and `broker.logtool`'s), and exit
+codes of errors found before the broker runs.
 
 Invariants:
 * The broker logs to standard output, as RabbitMQ does; errors that prevent a start go to standard
   error, one line per fault.
 * Exit code 78 (EX_CONFIG) means that the operator has to change a setting before trying again; the
   systemd unit does not restart on it.
-
-argparse rather than click or typer: a command is one entry in `_COMMANDS` either way, and a broker
-that has to start everywhere is better off without the dependency.
 """
 
-import argparse
 import logging
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-from broker import __version__, logs
+import click
+
+from broker import logs
+from broker.admin import programs
+from broker.admin.command import CONTEXT
+from broker.admin.values import Voice
 from broker.config import ConfigError, load, reference
 
 EX_CONFIG = 78
@@ -28,74 +30,58 @@ _log = logging.getLogger("leveret.config")
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    # The broker is what the program is for, so its name may be left out.
-    if not arguments or arguments[0] not in (*_COMMANDS, "-h", "--help", "--version"):
+    # The broker is what the program is for, so the command may be left out before its options.
+    if not arguments or arguments[0].partition("=")[0] in _SERVE_OPTIONS:
         arguments.insert(0, "serve")
-    options = _parser().parse_args(arguments)
-    run: Callable[[argparse.Namespace], int] = _COMMANDS[options.command][0]
-    return run(options)
+    meaning = "Leveret, a durable AMQP 0-9-1 broker that RabbitMQ clients use unchanged."
+    program = programs.Program(
+        "leveret", meaning, serve=_serve, settings=_settings, log="broker.logtool"
+    )
+    return programs.run(program, Voice.LEVERET, arguments)
 
 
-def _serve(options: argparse.Namespace) -> int:
-    overrides = list(options.set)
-    if options.data_dir is not None:
-        overrides.append(f"leveret.data_dir={options.data_dir}")
+class _ServeCommand(click.Command):
+    """A command whose help ends with every setting, as they are laid out there."""
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        formatter.write(f"\nsettings and their defaults:\n{reference.help_text()}")
+
+
+@click.command("serve", cls=_ServeCommand, context_settings=CONTEXT)
+@click.option(
+    "--config", metavar="FILE", help="rabbitmq.conf, or a directory of *.conf in name order"
+)
+@click.option(
+    "--set",
+    "overrides",
+    metavar="KEY=VALUE",
+    multiple=True,
+    help="override one setting; may be repeated",
+)
+@click.option("--data-dir", metavar="DIR", help="same as --set leveret.data_dir=DIR")
+def _serve(config: str | None, overrides: Sequence[str], data_dir: str | None) -> int:
+    """Run the broker (the default)."""
+    if data_dir is not None:
+        overrides = [*overrides, f"leveret.data_dir={data_dir}"]
     try:
-        config, warnings = load(options.config, overrides, os.environ)
-        logs.configure(config)
+        settings, warnings = load(config, overrides, os.environ)
+        logs.configure(settings)
         for warning in warnings:
             _log.warning("%s", warning)
         # Imported late: --help and a wrong setting answer without loading the broker.
         from broker import server
 
-        return server.run(config)
+        return server.run(settings)
     except ConfigError as error:
         for fault in error.faults:
             print(f"leveret: {fault}", file=sys.stderr)
         return EX_CONFIG
 
 
-def _settings(_options: argparse.Namespace) -> int:
+_SERVE_OPTIONS = {name for option in _serve.params for name in option.opts}
+
+
+@click.command("settings", context_settings=CONTEXT)
+def _settings() -> None:
+    """Print every setting with its default and meaning."""
     print(reference.conf_text(), end="")
-    return 0
-
-
-def _serve_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.epilog = f"settings and their defaults:\n{reference.help_text()}"
-    parser.add_argument(
-        "--config", metavar="FILE", help="rabbitmq.conf, or a directory of *.conf in name order"
-    )
-    parser.add_argument(
-        "--set",
-        metavar="KEY=VALUE",
-        action="append",
-        default=[],
-        help="override one setting; may be repeated",
-    )
-    parser.add_argument("--data-dir", metavar="DIR", help="same as --set leveret.data_dir=DIR")
-
-
-def _no_arguments(_parser: argparse.ArgumentParser) -> None:
-    pass
-
-
-_Run = Callable[[argparse.Namespace], int]
-_Arguments = Callable[[argparse.ArgumentParser], None]
-_COMMANDS: dict[str, tuple[_Run, _Arguments, str]] = {
-    "serve": (_serve, _serve_arguments, "run the broker (the default)"),
-    "settings": (_settings, _no_arguments, "print every setting with its default and meaning"),
-}
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="leveret",
-        description="Leveret, a durable AMQP 0-9-1 broker that RabbitMQ clients use unchanged.",
-        epilog="`leveret serve --help` lists options and settings.",
-    )
-    parser.add_argument("--version", action="version", version=f"leveret {__version__}")
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for name, (_, add_arguments, meaning) in _COMMANDS.items():
-        add_arguments(commands.add_parser(name, help=meaning, description=meaning.capitalize()))
-    return parser

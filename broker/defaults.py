@@ -1,12 +1,16 @@
-"""What a new vhost gets, from the configuration: the only place that knows both."""
+"""What a new broker and a new vhost get from the configuration: the only place that knows both."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from broker.config import Config
+from broker.core.broker import Broker
+from broker.core.limits import Limits
+from broker.core.pattern import Pattern
+from broker.core.permissions import set_permissions
+from broker.core.users import SALT_OCTETS, hash_password, put_user
 from broker.core.vhost_settings import DefaultLimits, DefaultPolicy, VhostDefaults
 
 
@@ -20,11 +24,41 @@ def vhost_defaults(config: Config) -> VhostDefaults:
     )
 
 
+def limits(config: Config, node: str) -> Limits:
+    """The limits of the whole broker; ``node`` is its name."""
+    return Limits(
+        vhosts=config.vhost_max,
+        exchanges=config.exchange_max,
+        queues=config.queue_max,
+        channels=config.node_channel_max,
+        consumers_per_channel=config.channel_consumer_max,
+        node=node,
+    )
+
+
+def make_default_user(broker: Broker, config: Config, random: Callable[[int], bytes]) -> None:
+    """What a broker without any data begins with: one vhost, and one user who may do all in it."""
+    vhost = broker.declare_vhost(config.default_vhost)
+    put_user(
+        broker,
+        config.default_user,
+        password_hash=hash_password(config.default_pass, random(SALT_OCTETS)),
+        tags=config.default_user_tags,
+    )
+    set_permissions(
+        vhost,
+        config.default_user,
+        configure=config.default_permissions_configure,
+        write=config.default_permissions_write,
+        read=config.default_permissions_read,
+    )
+
+
 def _policy(name: str, rows: Mapping[str, Any]) -> DefaultPolicy:
     given = dict(rows)
     return DefaultPolicy(
         name=name,
-        vhost_pattern=re.compile(given.pop("vhost_pattern", "")),
+        vhost_pattern=Pattern(given.pop("vhost_pattern", "")),
         queue_pattern=given.pop("queue_pattern", ""),
         apply_to=given.pop("apply_to", "all"),
         definition={_key(name): value for name, value in given.items()},
@@ -33,7 +67,7 @@ def _policy(name: str, rows: Mapping[str, Any]) -> DefaultPolicy:
 
 def _limits(rows: Mapping[str, Any]) -> DefaultLimits:
     return DefaultLimits(
-        vhost_pattern=re.compile(rows.get("pattern", "")),
+        vhost_pattern=Pattern(rows.get("pattern", "")),
         limits={
             _key(name): value
             for name, value in rows.items()

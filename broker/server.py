@@ -14,6 +14,7 @@ import asyncio
 import logging
 import platform
 import random
+import secrets
 import signal
 import socket
 import time
@@ -24,17 +25,21 @@ from typing import Any
 import uvloop
 
 from broker import __version__, alarms, garbage, notify, reclaim
+from broker.access.authentication import Authentication
+from broker.access.mechanisms import Peer
 from broker.advice import advice
 from broker.alarms import Alarms
-from broker.amqp import host, timeouts
+from broker.amqp import announce, host, timeouts
+from broker.amqp.access import Identity
 from broker.amqp.session import Session
-from broker.auth import Users
 from broker.config import Config
 from broker.core.broker import Broker
 from broker.core.counters import Churn
 from broker.core.message import Message
+from broker.core.operations import Operation
 from broker.core.queue import Queue
-from broker.defaults import vhost_defaults
+from broker.defaults import limits, make_default_user, vhost_defaults
+from broker.definitions import boot
 from broker.identity import cluster_name
 from broker.net import tls
 from broker.net.listening import AmqpListeners
@@ -93,17 +98,21 @@ class Server:
         )
         self.broker = Broker()
         self.broker.vhost_defaults = vhost_defaults(config)
+        self.broker.limits = limits(config, f"leveret@{socket.gethostname()}")
         self.broker.events.place = config.event_exchange_vhost or config.default_vhost
         self.disk = TimedDisk(config.disk_reserve_bytes, self._disk_is_full)
         self.log = self._recover(Path(config.data_dir, "log"))
         self.broker.log = self.log
-        self.broker.declare_vhost(config.default_vhost)
+        if not self.broker.vhosts and not boot.has_any(config):
+            make_default_user(self.broker, config, secrets.token_bytes)
+        boot.load(self.broker, config, secrets.token_bytes)
         self._tick = Tick(self.broker, self.log, self.loop.call_soon, self.loop.call_later)
         self.tick: host.Tick = self._tick
         self.broker.wake = self.tick.wake
         self.tick.wake()  # what was recovered may have something to do at a certain time
         self.broker.random = random.randrange
-        self.users = Users(config)
+        self.broker.watchers.append(self._watched)
+        self.auth = Authentication(config, self.broker)
         self.sessions: set[Session] = set()
         self.listening: list[Listening] = []  # for AMQP; each service has its own
         self.services: list[Service] = []
@@ -229,7 +238,9 @@ class Server:
         self.call_later(interval_s, run)
 
     def _look_for_alarms(self) -> None:
+        before = self.resource_alarms.reasons
         self.resource_alarms.look(session.blocking for session in self.sessions)
+        announce.alarms(self.broker, self.offer, before, self.resource_alarms.reasons)
 
     def _look_at_certificates(self) -> None:
         if self.certificates is not None and self.certificates.changed():
@@ -250,6 +261,21 @@ class Server:
                 for message, holder in channel.held():
                     yield holder.queue, message
 
+    def _watched(self, operation: Operation) -> None:
+        """Close the connections of a user or vhost that is about to be deleted."""
+        name = operation.get("name")
+        if operation["op"] == "user.delete":
+            reason = f"user '{name}' is deleted"
+            self._close(reason, lambda session: session.user == name)
+        elif operation["op"] == "vhost.delete":
+            reason = f"vhost '{name}' is down"
+            self._close(reason, lambda session: session.opened and session.vhost.name == name)
+
+    def _close(self, reason: str, concerns: Callable[[Session], bool]) -> None:
+        error = ConnectionForced(f"broker forced connection closure with reason '{reason}'")
+        for session in [session for session in self.sessions if concerns(session)]:
+            session.close_for(error)
+
     def _durable(self, _: int) -> None:
         self.tick.wake()
 
@@ -266,9 +292,17 @@ class Server:
 
     # -- what sessions ask of their host -----------------------------------------------
 
-    def authenticate(self, mechanism: str, response: bytes, peer_host: str) -> str:
-        """See ``Users.authenticate``."""
-        return self.users.authenticate(mechanism, response, peer_host)
+    def authenticate(
+        self, session: Session, mechanism: str, response: bytes
+    ) -> asyncio.Future[Identity]:
+        """See ``Authentication.authenticate``."""
+        handshake = session.transport.get_extra_info("ssl_object")
+        certificate = handshake.getpeercert(binary_form=True) if handshake else None
+        peer = Peer(session.peer_host, certificate)
+        return self.auth.authenticate(mechanism, response, peer)
+
+    def audit(self, event: str, session: Session, **details: object) -> None:
+        """See ``host.Host``."""
 
     def call_later(self, delay_s: float, callback: Callable[[], None]) -> asyncio.TimerHandle:
         """Run ``callback`` once, later."""

@@ -21,10 +21,11 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
+from broker.clock import Clock
 from broker.pressure import Pressure
 
 if TYPE_CHECKING:
-    from broker.amqp.host import Confirming, Settles, Writes
+    from broker.amqp.host import Confirming, Reads, Settles, Writes
     from broker.core.broker import Broker
 
 
@@ -63,10 +64,11 @@ class Tick:
     ) -> None:
         self.broker = broker
         self.log = log
+        self.clock = Clock()
         self.settling: list[Settles] = []
         self.confirming: list[Confirming] = []
         self.writers: list[Writes] = []
-        self.throttled: list[Writes] = []
+        self.throttled: list[Reads] = []
         self._waiting: dict[Confirming, None] = {}  # for a batch to become durable
         self.pressure = Pressure()
         self._call_soon = call_soon
@@ -86,7 +88,7 @@ class Tick:
 
     def read_clock(self) -> None:
         """Set the model's time."""
-        self.broker.now_ms = time.time_ns() // 1_000_000
+        self.broker.now_ms = self.clock.now_ms()
 
     def run(self) -> None:
         """See the module. The log calls for it too, when a batch has become durable."""

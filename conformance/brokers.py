@@ -49,11 +49,11 @@ def free_port() -> int:
         return port
 
 
-def speaks_amqp(port: int) -> bool:
+def speaks_amqp(port: int, preamble: bytes = b"") -> bool:
     """Tell whether 127.0.0.1:port answers the protocol header with connection.start."""
     try:
         with socket.create_connection(("127.0.0.1", port), timeout=2.0) as tcp:
-            tcp.sendall(PROTOCOL_HEADER)
+            tcp.sendall(preamble + PROTOCOL_HEADER)
             head = b""
             while len(head) < 11:
                 part = tcp.recv(11 - len(head))
@@ -129,6 +129,7 @@ class Broker:
         self.port = free_port()
         self.management_port = free_port()
         self.prometheus_port = free_port()
+        self.preamble = b""  # what goes before the protocol header, for a broker behind a balancer
         self._settings = dict(settings)
         self._env = dict(env)
         self._child: _Child | None = None
@@ -164,7 +165,7 @@ class Broker:
         self._prepare()
         self._child = _Child(self._command(), {**os.environ, **self._environment()}, self._temp)
         deadline = time.monotonic() + START_TIMEOUT_S
-        while not speaks_amqp(self.port):
+        while not speaks_amqp(self.port, self.preamble):
             if not self.running:
                 self._fail(f"ended with exit code {self.stop()} before it accepted connections")
             if time.monotonic() > deadline:

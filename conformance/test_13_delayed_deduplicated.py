@@ -172,15 +172,16 @@ def test_delayed_transaction(ch: Channel, exchange: Declare, name: Name) -> None
 
 
 def test_delayed_copies_and_alternate(ch: Channel, exchange: Declare, name: Name) -> None:
-    """CC adds keys, and the alternate exchange takes what is unroutable, when it is due."""
+    """CC and BCC add keys, the alternate exchange takes what is unroutable, when it is due."""
     fallback = exchange("fanout")
     later = delayed(exchange, **{"alternate-exchange": fallback})
     queue, other = bound(ch, name, later, "cc"), bound(ch, name, fallback)
     ch.publish(later, "k", "cc", headers={"x-delay": 20, "CC": ["cc"]})
+    ch.publish(later, "k", "bcc", headers={"x-delay": 20, "BCC": ["cc"]})
     ch.publish(later, "k", "lost", headers={"x-delay": 20})
     ch.consume(other, no_ack=True)
     ch.expect_content("basic.deliver", "lost")
-    assert ch.drain(queue) == ["cc"]
+    assert ch.drain(queue) == ["cc", "bcc"]
 
 
 def test_dead_letters_wait(ch: Channel, exchange: Declare, name: Name) -> None:

@@ -237,9 +237,12 @@ class Connection:
         self.send(0, commands.Connection.OpenOk)
 
     def _update_secret(self, method: commands.Connection.UpdateSecret) -> Iterator[Event]:
-        self.send(0, commands.Connection.UpdateSecretOk)
         secret: bytes = method.new_secret  # type: ignore[assignment]
         yield events.SecretReceived(secret)
+
+    def update_secret_ok(self) -> None:
+        """Accept connection.update-secret."""
+        self.send(0, commands.Connection.UpdateSecretOk)
 
     def _close(self, _: commands.Connection.Close) -> Iterator[Event]:
         self.send(0, commands.Connection.CloseOk)
@@ -263,7 +266,8 @@ class Connection:
                 raise UnexpectedFrame(
                     "expected method frame, got non method frame instead", about_method=False
                 )
-            self._open_channel(number, payload)
+            self._check_channel_open(payload)
+            self.channels[number] = ChannelState()
             yield events.ChannelOpened(number)
         elif channel.closing:
             yield from self._on_closing_channel(number, channel, kind)
@@ -284,7 +288,7 @@ class Connection:
                 self._contents_open -= 1
                 yield publish
 
-    def _open_channel(self, number: int, payload: bytes) -> None:
+    def _check_channel_open(self, payload: bytes) -> None:
         method = methods.decode(payload)
         if len(self.channels) >= self.channel_max:
             raise NotAllowed(
@@ -294,7 +298,9 @@ class Connection:
             )
         if not isinstance(method, commands.Channel.Open):
             raise ChannelMisuse("expected 'channel.open'")
-        self.channels[number] = ChannelState()
+
+    def channel_open_ok(self, number: int) -> None:
+        """Accept channel.open."""
         self.send(number, commands.Channel.OpenOk)
 
     def _on_closing_channel(self, number: int, channel: ChannelState, kind: int) -> Iterator[Event]:

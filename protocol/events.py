@@ -29,14 +29,14 @@ class OpenReceived:
 
 @dataclass(slots=True, frozen=True)
 class SecretReceived:
-    """connection.update-secret, already answered."""
+    """connection.update-secret; answer with ``update_secret_ok``."""
 
     secret: bytes
 
 
 @dataclass(slots=True, frozen=True)
 class ChannelOpened:
-    """A channel was opened and answered."""
+    """channel.open: answer with ``Connection.channel_open_ok`` or raise ``NotAllowed``."""
 
     channel: int
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from protocol.connection import Connection, Offer
 from protocol.errors import AmqpError, Drop
-from protocol.events import Event, LoginReceived, OpenReceived
+from protocol.events import ChannelOpened, Event, LoginReceived, OpenReceived
 from tests.frames import (
     PROTOCOL_HEADER,
     channel_open,
@@ -52,6 +52,8 @@ class Peer:
             self.connection.tune()
         elif isinstance(event, OpenReceived):
             self.connection.open_ok()
+        elif isinstance(event, ChannelOpened):
+            self.connection.channel_open_ok(event.channel)
 
     def said(self) -> list[str]:
         """The names of the methods written since the last call, with the channel if not 0."""

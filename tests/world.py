@@ -11,6 +11,7 @@ from random import Random
 from typing import Any
 
 from broker import reclaim
+from broker.amqp.access import Identity
 from broker.amqp.session import Session
 from broker.core.broker import Broker
 from broker.core.message import Message
@@ -147,6 +148,7 @@ class World:
 
     def _boot(self) -> None:
         self._due: deque[Callable[..., None]] = deque()
+        self.reports: list[str] = []
         self.broker = Broker()
         restore = Restore(self.broker)
         self.log = Log.open(
@@ -159,6 +161,7 @@ class World:
             disk=self.disk,
             clock=lambda: 0.0,
             random=self._random.randbytes,
+            report=self.reports.append,
             segment_bytes=self.segment_bytes,
         )
         self.log._worker.join()  # no thread: from here on disk work is done at once, or
@@ -175,9 +178,13 @@ class World:
         worker._current = work
 
         def job() -> None:
-            work()
+            error = None
+            try:
+                work()
+            except Exception as failure:
+                error = failure
             worker._current = None
-            done(None)
+            done(error)
 
         self._due.append(job)
 
@@ -226,9 +233,12 @@ class World:
         self.disk = disk if disk is not None else self.disk.after_kill()
         self._boot()
 
-    def authenticate(self, mechanism: str, response: bytes, peer_host: str) -> str:
-        """Everybody is guest."""
-        return "guest"
+    def authenticate(self, session: Session, mechanism: str, response: bytes) -> Identity:
+        """Everybody is guest, who may do everything."""
+        return Identity("guest", lambda question: True)
+
+    def audit(self, event: str, session: Session, **details: object) -> None:
+        """Nobody looks."""
 
     def call_later(self, delay_s: float, callback: Callable[[], None]) -> Timer:
         """Time stands still."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from pamqp import commands
 
-from broker.amqp import firehose, timeouts
+from broker.amqp import announce, firehose, timeouts
 from broker.amqp.consumer import AmqpConsumer
 from broker.amqp.names import generated, queue_name
 from broker.core.reply import REPLY_TO
@@ -42,10 +42,13 @@ def basic_consume(channel: Channel, method: commands.Basic.Consume) -> None:
     tag = method.consumer_tag
     if tag in channel.consumers:
         raise NotAllowed(f"attempt to reuse consumer tag '{tag}'")
+    session.broker.limits.check_consumer(len(channel.consumers))
     if method.queue == REPLY_TO:
         queue = _reply_queue(channel, method)
     else:
-        queue = session.vhost.queue(queue_name(channel, method.queue), session)
+        name = queue_name(channel, method.queue)
+        session.access.read_queue(name)
+        queue = session.vhost.queue(name, session)
     arguments: Any = method.arguments
     priority = arguments.get("x-priority")
     if priority is not None and not is_integer(priority):
@@ -73,6 +76,7 @@ def basic_consume(channel: Channel, method: commands.Basic.Consume) -> None:
     if not method.nowait:
         channel.send(commands.Basic.ConsumeOk, consumer_tag=consumer.tag)
     timeouts.expect(channel, consumer.timeout_ms, queue.settings.consumer_timeout_ms)
+    announce.consumer_created(consumer, channel.prefetch)
     queue.add_consumer(consumer)
 
 
@@ -96,7 +100,9 @@ def basic_cancel(channel: Channel, method: commands.Basic.Cancel) -> None:
 def basic_get(channel: Channel, method: commands.Basic.Get) -> None:
     """basic.get."""
     session = channel.session
-    queue = session.vhost.queue(queue_name(channel, method.queue), session)
+    name = queue_name(channel, method.queue)
+    session.access.read_queue(name)
+    queue = session.vhost.queue(name, session)
     queue.used()
     found = queue.get(no_ack=method.no_ack)
     counters = channel.counters.from_queue(queue)

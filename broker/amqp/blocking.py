@@ -55,4 +55,4 @@ class Blocking:
         session = self._session
         if "connection.blocked" in session.connection.capabilities:
             session.connection.send(0, cls, **arguments)
-            session.touch()
+            session.output.touch()

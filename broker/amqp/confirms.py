@@ -109,7 +109,7 @@ class Confirms:
                 )
                 self._confirmed = nack
             self._ack(reached)
-            self.channel.session.touch()
+            self.channel.session.output.touch()
         return not pending
 
     def _ack(self, reached: int) -> None:

@@ -13,6 +13,7 @@ from pamqp import commands
 
 from broker.amqp import firehose
 from broker.core.consumer import UNLIMITED, Consumer
+from broker.core.message import shown_address
 from protocol.constants import FRAME_OVERHEAD
 from protocol.content import for_channel
 from protocol.fastpath import deliver_template, pack_tag
@@ -83,8 +84,8 @@ class AmqpConsumer(Consumer):
         """See ``Consumer``."""
         channel = self.channel
         session = channel.session
-        if not session.writable:
-            session.starved = True
+        if not session.output.writable:
+            session.output.starved = True
             return 0
         if self.no_ack:
             return UNLIMITED
@@ -97,7 +98,8 @@ class AmqpConsumer(Consumer):
         """See ``Consumer``."""
         channel = self.channel
         session = channel.session
-        out = session.out
+        output = session.output
+        out = output.frames
         templates = self._templates
         head = channel.content_head
         frame_max = session.connection.frame_max - FRAME_OVERHEAD
@@ -123,12 +125,13 @@ class AmqpConsumer(Consumer):
             channel.outstanding += len(messages)
         if session.vhost.tracing:
             firehose.delivered(channel, self.queue, messages, redelivered)
-        session.delivered(size)
+        output.delivered(size)
 
     def _template(self, address: bytes) -> tuple[bytes, bytes]:
         if len(self._templates) >= TEMPLATES_MAX:
             self._templates.clear()
-        template = deliver_template(self.channel.number, self.tag.encode(), address)
+        tag = self.tag.encode()
+        template = deliver_template(self.channel.number, tag, shown_address(address))
         self._templates[address] = template
         return template
 
@@ -155,6 +158,6 @@ class AmqpConsumer(Consumer):
         channel.forget_consumer(self.tag)
         session = channel.session
         if "consumer_cancel_notify" in session.connection.capabilities:
-            session.notify(
+            session.output.notify(
                 channel.number, commands.Basic.Cancel, consumer_tag=self.tag, nowait=True
             )

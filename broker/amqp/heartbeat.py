@@ -24,7 +24,7 @@ class Heartbeat:
     def __init__(self, session: Session, interval_s: float) -> None:
         self._session = session
         self._half_s = interval_s / 2
-        self._writes = session.writes
+        self._writes = session.output.writes
         self._reads = session.reads
         self._silent = 0
         self._again()
@@ -35,11 +35,11 @@ class Heartbeat:
 
     def _beat(self) -> None:
         session = self._session
-        said_nothing = session.writes == self._writes
+        said_nothing = session.output.writes == self._writes
         if said_nothing:
-            session.out.append(_FRAME)
-            session.touch()
-        self._writes = session.writes + said_nothing  # the heartbeat itself does not count
+            session.output.frames.append(_FRAME)
+            session.output.touch()
+        self._writes = session.output.writes + said_nothing  # the heartbeat itself does not count
         if session.reads != self._reads:
             self._reads, self._silent = session.reads, 0
         elif not session.reading.held_back:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from asyncio import Future
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
@@ -10,6 +11,7 @@ from protocol.connection import Offer
 from protocol.proxy import Address
 
 if TYPE_CHECKING:
+    from broker.amqp.access import Identity
     from broker.amqp.session import Session
 
 
@@ -42,6 +44,10 @@ class Writes(Protocol):
     def flush(self) -> None:
         """Write what has collected."""
 
+
+class Reads(Protocol):
+    """Somebody whose last read was large."""
+
     def unthrottle(self) -> None:
         """Read on: the tick that the last large read caused is over."""
 
@@ -69,7 +75,7 @@ class Tick(Protocol):
     settling: list[Settles]
     confirming: list[Confirming]
     writers: list[Writes]
-    throttled: list[Writes]
+    throttled: list[Reads]
 
     @property
     def pressure(self) -> Pressure:
@@ -105,8 +111,13 @@ class Host(Protocol):
     alarms: Alarms
     timeouts: Timeouts
 
-    def authenticate(self, mechanism: str, response: bytes, peer_host: str) -> str:
-        """The user's name, or ``LoginRefused``."""
+    def authenticate(
+        self, session: Session, mechanism: str, response: bytes
+    ) -> Identity | Future[Identity]:
+        """Who the client is; raises ``LoginRefused``, or another ``HardError``."""
+
+    def audit(self, event: str, session: Session, **details: object) -> None:
+        """Note for the operator who did something, or was not let do it."""
 
     def call_later(self, delay_s: float, callback: Callable[[], None]) -> Timer:
         """Run ``callback`` once, later."""

@@ -71,7 +71,7 @@ def tx_commit(channel: Channel, _: commands.Tx.Commit) -> None:
     """tx.commit: the answer waits until what was committed is on stable storage."""
     transaction, refused = _transaction(channel), channel.confirms.refused
     transaction.commit()
-    channel.session.hold()
+    channel.session.output.hold_until = channel.session.broker.log.gathering
     if channel.confirms.refused != refused:
         raise PreconditionFailed("partial tx completion")
     channel.send(commands.Tx.CommitOk)

@@ -13,13 +13,17 @@ delivery mode) is peeked by the fast path, which hands everything unusual back t
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pamqp import commands
 
 from broker.amqp import firehose, timeouts
+from broker.amqp.access import IMPERSONATOR
 from broker.core.arguments import TTL_MAX_MS
 from broker.core.deadletter import carbon_copies
+from broker.core.message import with_blind_copies
+from broker.core.permissions import WRITE
 from broker.core.reply import REPLY_TO
 from broker.core.route import Route, publish_once
 from protocol.content import decode_properties, header_payload, with_properties
@@ -27,6 +31,7 @@ from protocol.errors import AccessRefused, NotSupported, PreconditionFailed
 from protocol.tables import Table
 
 if TYPE_CHECKING:
+    from broker.amqp.access import Identity
     from broker.amqp.channel import Channel
     from broker.core.counters import Tally
     from broker.core.exchange import Exchange
@@ -62,22 +67,25 @@ def publish(channel: Channel, event: PublishReceived) -> None:
         timeouts.extend(channel, event.content)
         channel.confirms.count()
         return
+    session.access.write_exchange(event.exchange)
     exchange = vhost.exchange(event.exchange)
     if exchange.internal:
         raise AccessRefused(
             f"cannot publish to internal exchange '{exchange.name}' in vhost '{vhost.name}'"
         )
+    session.access.topic(exchange, WRITE, event.routing_key)
     properties = decode_properties(header_payload(event.content))
-    keys = _check_properties(properties, session.user)
+    keys = _check_properties(properties, session.access.identity)
     content = event.content
     if properties.get("reply_to") == REPLY_TO.encode():
         if channel.reply is None:
             raise PreconditionFailed("fast reply consumer does not exist")
         content = with_properties(content, {"reply_to": channel.reply.name})
     if "BCC" in properties.get("headers", ()):
-        headers: Table = {
-            name: value for name, value in properties["headers"].items() if name != "BCC"
-        }
+        headers: Table = dict(properties["headers"])
+        address = with_blind_copies(event.address, carbon_copies(headers, "BCC"))
+        event = replace(event, address=address)
+        del headers["BCC"]
         content = with_properties(content, {"headers": headers})
     queues = vhost.route(exchange, event.routing_key, content, keys)
     session.targets.update(queues)
@@ -121,10 +129,11 @@ def _store(
     return not unroutable
 
 
-def _check_properties(properties: dict[str, Any], user: str) -> list[str]:
+def _check_properties(properties: dict[str, Any], identity: Identity) -> list[str]:
     """Refuse what RabbitMQ refuses; the routing keys that CC and BCC add."""
     user_id = properties.get("user_id")
-    if user_id is not None and user_id != user.encode():
+    user = identity.name
+    if user_id is not None and user_id != user.encode() and IMPERSONATOR not in identity.tags:
         raise PreconditionFailed(
             f"user_id property set to '{user_id.decode(errors='replace')}' "
             f"but authenticated user was '{user}'"

@@ -8,6 +8,7 @@ import asyncio
 WRITING = 1  # the peer does not read what we write
 TICK = 2  # a large read: others first
 ALARM = 8  # the broker is short of memory or disk (``broker.alarms``), and the peer publishes
+DECISION = 16  # an event waits for an answer from outside (``broker.amqp.decisions``)
 CONGESTION = 4  # a queue the peer publishes to is congested (``broker.pressure``)
 
 

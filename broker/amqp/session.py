@@ -2,13 +2,12 @@
 
 Invariants:
 
-* Everything for the client is appended to ``out`` and leaves in ``flush``, one write a tick.
-* Nothing leaves before the log batch ``hold_until`` is durable, so that a declare-ok or
-  commit-ok never promises what a crash could take back.
+* Everything for the client goes through ``output``, which see.
 * ``routes.generation`` is compared with the vhost's before each scan, and nothing else runs
   during one (fast path invariant F2).
-* ``writable`` is false while the socket does not drain or this tick's output is large:
-  consumers then have no capacity. What stops reading is a set of reasons, see ``reading``.
+* What stops reading is a set of reasons, see ``reading``. Events are acted on in their order, one
+  after the other, also when one has to wait for an answer (``decisions``) or the rest of a read
+  for the answers to its beginning to be written.
 * When the connection ends, for whatever reason, ``_release`` runs once.
 """
 
@@ -18,21 +17,24 @@ import asyncio
 import logging
 import socket
 import struct
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from broker.amqp import methods, publish
+from broker.amqp import announce, methods, publish
+from broker.amqp.access import Access
 from broker.amqp.blocking import Blocking
 from broker.amqp.channel import Channel
+from broker.amqp.decisions import Decisions, Undecided
 from broker.amqp.heartbeat import Heartbeat
 from broker.amqp.names import address_text
+from broker.amqp.output import Output
 from broker.amqp.reading import CONGESTION, TICK, WRITING, Reading
 from broker.amqp.routes import Routes
-from broker.core.vhost_settings import check_connection_limit
+from broker.core import users, vhost_settings
 from protocol.connection import CLOSING, RUNNING, Connection
-from protocol.constants import FRAME_METHOD
-from protocol.content import frame
-from protocol.errors import AmqpError, Drop, InternalError, NotAllowed, SoftError
+from protocol.errors import AmqpError, Drop, InternalError, LoginRefused, NotAllowed, SoftError
 from protocol.events import (
     ChannelClosed,
     ChannelOpened,
@@ -46,17 +48,13 @@ from protocol.events import (
     Tuned,
 )
 from protocol.fastpath import Ack, scan
-from protocol.methods import encode
 
 if TYPE_CHECKING:
     from broker.amqp.host import Host, Origin, Timer
     from broker.core.vhost import Vhost
-    from protocol.methods import Method
 
 LINGER_S = 30.0  # how long a closed connection may keep its socket, as RabbitMQ's CLOSING_TIMEOUT
 REFUSED_LINGER_S = 3.0  # the same for a client that was not let in
-OUT_BYTES_MAX = 1 << 20  # output of one tick, and the socket buffer's high mark
-BACKLOG_BYTES_MAX = 1 << 24  # unread output at which the peer is not read any more
 LARGE_READ_BYTES = 1 << 16  # a read this large probably has more behind it: others first
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # linger for 0 s: close with RST
 
@@ -73,27 +71,22 @@ class Session(asyncio.Protocol):
         self.origin = origin
         self.broker = host.broker
         self.tick = host.tick
-        self.out: list[bytes] = []
-        self.connection = Connection(host.offer, self.out)
+        self.output = Output(host.tick, self._drained)
+        self.connection = Connection(host.offer, self.output.frames)
+        self.decisions = Decisions(self)
+        self.access = Access(self)
         self.channels: dict[int, Channel] = {}
         self.routes = Routes()
         self.targets = self.routes.targets
         self.acks: dict[int, Ack] = {}
-        self.user = self.name = ""
+        self.user = self.name = self.mechanism = ""
+        self.event_id = ""  # what the event exchange calls this connection
         self.blocking = Blocking(self)
         self.opened = False  # connection.open was granted; from then on there is a vhost
-        self.hold_until = 0
-        self.writable = True
-        self.starved = False  # a consumer was refused capacity because of ``writable``
-        self._draining = True  # the socket takes what we write
-        self._out_bytes = 0
-        self._notices: list[bytes] = []  # what follows the answer to the current method
-        self._listed = False  # stands in Tick.writers
         self._unfinished = False  # what was read is not acted on yet
         self._gone = False  # nothing more is read
         self._released = False
-        self.reads = self.writes = 0  # how often octets came and left
-        self.read_bytes = self.written_bytes = 0
+        self.reads = self.read_bytes = 0  # how often octets came, and how many
         self.timers: dict[str, Timer] = {}
 
     # -- the socket --------------------------------------------------------------------
@@ -102,7 +95,7 @@ class Session(asyncio.Protocol):
         """Accept; the client has a limited time to log in."""
         self.transport: asyncio.Transport = transport  # type: ignore[assignment]
         self.reading = Reading(self.transport)
-        self.transport.set_write_buffer_limits(high=OUT_BYTES_MAX, low=OUT_BYTES_MAX // 4)
+        self.output.connect(self.transport, self.reading)
         info = transport.get_extra_info
         peer, here = self.origin or (info("peername"), info("sockname"))
         self.peer_host: str = peer[0] if peer else ""
@@ -121,33 +114,46 @@ class Session(asyncio.Protocol):
         self.reads += 1
         self.read_bytes += len(data)
         self.tick.read_clock()
-        self._process(data)
+        self._process(self.connection.receive(data))
         if len(data) >= LARGE_READ_BYTES:
             self.reading.pause(TICK)
             self.tick.throttled.append(self)
             self.tick.wake()
         self.tick.pressure.check(self)
 
-    def _process(self, data: bytes) -> None:
-        connection = self.connection
+    def _process(self, events: Iterable[Event]) -> None:
         try:
-            for event in connection.receive(data):
+            for event in events:
                 self._act(event)
-                if self._out_bytes > BACKLOG_BYTES_MAX:
+                if self.output.is_overfull:
                     # The rest is acted on when these answers have been written.
                     self._unfinished = True
                     self.reading.pause(WRITING)
+                    break
+                if self.decisions.waiting:
                     break
         except Drop as drop:
             self._drop(drop)
         except Exception:
             _log.exception("%s: internal error on the fast path", self.name)
             self.abort()
-        if connection.state >= CLOSING:
+        if self.connection.state >= CLOSING:
             self._release()
             self._linger()
-        if self.out:
-            self.touch()
+        if self.output.frames:
+            self.output.touch()
+
+    def handle_again(self, event: Event) -> None:
+        """An event that waited for an answer; then what came behind it."""
+        if self._gone:
+            return
+        self.tick.read_clock()
+        rest = self.connection.receive(b"")
+        channel = getattr(event, "channel", None)
+        if self.connection.state >= CLOSING or (channel and channel not in self.channels):
+            self._process(rest)  # meanwhile we closed what it was meant for
+        else:
+            self._process(chain((event,), rest))
 
     def eof_received(self) -> None:
         """The peer sends no more: the socket closes."""
@@ -158,30 +164,28 @@ class Session(asyncio.Protocol):
         for timer in self.timers.values():
             timer.cancel()
         self._release()
-        self.out.clear()
+        self.output.frames.clear()
         self.host.disconnected(self)
 
     def pause_writing(self) -> None:
         """The peer reads slower than we write."""
-        self._draining = self.writable = False
+        self.output.pause()
 
     def resume_writing(self) -> None:
         """The socket drains again."""
-        self._draining = True
-        if not self._unfinished:
-            self.reading.resume(WRITING)
-        self._make_writable()
+        self.output.resume()
 
-    def _make_writable(self) -> None:
-        self.writable = self._draining
-        if self.writable and self.starved:
-            self.starved = False
+    def _drained(self) -> None:
+        """There is room for output again: for deliveries, and for the rest of a read."""
+        if self.output.starved:
+            self.output.starved = False
             for channel in self.channels.values():
                 channel.wake()
-        if self.writable and self._unfinished and not self._gone:
+        if self._unfinished and not self._gone:
             self._unfinished = False
             self.reading.resume(WRITING)
-            self._process(b"")
+            if not self.decisions.waiting:
+                self._process(self.connection.receive(b""))
 
     def hold_back(self) -> None:
         """A queue this session publishes to is congested: read no more for now."""
@@ -192,58 +196,16 @@ class Session(asyncio.Protocol):
         self.reading.resume(CONGESTION)
 
     def unthrottle(self) -> None:
-        """See ``host.Writes``."""
+        """See ``host.Reads``."""
         self.reading.resume(TICK)
-
-    # -- output ------------------------------------------------------------------------
-
-    def touch(self) -> None:
-        """There is output: have it written at the end of the tick."""
-        if not self._listed:
-            self._listed = True
-            self.tick.writers.append(self)
-            self.tick.wake()
-
-    def delivered(self, size: int) -> None:
-        """``size`` octets of content were appended to ``out``."""
-        self._out_bytes += size
-        if self._out_bytes > OUT_BYTES_MAX:
-            self.writable = False
-        self.touch()
-
-    def notify(self, channel: int, cls: type[Method], **arguments: Any) -> None:
-        """Send a method that follows the answer to whatever is being handled."""
-        self._notices.append(frame(FRAME_METHOD, channel, encode(cls, **arguments)))
-        self.touch()
-
-    def hold(self) -> None:
-        """Write nothing before what the log gathers now is durable."""
-        self.hold_until = self.broker.log.gathering
-
-    def flush(self) -> None:
-        """See ``host.Writes``; the tick calls it when ``hold_until`` is durable."""
-        self._listed = False
-        out = self.out
-        out += self._notices
-        self._notices.clear()
-        if out:
-            octets = out[0] if len(out) == 1 else b"".join(out)
-            out.clear()
-            self._out_bytes = 0
-            self.writes += 1
-            self.written_bytes += len(octets)
-            if not self.transport.is_closing():
-                self.transport.write(octets)
-                if self.transport.get_write_buffer_size() > BACKLOG_BYTES_MAX:
-                    self.reading.pause(WRITING)
-        if not self.writable and self._draining:
-            self._make_writable()
 
     # -- events ------------------------------------------------------------------------
 
     def _act(self, event: Event) -> None:
         try:
             _EVENTS[type(event)](self, event)
+        except Undecided as undecided:
+            self.decisions.wait(event, undecided)
         except AmqpError as error:
             self._refuse(error)
         except Drop:
@@ -251,9 +213,7 @@ class Session(asyncio.Protocol):
         except Exception:
             _log.exception("%s: internal error while handling %s", self.name, type(event).__name__)
             self._refuse(InternalError(about_method=False))
-        if self._notices:
-            self.out += self._notices
-            self._notices.clear()
+        self.output.answered()
 
     def _refuse(self, error: AmqpError) -> None:
         number = self.connection.channel
@@ -264,8 +224,24 @@ class Session(asyncio.Protocol):
             self._close_channel(number)
 
     def _login(self, event: LoginReceived) -> None:
-        self.user = self.host.authenticate(event.mechanism, event.response, self.peer_host)
+        try:
+            identity = self.decisions.decide(
+                "login", lambda _: self.host.authenticate(self, event.mechanism, event.response)
+            )
+        except LoginRefused as refused:
+            announce.login_refused(self, event.mechanism, refused)
+            raise
+        self.access.adopt(identity)
+        self.mechanism = event.mechanism
+        announce.logged_in(self)
         self.connection.tune()
+
+    def _renew(self, event: SecretReceived) -> None:
+        renew = self.access.identity.renew
+        if renew is not None:
+            self.access.adopt(self.decisions.decide(event.secret, renew))
+            self.decisions.forget()
+        self.connection.update_secret_ok()
 
     def _tuned(self, _: Tuned) -> None:
         if self.connection.heartbeat_s:
@@ -275,11 +251,15 @@ class Session(asyncio.Protocol):
         vhost = self.broker.vhosts.get(event.vhost)
         if vhost is None:
             raise NotAllowed(f"vhost {event.vhost} not found")
-        check_connection_limit(vhost, self.user)
+        vhost_settings.check_connection_limit(vhost, self.user)
+        users.check_connection_limit(self.broker, self.user)
+        self.access.vhost(vhost.name)
         vhost.connections += 1
+        self.broker.connections[self.user] += 1
         self.broker.churn.connection_created += 1
         self.vhost = vhost
         self.opened = True
+        announce.connection_created(self)
         self.connection.open_ok()
         if self.host.fast_path:
             self.connection.scan = self._scan
@@ -287,15 +267,21 @@ class Session(asyncio.Protocol):
         _log.info("%s: user '%s' opened vhost '%s'", self.name, self.user, vhost.name)
 
     def _open_channel(self, event: ChannelOpened) -> None:
+        self.broker.limits.check_channel(self.broker)
+        users.check_channel_limit(self.broker, self.user)
+        self.broker.channels[self.user] += 1
+        self.connection.channel_open_ok(event.channel)
         channel = Channel(self, event.channel)
         self.channels[event.channel] = channel
+        announce.channel_created(channel)
         if self.host.fast_path:
             self.acks[event.channel] = channel.ack
 
     def _method(self, event: MethodReceived) -> None:
-        methods.handle(self.channels[event.channel], event.method)
+        with self.broker.events.acting(self.user):
+            methods.handle(self.channels[event.channel], event.method)
         if self.broker.changed_batch > self.broker.log.durable:
-            self.hold_until = self.broker.changed_batch
+            self.output.hold_until = self.broker.changed_batch
 
     def _publish(self, event: PublishReceived) -> None:
         self.routes.at(self.vhost.generation)
@@ -321,6 +307,7 @@ class Session(asyncio.Protocol):
         channel = self.channels.pop(number, None)
         if channel is not None:
             self.acks.pop(number, None)
+            _count_out(self.broker.channels, self.user)
             self.forget_routes()
             channel.close()
 
@@ -330,12 +317,15 @@ class Session(asyncio.Protocol):
             return
         self._released = True
         self.blocking.released()
+        self.decisions.released()
         for number in list(self.channels):
             self._close_channel(number)
         if self.opened:
             self.vhost.connections -= 1
+            _count_out(self.broker.connections, self.user)
             self.broker.churn.connection_closed += 1
             self.vhost.drop_exclusive(self)
+            announce.connection_closed(self)
             _log.info("%s: closed", self.name)
 
     def close_channel_for(self, number: int, error: AmqpError) -> None:
@@ -343,14 +333,14 @@ class Session(asyncio.Protocol):
         _log.warning("%s: channel %d: %s", self.name, number, error.text)
         self.connection.close_channel(number, error)
         self._close_channel(number)
-        self.touch()
+        self.output.touch()
 
     def close_for(self, error: AmqpError) -> None:
         """Close the connection from the server's side, for instance at shutdown."""
         if self.connection.state == RUNNING:
             self.connection.close(error)
             self._release()
-            self.touch()
+            self.output.touch()
             self._linger()
         elif self.connection.state < RUNNING:
             self.abort()
@@ -365,7 +355,7 @@ class Session(asyncio.Protocol):
         self._gone = True
         self.reading.pause(WRITING)
         self._release()
-        self.touch()
+        self.output.touch()
         # Output leaves with the tick, so even "at once" waits for it.
         self.timers["linger"] = self.host.call_later(max(drop.delay_s, 0.02), self.abort)
 
@@ -387,11 +377,18 @@ class Session(asyncio.Protocol):
             self.give_up(f"no login within {self.host.handshake_timeout_s:g} s")
 
 
+def _count_out(counts: Counter[str], user: str) -> None:
+    """One less; who has none is not listed."""
+    counts[user] -= 1
+    if not counts[user]:
+        del counts[user]
+
+
 _EVENTS: dict[type[Any], Callable[[Session, Any], None]] = {
     LoginReceived: Session._login,
     Tuned: Session._tuned,
     OpenReceived: Session._open,
-    SecretReceived: lambda session, event: None,  # no mechanism here has secrets that expire
+    SecretReceived: Session._renew,
     ChannelOpened: Session._open_channel,
     ChannelClosed: lambda session, event: session._close_channel(event.channel),
     MethodReceived: Session._method,

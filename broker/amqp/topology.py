@@ -2,35 +2,43 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pamqp import commands
 
 from broker.amqp.names import clean, generated, queue_name, refuse_default_exchange
+from broker.core.arguments import check_name
+from broker.core.exchange import exchange_type
 from broker.core.reply import REPLY_TO
 from protocol.errors import NotSupported
 
 if TYPE_CHECKING:
     from broker.amqp.channel import Channel
+    from broker.core.queue import Queue
 
 # -- exchange --------------------------------------------------------------------------
 
 
 def exchange_declare(channel: Channel, method: commands.Exchange.Declare) -> None:
     """exchange.declare, passive or not."""
-    vhost = channel.session.vhost
+    session = channel.session
     name = clean(method.exchange)
-    refuse_default_exchange(name)
     if method.passive:
-        vhost.exchange(name)
+        refuse_default_exchange(name)
+        session.vhost.exchange(name)
     else:
-        vhost.declare_exchange(
+        arguments: Any = method.arguments
+        exchange_type(method.exchange_type)
+        refuse_default_exchange(name)
+        session.access.configure_exchange(name)
+        session.vhost.declare_exchange(
             name,
             method.exchange_type,
             durable=method.durable,
             auto_delete=method.auto_delete,
             internal=method.internal,
-            arguments=method.arguments,  # type: ignore[arg-type]
+            arguments=arguments,
+            before_new=lambda: session.access.alternate_exchange(name, arguments),
         )
     if not method.nowait:
         channel.send(commands.Exchange.DeclareOk)
@@ -38,22 +46,30 @@ def exchange_declare(channel: Channel, method: commands.Exchange.Declare) -> Non
 
 def exchange_delete(channel: Channel, method: commands.Exchange.Delete) -> None:
     """exchange.delete."""
-    channel.session.vhost.delete_exchange(clean(method.exchange), if_unused=method.if_unused)
+    session = channel.session
+    name = clean(method.exchange)
+    session.vhost.check_deletable(name)
+    session.access.configure_exchange(name)
+    session.vhost.delete_exchange(name, if_unused=method.if_unused)
     if not method.nowait:
         channel.send(commands.Exchange.DeleteOk)
 
 
-def _exchanges(method: commands.Exchange.Bind | commands.Exchange.Unbind) -> tuple[str, str]:
-    """Source and destination that an exchange binding names."""
+def _exchanges(
+    channel: Channel, method: commands.Exchange.Bind | commands.Exchange.Unbind
+) -> tuple[str, str]:
+    """Source and destination that an exchange binding names; the client may bind them."""
     source, destination = clean(method.source), clean(method.destination)
+    channel.session.access.write_exchange(destination)
     refuse_default_exchange(destination, source)
+    channel.session.access.bind_to(source, method.routing_key)
     return source, destination
 
 
 def exchange_bind(channel: Channel, method: commands.Exchange.Bind) -> None:
     """exchange.bind: a RabbitMQ extension."""
     vhost = channel.session.vhost
-    source, destination = _exchanges(method)
+    source, destination = _exchanges(channel, method)
     vhost.exchange(source)
     vhost.bind(
         source,
@@ -68,7 +84,7 @@ def exchange_bind(channel: Channel, method: commands.Exchange.Bind) -> None:
 def exchange_unbind(channel: Channel, method: commands.Exchange.Unbind) -> None:
     """exchange.unbind: what is missing is no error."""
     vhost = channel.session.vhost
-    source, destination = _exchanges(method)
+    source, destination = _exchanges(channel, method)
     if destination in vhost.exchanges:
         vhost.unbind(
             source,
@@ -94,15 +110,7 @@ def queue_declare(channel: Channel, method: commands.Queue.Declare) -> None:
     if method.passive:
         queue = session.vhost.queue(name, session)
     else:
-        queue = session.vhost.declare_queue(
-            name or generated("amq.gen-"),
-            durable=method.durable,
-            exclusive=method.exclusive,
-            auto_delete=method.auto_delete,
-            arguments=method.arguments,  # type: ignore[arg-type]
-            owner=session,
-            generated=not name,
-        )
+        queue = _declare_queue(channel, method, name)
     channel.last_queue = queue.name
     queue.refresh()
     queue.used()
@@ -113,6 +121,30 @@ def queue_declare(channel: Channel, method: commands.Queue.Declare) -> None:
             message_count=len(queue),
             consumer_count=len(queue.consumers),
         )
+
+
+def _declare_queue(channel: Channel, method: commands.Queue.Declare, name: str) -> Queue:
+    session = channel.session
+    arguments: Any = method.arguments
+    is_generated = not name
+    if is_generated:
+        # The same one, should this be asked again (``Undecided``).
+        name = channel.next_queue = channel.next_queue or generated("amq.gen-")
+    else:
+        check_name("queue", name)
+    session.access.configure_queue(name)
+    queue = session.vhost.declare_queue(
+        name,
+        durable=method.durable,
+        exclusive=method.exclusive,
+        auto_delete=method.auto_delete,
+        arguments=arguments,
+        owner=session,
+        generated=is_generated,
+        before_new=lambda: session.access.dead_letter_exchange(name, arguments),
+    )
+    channel.next_queue = ""
+    return queue
 
 
 def _declare_reply_to(channel: Channel, method: commands.Queue.Declare, name: str) -> None:
@@ -127,14 +159,17 @@ def _declare_reply_to(channel: Channel, method: commands.Queue.Declare, name: st
 def _ends(
     channel: Channel, method: commands.Queue.Bind | commands.Queue.Unbind
 ) -> tuple[str, str, str]:
-    """Exchange, queue and routing key that a queue binding names.
+    """Exchange, queue and routing key that a queue binding names; the client may bind them.
 
     Queue and key both empty mean the last queue, under its own name.
     """
     name = queue_name(channel, method.queue)
     exchange = clean(method.exchange)
+    key = method.routing_key or ("" if method.queue else name)
+    channel.session.access.write_queue(name)
     refuse_default_exchange(exchange)
-    return exchange, name, method.routing_key or ("" if method.queue else name)
+    channel.session.access.bind_to(exchange, key)
+    return exchange, name, key
 
 
 def queue_bind(channel: Channel, method: commands.Queue.Bind) -> None:
@@ -161,7 +196,9 @@ def queue_unbind(channel: Channel, method: commands.Queue.Unbind) -> None:
 def queue_purge(channel: Channel, method: commands.Queue.Purge) -> None:
     """queue.purge: ready messages go, unacked ones stay."""
     session = channel.session
-    queue = session.vhost.queue(queue_name(channel, method.queue), session)
+    name = queue_name(channel, method.queue)
+    session.access.read_queue(name)
+    queue = session.vhost.queue(name, session)
     queue.refresh()
     count = queue.purge()
     if not method.nowait:
@@ -172,6 +209,7 @@ def queue_delete(channel: Channel, method: commands.Queue.Delete) -> None:
     """queue.delete."""
     session = channel.session
     name = queue_name(channel, method.queue)
+    session.access.configure_queue(name)
     queue = session.vhost.queues.get(name)
     if queue is not None and queue.type == "quorum":
         for flag, wanted in (("if-unused", method.if_unused), ("if-empty", method.if_empty)):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 
-from protocol.errors import InternalError, PreconditionFailed
+from protocol.errors import AccessRefused, InternalError, PreconditionFailed
 from protocol.tables import Field, Table, is_integer, same_value
 
 Check = Callable[[Field], str | None]  # what is wrong, in the words of RabbitMQ's error text
@@ -242,6 +242,12 @@ def check_exchange_arguments(described: str, arguments: Table) -> None:
         raise PreconditionFailed(
             f"invalid type '{alternate.type_name}' for arg 'alternate-exchange' in {described}"
         )
+
+
+def check_name(kind: str, name: str) -> None:
+    """Raise ``AccessRefused`` for a name of the kind that only the server gives."""
+    if name.startswith("amq."):
+        raise AccessRefused(f"{kind} name '{name}' contains reserved prefix 'amq.*'")
 
 
 def check_same(name: str, described: str, received: object, current: object) -> None:

@@ -6,14 +6,17 @@ the log calls ``wake`` so that a tick comes. ``now_ms`` is set by the shell, onc
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from broker.core.counters import Churn, Logins, Spread, Totals
 from broker.core.events import Events
+from broker.core.limits import Limits
 from broker.core.log import Log, NoLog
 from broker.core.operations import Operation, apply, encode_operation, snapshot
 from broker.core.timers import Timers
+from broker.core.users import User
 from broker.core.vhost import Vhost
 from broker.core.vhost_settings import VhostDefaults
 
@@ -36,7 +39,15 @@ class Broker:
     def __init__(self, log: Log | None = None) -> None:
         self.log: Log = log if log is not None else NoLog()
         self.vhosts: dict[str, Vhost] = {}
+        self.limits = Limits()
         self.vhost_defaults = VhostDefaults()
+        self.users: dict[str, User] = {}
+        self.global_parameters: dict[str, Any] = {}
+        self.unknown_definitions: dict[tuple[str, ...], dict[str, Any]] = {}
+        self.connections: Counter[str] = Counter()  # open ones, by user
+        self.channels: Counter[str] = Counter()  # open ones, by user
+        # Told of each change before it takes effect, but not of those that are recovered.
+        self.watchers: list[Callable[[Operation], None]] = []
         self.churn = Churn()
         self.totals = Totals()
         self.logins = {"amqp091": Logins(), "http": Logins()}
@@ -58,6 +69,8 @@ class Broker:
 
     def change(self, operation: Operation, *, durable: bool, owner: object | None = None) -> None:
         """Apply a change of topology, log it if what it changes is durable, and tell of it."""
+        for watcher in self.watchers:
+            watcher(operation)
         events = self.events.of(operation, owner)
         apply(self, operation, owner)
         if durable:
@@ -66,9 +79,17 @@ class Broker:
             self.wake()
         self.events.publish_all(events)
 
+    def delete_vhost(self, name: str) -> bool:
+        """Delete a vhost with all that is in it; false if there is none."""
+        if name not in self.vhosts:
+            return False
+        self.change({"op": "vhost.delete", "name": name}, durable=True)
+        return True
+
     def declare_vhost(self, name: str) -> Vhost:
         """The vhost of that name, made if it does not exist."""
         if name not in self.vhosts:
+            self.limits.check_vhost(self, name)
             self.change({"op": "vhost.declare", "name": name}, durable=True)
             self.vhost_defaults.apply(self.vhosts[name])
         return self.vhosts[name]

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from broker.core.message import Message
+from broker.core.message import Message, with_blind_copies
 from broker.core.route import publish_for_nobody
 from protocol.content import decode_properties, header_payload, with_properties
 from protocol.methods import shortstr
@@ -47,13 +47,14 @@ def dead_letter(queue: Queue, messages: list[Message], reason: str) -> None:
         keys = [message.routing_key, *carbon_copies(headers)]
         deaths = _record(headers, queue, reason, message, keys, properties.get("expiration"))
         changed = _headers(headers, deaths, queue, reason, message)
+        blind = message.blind_copies
         if own_key is not None:
             changed.pop("CC", None)
-            keys = [own_key]
+            keys, blind = [own_key], []
         content = with_properties(message.content, {"headers": changed, "expiration": None})
-        targets = vhost.route(exchange, keys[0], content, keys[1:])
+        targets = vhost.route(exchange, keys[0], content, keys[1:] + blind)
         accepting = [target for target in targets if not _is_cycle(target, deaths)]
-        address = shortstr(name) + shortstr(keys[0])
+        address = with_blind_copies(shortstr(name) + shortstr(keys[0]), blind)
         publish_for_nobody(queue.broker, address, content, message.size, accepting)
 
 

@@ -6,6 +6,8 @@ delivery count) is kept by the queue.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from protocol.content import headers_of, with_properties
 from protocol.tables import Field
 
@@ -14,7 +16,8 @@ class Message:
     """A stored message.
 
     ``id``            grows with arrival, never reused: it is the order of every queue
-    ``address``       exchange and routing key it was published to, as two short strings
+    ``address``       exchange and routing key it was published to, as two short strings; then
+                      the keys of its BCC, which nobody is shown (``with_blind_copies``)
     ``content``       content header frame and body frame, see ``protocol.content``
     ``size``          octets of body
     ``published_ms``  when it reached the broker, milliseconds since the epoch
@@ -76,4 +79,31 @@ class Message:
     @property
     def routing_key(self) -> str:
         """Routing key it was published with."""
-        return self.address[2 + self.address[0] :].decode("utf-8", "surrogateescape")
+        start = 2 + self.address[0]
+        return self.address[start : _shown_length(self.address)].decode("utf-8", "surrogateescape")
+
+    @property
+    def blind_copies(self) -> list[str]:
+        """More routing keys it was published with."""
+        keys, address, position = [], self.address, _shown_length(self.address)
+        while position < len(address):
+            end = position + 4 + int.from_bytes(address[position : position + 4], "big")
+            keys.append(address[position + 4 : end].decode("utf-8", "surrogateescape"))
+            position = end
+        return keys
+
+
+def with_blind_copies(address: bytes, keys: Iterable[str]) -> bytes:
+    """An address that also has these keys."""
+    octets = [key.encode("utf-8", "surrogateescape") for key in keys]
+    return address + b"".join(len(key).to_bytes(4, "big") + key for key in octets)
+
+
+def shown_address(address: bytes) -> bytes:
+    """The part of an address that clients are shown."""
+    return address[: _shown_length(address)]
+
+
+def _shown_length(address: bytes) -> int:
+    key_at = 1 + address[0]
+    return key_at + 1 + address[key_at]

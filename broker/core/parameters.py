@@ -6,7 +6,7 @@ management API puts into ``reason``, values written as Erlang terms.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 
@@ -14,7 +14,8 @@ class InvalidParameter(ValueError):
     """What was wrong, one line for each fault."""
 
     def __init__(self, faults: Iterable[str]) -> None:
-        lines = "\n".join(faults)
+        self.faults = list(faults)
+        lines = "\n".join(self.faults)
         super().__init__(f"Validation failed\n\n{lines}\n")
 
 
@@ -36,6 +37,19 @@ def term(value: Any) -> str:
 def pairs_term(pairs: Iterable[tuple[str, Any]]) -> str:
     """Names and values, as Erlang writes a list of pairs."""
     return f"[{','.join(f'{{{term(name)},{term(value)}}}' for name, value in pairs)}]"
+
+
+def check_limits(limits: Mapping[str, Any], known: Sequence[str], kind: str) -> None:
+    """Raise ``InvalidParameter`` unless all are numbers of known names."""
+    unknown = [(name, value) for name, value in limits.items() if name not in known]
+    faults = [f"Unrecognised terms {pairs_term(unknown)} in {kind}"] if unknown else []
+    faults += [
+        f"{name} should be a number, actually was {term(limits[name])}"
+        for name in reversed(known)
+        if name in limits and not is_whole(limits[name])
+    ]
+    if faults:
+        raise InvalidParameter(faults)
 
 
 def is_whole(value: Any) -> bool:

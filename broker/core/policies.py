@@ -4,13 +4,7 @@ At most one policy and one operator policy hold for an object: of those that mat
 the highest priority, and among equals the one whose name sorts first (RabbitMQ says nothing
 about equals). How they make a queue's settings together with its arguments is
 ``broker.core.settings``; on an exchange a policy sets the alternate exchange, unless an argument
-does.
-
-Patterns match octets, as RabbitMQ's do, with ``re`` instead of PCRE. What PCRE alone knows
-(``\\Q..\\E``, ``\\h``, ``\\z``, ``\\p{L}``, ``(?<name>...)``, recursion, flags in mid-pattern) is
-refused as invalid, and so is a POSIX class such as ``[[:alpha:]]``, which ``re`` would read as
-something else. ``x{,3}`` means up to three here, and itself in PCRE; ``\\Z`` is the very end here,
-and may precede a final newline in PCRE.
+does, and whether x-delay is honoured (``broker.core.delays``).
 
 Invariant: between two operations every queue and exchange has the settings that its arguments
 and the policies of its vhost give; it does not matter which came first, or what was in between.
@@ -18,13 +12,12 @@ and the policies of its vhost give; it does not matter which came first, or what
 
 from __future__ import annotations
 
-import re
-import warnings
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from broker.core.parameters import InvalidParameter, is_whole, term
+from broker.core.pattern import InvalidPattern, Pattern
 from broker.core.policy_keys import QUEUE_TYPES, fault_of, queue_types_of
 from broker.core.settings import effective_settings, merged_definition
 from protocol.tables import plain, table
@@ -46,14 +39,6 @@ APPLY_TO: dict[str, frozenset[str]] = {
 }
 """Values of apply-to, with the kinds of objects that each one means."""
 
-# How PCRE names faults that re names otherwise, and whether it finds them at the pattern's end.
-_PCRE_FAULTS = {
-    "missing ), unterminated subpattern": ("missing )", True),
-    "unbalanced parenthesis": ("unmatched parentheses", False),
-    "unterminated character set": ("missing terminating ] for character class", True),
-    "bad escape (end of pattern)": ("\\\\ at end of pattern", True),
-}
-
 
 @dataclass(slots=True, frozen=True)
 class Policy:
@@ -64,7 +49,7 @@ class Policy:
     apply_to: str
     priority: int | float
     definition: Mapping[str, Any]
-    regex: re.Pattern[bytes]
+    regex: Pattern = field(compare=False)
     kinds: frozenset[str]  # of the objects it can hold for
 
     @classmethod
@@ -78,7 +63,7 @@ class Policy:
             operation["apply_to"],
             operation["priority"],
             definition,
-            _compiled(operation["pattern"]),
+            Pattern(operation["pattern"]),
             kinds,
         )
 
@@ -128,9 +113,8 @@ class Policies:
         """The policy that holds for an object."""
         if not self._ranked:
             return None
-        octets = name.encode("utf-8", "surrogateescape")
         for policy in self._ranked:
-            if kind in policy.kinds and policy.regex.search(octets):
+            if kind in policy.kinds and policy.regex.matches(name):
                 return policy
         return None
 
@@ -213,22 +197,11 @@ def _pattern_fault(pattern: Any) -> str | None:
     if not isinstance(pattern, str):
         return f"pattern should be a binary but was {term(pattern)}"
     try:
-        _compiled(pattern)
-    except re.error as error:
-        at = error.pos or 0
-        fault, at_end = _PCRE_FAULTS.get(error.msg, (error.msg, False))
-    except (FutureWarning, OverflowError, RecursionError) as error:
-        fault, at, at_end = str(error).split(" at position")[0], 0, False
-    else:
-        return None
-    at = len(pattern.encode()) if at_end else at
-    return f'pattern should be regular expression but is invalid: {{"{fault}",{at}}}'
-
-
-def _compiled(pattern: str) -> re.Pattern[bytes]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", FutureWarning)  # re would misread a set inside a set
-        return re.compile(pattern.encode())
+        Pattern(pattern)
+    except InvalidPattern as error:
+        fault = error.fault.replace("\\", "\\\\")
+        return f'pattern should be regular expression but is invalid: {{"{fault}",{error.at}}}'
+    return None
 
 
 # -- effects ---------------------------------------------------------------------------
@@ -270,8 +243,10 @@ def configure_queue(vhost: Vhost, queue: Queue) -> None:
 
 
 def configure_exchange(vhost: Vhost, exchange: Exchange) -> None:
-    """Give an exchange its alternate: an argument wins over a policy."""
+    """Give an exchange its alternate, where an argument wins over a policy, and delays."""
     policy = vhost.policies.match(EXCHANGE, exchange.name)
+    wanted = policy is not None and policy.definition.get("delayed-message", False)
+    exchange.delays = wanted or exchange.always_delays
     stated = exchange.arguments.get("alternate-exchange")
     if stated is not None:
         exchange.alternate = plain(stated)

@@ -7,22 +7,24 @@ of topology: routes resolved under another generation are void.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any
 
 from broker.core import routing
 from broker.core.arguments import (
     QUEUE_ARGUMENTS_COMPARED,
     check_equivalent,
     check_exchange_arguments,
+    check_name,
     check_queue_arguments,
     check_queue_properties,
     check_same,
 )
 from broker.core.counters import Deliveries, Publishes
 from broker.core.exchange import Binding, Exchange, exchange_type
-from broker.core.exchanges import EXCHANGE_TYPES
+from broker.core.exchanges import predeclared
 from broker.core.operations import Operation, binding_operation, declare_exchange_operation
+from broker.core.permissions import Permissions
 from broker.core.policies import Policies
 from broker.core.queue import Queue
 from broker.core.reply import ReplyQueue
@@ -38,15 +40,9 @@ from protocol.tables import Table
 if TYPE_CHECKING:
     from broker.core.broker import Broker
 
-PREDECLARED = (
-    ("", "direct", False),
-    ("amq.direct", "direct", False),
-    ("amq.fanout", "fanout", False),
-    ("amq.topic", "topic", False),
-    ("amq.headers", "headers", False),
-    ("amq.match", "headers", False),
-    ("amq.rabbitmq.trace", "topic", True),
-)
+
+def _allowed() -> None:
+    """Nobody objects."""
 
 
 def _locked(queue: Queue) -> ResourceLocked:
@@ -73,15 +69,16 @@ class Vhost:
         self._owned: dict[object, dict[Queue, None]] = {}  # exclusive queues by their connection
         self.policies = Policies("policy")
         self.operator_policies = Policies("operator_policy")
+        self.permissions = Permissions()
+        self.parameters: dict[tuple[str, str], Any] = {}  # by component and name
+        self.description = ""
+        self.tags: tuple[str, ...] = ()
         self.limits: dict[str, int] = {}
         self.default_queue_type: str | None = None
         self.retired_deliveries = Deliveries()  # of queues that are gone
         self.retired_publishes = Publishes()  # of exchanges that are gone
         self.connections = 0  # open ones, which a limit may bound
-        for exchange_name, kind, internal in PREDECLARED:
-            exchange = EXCHANGE_TYPES[kind](exchange_name, durable=True, internal=internal)
-            exchange.predeclared = True
-            self.exchanges[exchange_name] = exchange
+        self.exchanges.update((exchange.name, exchange) for exchange in predeclared())
         self.default_exchange = self.exchanges[""]
 
     # -- routing -----------------------------------------------------------------------
@@ -135,8 +132,12 @@ class Vhost:
         auto_delete: bool,
         internal: bool,
         arguments: Table,
+        before_new: Callable[[], None] = _allowed,
     ) -> None:
-        """exchange.declare: create it, or check that what exists is the same."""
+        """exchange.declare: create it, or check that what exists is the same.
+
+        ``before_new`` may still object, when all is checked but the arguments of a new one.
+        """
         described = self._describe(name)
         wanted_type = exchange_type(kind)
         current = self.exchanges.get(name)
@@ -145,8 +146,9 @@ class Vhost:
                 current, kind, durable, auto_delete, internal, arguments, described
             )
             return
-        if name.startswith("amq."):
-            raise AccessRefused(f"exchange name '{name}' contains reserved prefix 'amq.*'")
+        check_name("exchange", name)
+        before_new()
+        self.broker.limits.check_exchange(self.broker, described)
         check_exchange_arguments(described, arguments)
         wanted_type.check_arguments(arguments)
         wanted = wanted_type(
@@ -171,12 +173,16 @@ class Vhost:
         check_same("internal", described, internal, current.internal)
         check_equivalent(("alternate-exchange",), described, arguments, current.arguments)
 
-    def delete_exchange(self, name: str, *, if_unused: bool = False) -> None:
-        """exchange.delete: a missing one is no error, a predeclared one may not go."""
+    def check_deletable(self, name: str) -> None:
+        """Raise ``AccessRefused`` for a predeclared exchange."""
         if name == "":
             raise AccessRefused("operation not permitted on the default exchange")
         if name.startswith("amq."):
             raise AccessRefused(f"deletion of system {self._describe(name)} not allowed")
+
+    def delete_exchange(self, name: str, *, if_unused: bool = False) -> None:
+        """exchange.delete: a missing one is no error, a predeclared one may not go."""
+        self.check_deletable(name)
         exchange = self.exchanges.get(name)
         if exchange is None:
             return
@@ -229,15 +235,17 @@ class Vhost:
         arguments: Table,
         owner: object,
         generated: bool = False,
+        before_new: Callable[[], None] = _allowed,
     ) -> Queue:
         """queue.declare: create it, or check that what exists is the same.
 
         ``generated``: the name is the server's own, so the reserved prefix is in order.
+        ``before_new`` may still object, when all is checked but the arguments of a new one.
         """
         described = f"queue '{name}' in vhost '{self.name}'"
         current = self.queues.get(name)
-        if not generated and name.startswith("amq."):
-            raise AccessRefused(f"queue name '{name}' contains reserved prefix 'amq.*'")
+        if not generated:
+            check_name("queue", name)
         replicable = durable and not (exclusive or auto_delete or generated)
         arguments = with_queue_type(self, arguments, current, replicable=replicable)
         if current is not None:
@@ -246,6 +254,8 @@ class Vhost:
             )
             return current
         check_queue_limit(self, name)
+        self.broker.limits.check_queue(self.broker, name)
+        before_new()
         queue_type = check_queue_arguments(described, arguments)
         if generated and queue_type != "classic":
             raise PreconditionFailed(

@@ -1,4 +1,4 @@
-"""What an operator sets for a whole vhost: how much it may hold, and its usual type of queue.
+"""What an operator sets for a whole vhost: description, how much it may hold, usual type of queue.
 
 Limits are ``max-queues`` and ``max-connections``; a negative one is none. They bound what comes
 new: lowering one closes and deletes nothing.
@@ -11,19 +11,19 @@ setting a default does not break clients whose queues exist already (RabbitMQ re
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from broker.core.parameters import InvalidParameter, is_whole, pairs_term, term
+from broker.core.parameters import InvalidParameter, check_limits, term
+from broker.core.pattern import Pattern
 from broker.core.policies import set_policy
 from broker.core.policy_keys import QUEUE_TYPES
 from protocol.errors import NotAllowed, PreconditionFailed
 from protocol.tables import Field, Table, plain, table
+from protocol.tables import field as amqp_field
 
 if TYPE_CHECKING:
-    import re
-
     from broker.core.operations import Operation
     from broker.core.queue import Queue
     from broker.core.vhost import Vhost
@@ -33,15 +33,7 @@ LIMITS = ("max-connections", "max-queues")
 
 def set_limits(vhost: Vhost, limits: Mapping[str, Any]) -> None:
     """Replace all limits of a vhost. Raises ``InvalidParameter``."""
-    unknown = [(name, value) for name, value in limits.items() if name not in LIMITS]
-    faults = [f"Unrecognised terms {pairs_term(unknown)} in limits"] if unknown else []
-    faults += [
-        f"{name} should be a number, actually was {term(limits[name])}"
-        for name in reversed(LIMITS)
-        if name in limits and not is_whole(limits[name])
-    ]
-    if faults:
-        raise InvalidParameter(faults)
+    check_limits(limits, LIMITS, "limits")
     vhost.broker.change(_limits_operation(vhost, limits), durable=True)
 
 
@@ -62,6 +54,20 @@ def set_default_queue_type(vhost: Vhost, queue_type: str | None) -> None:
     vhost.broker.change(_default_queue_type_operation(vhost, queue_type), durable=True)
 
 
+def set_metadata(vhost: Vhost, description: str, tags: Sequence[str]) -> None:
+    """Describe a vhost to people."""
+    vhost.broker.change(_metadata_operation(vhost, description, tags), durable=True)
+
+
+def _metadata_operation(vhost: Vhost, description: str, tags: Sequence[str]) -> Operation:
+    return {
+        "op": "vhost_metadata.set",
+        "vhost": vhost.name,
+        "description": description,
+        "tags": [amqp_field(tag) for tag in tags],
+    }
+
+
 def _limits_operation(vhost: Vhost, limits: Mapping[str, int]) -> Operation:
     return {"op": "vhost_limits.set", "vhost": vhost.name, "limits": table(limits)}
 
@@ -72,10 +78,18 @@ def _default_queue_type_operation(vhost: Vhost, queue_type: str | None) -> Opera
 
 def operations(vhost: Vhost) -> Iterator[Operation]:
     """What restores the settings of a vhost."""
+    if vhost.description or vhost.tags:
+        yield _metadata_operation(vhost, vhost.description, vhost.tags)
     if vhost.limits:
         yield _limits_operation(vhost, vhost.limits)
     if vhost.default_queue_type is not None:
         yield _default_queue_type_operation(vhost, vhost.default_queue_type)
+
+
+def apply_metadata(vhost: Vhost, operation: Operation) -> None:
+    """Effect of vhost_metadata.set."""
+    vhost.description = operation["description"]
+    vhost.tags = tuple(plain(tag) for tag in operation["tags"])
 
 
 def apply_limits(vhost: Vhost, operation: Operation) -> None:
@@ -127,7 +141,7 @@ class DefaultPolicy:
     """An operator policy that a new vhost gets if its name matches."""
 
     name: str
-    vhost_pattern: re.Pattern[str]
+    vhost_pattern: Pattern
     queue_pattern: str
     apply_to: str
     definition: Mapping[str, Any]
@@ -137,7 +151,7 @@ class DefaultPolicy:
 class DefaultLimits:
     """Limits that a new vhost gets if its name matches."""
 
-    vhost_pattern: re.Pattern[str]
+    vhost_pattern: Pattern
     limits: Mapping[str, int]
 
 
@@ -154,11 +168,11 @@ class VhostDefaults:
         if self.queue_type is not None:
             set_default_queue_type(vhost, self.queue_type)
         for default in self.limits:
-            if default.vhost_pattern.search(vhost.name):
+            if default.vhost_pattern.matches(vhost.name):
                 set_limits(vhost, default.limits)
                 break
         for policy in self.operator_policies:
-            if policy.vhost_pattern.search(vhost.name):
+            if policy.vhost_pattern.matches(vhost.name):
                 set_policy(
                     vhost,
                     policy.name,

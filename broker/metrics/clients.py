@@ -198,7 +198,7 @@ _CONNECTION_COARSE: tuple[Column[Session], ...] = (
         "connection_outgoing_bytes_total",
         COUNTER,
         "Total number of bytes sent on a connection",
-        lambda session: session.written_bytes,
+        lambda session: session.output.written_bytes,
     ),
 )
 
@@ -213,7 +213,7 @@ _CONNECTION: tuple[Column[Session], ...] = (
         "connection_outgoing_packets_total",
         COUNTER,
         "Total number of packets sent on a connection",
-        lambda session: session.writes,
+        lambda session: session.output.writes,
     ),
     Column(
         "connection_channels",

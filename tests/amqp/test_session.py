@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from pamqp import commands
 
+from broker.amqp import output
 from broker.amqp import session as session_module
 from broker.core.queue import Queue
 from protocol.errors import ConnectionForced
@@ -38,8 +39,8 @@ def queue_of(world: World, name: str = "q") -> Queue:
 
 def asking_much(monkeypatch: pytest.MonkeyPatch) -> tuple[World, Client, bytes]:
     """A client before five messages; what it may ask in one read, more than may wait at once."""
-    monkeypatch.setattr(session_module, "OUT_BYTES_MAX", 1000)
-    monkeypatch.setattr(session_module, "BACKLOG_BYTES_MAX", 2000)
+    monkeypatch.setattr(output, "TICK_BYTES_MAX", 1000)
+    monkeypatch.setattr(output, "BACKLOG_BYTES_MAX", 2000)
     world = World()
     client = started(world, declare())
     say(world, client, *(send(b"m" * 1000) for _ in range(5)))
@@ -83,7 +84,7 @@ def test_nothing_is_acted_on_after_the_end(
 
 def test_an_unread_answer_stops_deliveries(monkeypatch: pytest.MonkeyPatch) -> None:
     """One tick delivers to a consumer a bounded amount; the rest follows when it was written."""
-    monkeypatch.setattr(session_module, "OUT_BYTES_MAX", 1000)
+    monkeypatch.setattr(output, "TICK_BYTES_MAX", 1000)
     world = World()
     client = started(world, declare(), consume())
     client.session.pause_writing()

@@ -286,13 +286,16 @@ def test_published_and_delivered_in_one_tick() -> None:
     world = TimedWorld()
     publisher = started(world, declare(durable=True), commands.Confirm.Select())
     consumer = started(world, consume())
-    before = publisher.session.writes, consumer.session.writes
+    before = publisher.session.output.writes, consumer.session.output.writes
     publisher.feed(stored(b"0") + stored(b"1") + stored(b"2"))
     assert len(world._due) == 1
     world.run()
     assert names(heard(world, publisher)) == ["Basic.Ack"]
     assert bodies(heard(world, consumer)) == [b"0", b"1", b"2"]
-    assert (publisher.session.writes, consumer.session.writes) == (before[0] + 1, before[1] + 1)
+    assert (publisher.session.output.writes, consumer.session.output.writes) == (
+        before[0] + 1,
+        before[1] + 1,
+    )
 
 
 def test_messages_expire_on_an_idle_broker() -> None:

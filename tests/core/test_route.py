@@ -2,8 +2,10 @@
 
 import pytest
 
+from broker.core.message import Message, shown_address, with_blind_copies
 from broker.core.route import Route
 from broker.core.vhost import Vhost
+from protocol.methods import shortstr
 from tests.core.doubles import (
     ListeningLog,
     StandInPublisher,
@@ -139,3 +141,14 @@ def test_a_publisher_hears_of_its_first_message(vhost: Vhost) -> None:
     for _ in range(3):
         found.publish(CONTENT, 5, False, 0, -1)
     assert publisher.told_at == [1]
+
+
+def test_an_address_with_blind_copies() -> None:
+    """Keys of BCC go with an address, of any length, and are not shown to clients."""
+    shown = shortstr("x") + shortstr("key")
+    assert shown_address(shown) == shown
+    address = with_blind_copies(shown, ["a" * 300, "", "\udcff"])
+    message = Message(1, address, b"", 0, 0, -1, 0, 0)
+    assert (message.exchange, message.routing_key) == ("x", "key")
+    assert message.blind_copies == ["a" * 300, "", "\udcff"]
+    assert shown_address(address) == shown

@@ -245,6 +245,7 @@ class Product:
     def _execute(self, event: Event) -> None:
         application = self.application
         if isinstance(event, ChannelOpened):
+            self.connection.channel_open_ok(event.channel)
             application.open(event.channel)
             self.acks[event.channel] = lambda tag, multiple: self._ack(event.channel, tag, multiple)
         elif isinstance(event, ChannelClosed):

@@ -6,7 +6,7 @@ being delayed again. What is due after the broker was down goes as soon as it is
 
 Unlike RabbitMQ's plugin this has no upper limit of a delay, and waiting messages can be listed
 and cancelled. As for any queue, only persistent messages on a durable exchange outlive a
-restart. A BCC header of a waiting message is not kept.
+restart.
 
 Invariants:
 
@@ -126,7 +126,8 @@ class DelayStore(Store):
         headers = headers_of(message.content)
         delayed = headers | {"x-delay": field(-delay_of(headers))}
         content = with_properties(message.content, {"headers": delayed})
-        queues = vhost.route(self._exchange, message.routing_key, content, carbon_copies(headers))
+        keys = carbon_copies(headers) + message.blind_copies
+        queues = vhost.route(self._exchange, message.routing_key, content, keys)
         publish_for_nobody(self.broker, message.address, content, message.size, queues)
 
     def listed(self) -> list[tuple[int, Message]]:
@@ -145,10 +146,13 @@ class DelayStore(Store):
 
 
 class DelayedMessageExchange(Exchange):
-    """See the module. ``inner``, an exchange with the same bindings, routes what is due."""
+    """See the module. ``inner``, an exchange with the same bindings, routes what need not wait.
+
+    That a message has to wait, ``broker.core.delays`` sees to, as for every exchange with delays.
+    """
 
     type = "x-delayed-message"
-    cacheable = False
+    always_delays = True
 
     def __init__(self, name: str, **properties: Any) -> None:
         super().__init__(name, **properties)
@@ -190,8 +194,6 @@ class DelayedMessageExchange(Exchange):
 
     def destinations(self, envelope: Envelope) -> Iterable[Queue | Exchange]:
         """See ``Exchange``."""
-        if delay_of(envelope.headers) > 0:
-            return (self.delayed,)
         return self.inner.destinations(envelope)
 
 

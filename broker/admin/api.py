@@ -1,0 +1,171 @@
+"""Requests to the management API: paths and JSON in, JSON or a failure out.
+
+Owns: `Api`. One connection, one request at a time, no retries: a command asks for a few things and
+ends.
+
+http.client and not a client with pools and sessions: those cost more to import than a command
+takes, and a health check is a command that starts every few seconds.
+"""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import json
+import socket
+import ssl
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlencode, urlsplit
+
+from broker import local_socket
+from broker.admin.failure import Failure
+from broker.admin.target import Target
+
+Json = Any
+"""Whatever JSON can say; the shapes are the management API's."""
+
+
+class Refused(Failure):
+    """The broker answered, and the answer is no."""
+
+    def __init__(self, status: int, reason: str) -> None:
+        super().__init__(reason)
+        self.status = status
+        self.reason = reason
+
+
+class NotFound(Refused):
+    """What the path names does not exist."""
+
+
+class Unreachable(Failure):
+    """There was no answer."""
+
+
+class Api:
+    """The management API of one broker. Path segments are given apart and as they are."""
+
+    def __init__(self, target: Target, timeout_s: float) -> None:
+        self.target = target
+        self._connection = _connection(target, timeout_s)
+        self._prefix = "" if target.data_dir else urlsplit(target.url).path
+
+    def get(self, *path: str, **query: str) -> Json:
+        """Read something; `NotFound` if it does not exist."""
+        return self._request("GET", path, query)
+
+    def find(self, *path: str, **query: str) -> Json | None:
+        """Read something, None if it does not exist."""
+        try:
+            return self.get(*path, **query)
+        except NotFound:
+            return None
+
+    def put(self, *path: str, body: Json) -> None:
+        """Create or replace something."""
+        self._request("PUT", path, {}, body)
+
+    def post(self, *path: str, body: Json) -> Json:
+        """Ask for an action."""
+        return self._request("POST", path, {}, body)
+
+    def delete(
+        self, *path: str, query: Mapping[str, str] = {}, headers: Mapping[str, str] = {}
+    ) -> None:
+        """Delete something; `NotFound` if it does not exist."""
+        self._request("DELETE", path, query, headers=headers)
+
+    def _request(
+        self,
+        method: str,
+        path: tuple[str, ...],
+        query: Mapping[str, str],
+        body: Json = None,
+        headers: Mapping[str, str] = {},
+    ) -> Json:
+        url = "/".join([f"{self._prefix}/api", *(quote(part, safe="") for part in path)])
+        if query:
+            url += f"?{urlencode(query)}"
+        sent = None if body is None else json.dumps(body).encode()
+        kind = {} if sent is None else {"Content-Type": "application/json"}
+        try:
+            self._connection.request(method, url, sent, {**self._credentials(), **kind, **headers})
+            response = self._connection.getresponse()
+            status, text = response.status, response.read()
+        except (OSError, http.client.HTTPException) as error:
+            raise Unreachable(_unreachable(self.target, error)) from None
+        if status >= 400:
+            raise _refusal(status, text, self.target)
+        return _decoded(text, self.target) if text else None
+
+    def _credentials(self) -> dict[str, str]:
+        target = self.target
+        if target.token is not None:
+            return {"Authorization": f"Bearer {target.token}"}
+        if target.username is None:
+            return {}
+        pair = base64.b64encode(f"{target.username}:{target.password}".encode()).decode()
+        return {"Authorization": f"Basic {pair}"}
+
+
+class _LocalConnection(http.client.HTTPConnection):
+    """HTTP over the Unix socket of a data directory."""
+
+    def __init__(self, directory: Path, timeout_s: float) -> None:
+        super().__init__("localhost", timeout=timeout_s)
+        self._directory = directory
+
+    def connect(self) -> None:
+        self.sock: socket.socket = local_socket.connect(self._directory, self.timeout)
+
+
+def _connection(target: Target, timeout_s: float) -> http.client.HTTPConnection:
+    if target.data_dir is not None:
+        return _LocalConnection(target.data_dir, timeout_s)
+    parts = urlsplit(target.url)
+    host, port = parts.hostname or "", parts.port
+    if parts.scheme == "http":
+        return http.client.HTTPConnection(host, port or 15672, timeout=timeout_s)
+    try:
+        context = ssl.create_default_context(cafile=target.ca_file)
+    except OSError as error:
+        raise Failure(f"cannot use the certificates in {target.ca_file}: {error}") from None
+    return http.client.HTTPSConnection(host, port or 15671, timeout=timeout_s, context=context)
+
+
+def _unreachable(target: Target, error: Exception) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"{target} is not trusted ({error.verify_message}); see --ca-file"
+    if isinstance(error, TimeoutError):
+        return f"no answer from {target} in time; see --timeout"
+    if isinstance(error, PermissionError):
+        return f"not allowed to use the socket in {target}: be the broker's user or root"
+    if isinstance(error, FileNotFoundError):
+        return f"no broker runs in the {target}: there is no {local_socket.NAME}"
+    if isinstance(error, ConnectionRefusedError):
+        return f"nothing listens at {target}: is the broker running, with its management API?"
+    return f"no connection to {target}: {error or type(error).__name__}"
+
+
+def _refusal(status: int, text: bytes, target: Target) -> Refused:
+    try:
+        answer = json.loads(text)
+        reason = answer["reason"]
+    except (ValueError, KeyError, TypeError):
+        reason = f"HTTP status {status}"
+    shown = reason if isinstance(reason, str) else json.dumps(reason)
+    if status == 404:
+        return NotFound(status, shown)
+    if status == 401:
+        who = f"user '{target.username}'" if target.username else "you"
+        return Refused(status, f"{target} refused {who}: {shown}")
+    return Refused(status, shown)
+
+
+def _decoded(text: bytes, target: Target) -> Json:
+    try:
+        return json.loads(text)
+    except ValueError:
+        raise Failure(f"{target} did not answer with JSON: is it a management API?") from None

@@ -1,0 +1,186 @@
+"""Doing something to what is there: queues, connections, definitions, the process."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import socket
+import struct
+import time
+from collections.abc import Sequence
+
+import click
+
+from broker import local_socket
+from broker.admin.api import NotFound
+from broker.admin.command import Session, command
+from broker.admin.documents import load
+from broker.admin.failure import EX_DATAERR, EX_UNAVAILABLE, EX_USAGE, Failure
+from broker.admin.values import compact
+
+
+@command
+@click.argument("queue")
+def purge_queue(session: Session, queue: str) -> None:
+    """Delete the messages of a queue that are ready."""
+    session.out.note(f"Purging queue '{queue}' in vhost '{session.vhost}' ...")
+    try:
+        session.api.delete("queues", session.vhost, queue, "contents")
+    except NotFound:
+        raise Failure("not_found", EX_UNAVAILABLE) from None
+    session.out.done()
+
+
+@command
+@click.argument("queue")
+@click.option("-e", "--if-empty", is_flag=True, help="Only if it has no messages.")
+@click.option("-u", "--if-unused", is_flag=True, help="Only if it has no consumers.")
+def delete_queue(session: Session, queue: str, if_empty: bool, if_unused: bool) -> None:
+    """Delete a queue with its messages."""
+    conditions = [word for word, on in (("is empty", if_empty), ("is unused", if_unused)) if on]
+    condition = f" if queue {' and '.join(conditions)}" if conditions else ""
+    session.out.note(f"Deleting queue '{queue}' on vhost '{session.vhost}'{condition} ...")
+    asked = {"if-empty": if_empty, "if-unused": if_unused}
+    query = {name: "true" for name, on in asked.items() if on}
+    try:
+        found = session.api.get("queues", session.vhost, queue)
+        session.api.delete("queues", session.vhost, queue, query=query)
+    except NotFound:
+        raise Failure("Queue not found", EX_USAGE) from None
+    ready = found.get("messages_ready", 0)
+    words = f"Queue was successfully deleted with {ready} ready messages"
+    session.out.answer(words, {"result": "ok", "message": words})
+
+
+@command
+@click.argument("connection")
+@click.argument("reason")
+def close_connection(session: Session, connection: str, reason: str) -> None:
+    """Close a connection, by its name or the `pid` that list_connections shows."""
+    session.out.note(f"Closing connection {connection}, reason: {reason}...")
+    try:
+        _close(session, connection, reason)
+    except NotFound:
+        raise Failure(f'no connection "{connection}"', EX_UNAVAILABLE) from None
+    session.out.done()
+
+
+@command
+@click.argument("reason")
+@click.option("--global", "every", is_flag=True, help="Of all virtual hosts.")
+@click.option("--limit", type=int, default=0, metavar="N", help="At most so many.")
+@click.option("--per-connection-delay", "delay_ms", type=int, default=0, metavar="MS")
+def close_all_connections(
+    session: Session, reason: str, every: bool, limit: int, delay_ms: int
+) -> None:
+    """Close the connections of a virtual host, or of all with --global."""
+    where = "all vhosts" if every else f"vhost {session.vhost}"
+    session.out.note(f"Closing all connections in {where}, reason: {reason}...")
+    found = session.api.get("connections", columns="name,vhost")
+    names = [item["name"] for item in found if every or item.get("vhost") == session.vhost]
+    closed = _close_each(session, names[: limit or None], reason, delay_ms)
+    words = f"Closed {closed} connections"
+    session.out.answer(words, {"result": "ok", "message": words})
+
+
+@command
+@click.argument("username")
+@click.argument("reason")
+def close_all_user_connections(session: Session, username: str, reason: str) -> None:
+    """Close the connections of a user."""
+    session.out.note(f"Closing connections of user {username}, reason: {reason}...")
+    found = session.api.get("connections", columns="name,user")
+    names = [item["name"] for item in found if item.get("user") == username]
+    _close_each(session, names, reason, 0)
+    session.out.done()
+
+
+@command
+@click.argument("file")
+@click.option("--format", "kind", type=click.Choice(["json"]), default="json", hidden=True)
+def export_definitions(session: Session, file: str, kind: str) -> None:
+    """Write users, vhosts, permissions, policies, exchanges, queues and bindings to FILE, or `-`.
+
+    It holds hashes of passwords, so the file is made readable for you only.
+    """
+    if file != "-":
+        session.out.note(f'Exporting definitions in JSON to a file at "{file}" ...')
+    text = compact(session.api.get("definitions"))
+    if file == "-":
+        click.echo(text)
+        return
+    try:
+        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with open(descriptor, "w", encoding="utf-8") as written:
+            written.write(text + "\n")
+    except OSError as error:
+        raise Failure(f"cannot write {file}: {error.strerror}", EX_DATAERR) from None
+    session.out.done()
+
+
+@command
+@click.argument("file")
+@click.option("--format", "kind", type=click.Choice(["json"]), default="json", hidden=True)
+def import_definitions(session: Session, file: str, kind: str) -> None:
+    """Add what FILE (or standard input, `-`) defines to what there is; nothing is deleted."""
+    where = "standard input" if file == "-" else f'a file at "{file}"'
+    session.out.note(f"Importing definitions in JSON from {where} ...")
+    session.api.post("definitions", body=load(file))
+    session.out.done("Successfully imported definitions")
+
+
+@command
+@click.argument("name")
+def set_cluster_name(session: Session, name: str) -> None:
+    """Name the installation, as clients and dashboards show it."""
+    session.out.note(f"Setting cluster name to {name} ...")
+    session.api.put("cluster-name", body={"name": name})
+    session.out.done()
+
+
+@command
+@click.argument("pid_file", required=False)
+def stop(session: Session, pid_file: str | None) -> None:
+    """Tell the broker of this machine to end, and wait until it has (PID_FILE is not needed)."""
+    session.out.note("Stopping and halting the broker ...")
+    directory = session.target.data_dir
+    if directory is None:
+        raise Failure("only a broker of this machine can be stopped: see --data-dir", EX_USAGE)
+    try:
+        with local_socket.connect(directory, session.timeout_s) as connection:
+            process = os.pidfd_open(_peer(connection))
+        signal.pidfd_send_signal(process, signal.SIGTERM)
+    except (ConnectionError, FileNotFoundError, ProcessLookupError):
+        raise Failure(f"no broker runs in {directory}") from None
+    except PermissionError:
+        raise Failure(f"not allowed to stop the broker in {directory}") from None
+    try:
+        if not select.select([process], [], [], session.timeout_s)[0]:
+            raise Failure(f"the broker still runs after {session.timeout_s:.0f} s")
+    finally:
+        os.close(process)
+    session.out.done()
+
+
+def _peer(connection: socket.socket) -> int:
+    """Give the process id of whoever listens at the other end: the kernel knows."""
+    credentials = struct.Struct("3i")
+    known = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, credentials.size)
+    pid: int = credentials.unpack(known)[0]
+    return pid
+
+
+def _close(session: Session, connection: str, reason: str) -> None:
+    session.api.delete("connections", connection, headers={"X-Reason": reason})
+
+
+def _close_each(session: Session, names: Sequence[str], reason: str, delay_ms: int) -> int:
+    closed = 0
+    for name in names:
+        with contextlib.suppress(NotFound):  # it went by itself meanwhile
+            _close(session, name, reason)
+            closed += 1
+        time.sleep(delay_ms / 1000)
+    return closed

@@ -1,0 +1,247 @@
+"""What the broker says about itself: status, memory, listeners, versions, settings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import click
+
+from broker import __version__
+from broker.admin.api import Json, NotFound
+from broker.admin.command import Session, command
+from broker.admin.failure import EX_UNAVAILABLE, Failure
+from broker.admin.health import ALARMS, listeners_of
+from broker.admin.listings import Column, show
+
+UNITS = {"bytes": 1, "mb": 1000**2, "gb": 1000**3}
+_unit = click.option("--unit", type=click.Choice([*UNITS]), default="gb", help="Of memory, disk.")
+
+
+@command
+@_unit
+def status(session: Session, unit: str) -> None:
+    """Show how the broker is: versions, memory, disk, alarms, totals, listeners."""
+    session.out.heading(f"Status of node {session.node} ...")
+    facts = _facts(session)
+    session.out.sections(_status(facts, unit), facts)
+
+
+@command
+def cluster_status(session: Session) -> None:
+    """Show the node as a cluster of one, for scripts that ask."""
+    node = session.node
+    session.out.heading(f"Cluster status of node {node} ...")
+    overview = session.api.get("overview")
+    alarms = _alarms(session.api.get("nodes", node))
+    flags = session.api.get("feature-flags")
+    listeners = listeners_of(session)
+    facts = {
+        "alarms": alarms,
+        "cluster_name": overview["cluster_name"],
+        "disk_nodes": [node],
+        "feature_flags": flags,
+        "listeners": {node: listeners},
+        "maintenance_status": {node: "not under maintenance"},
+        "partitions": {},
+        "ram_nodes": [],
+        "running_nodes": [node],
+        "versions": {
+            node: {
+                "erlang_version": overview["erlang_version"],
+                "rabbitmq_name": overview["product_name"],
+                "rabbitmq_version": overview["rabbitmq_version"],
+            }
+        },
+    }
+    sections = {
+        "Basics": f"Cluster name: {overview['cluster_name']}",
+        "Disk Nodes": node,
+        "Running Nodes": node,
+        "Versions": f"{node}: {overview['product_name']} {overview['rabbitmq_version']} "
+        f"on Erlang {overview['erlang_version']}",
+        "Maintenance status": f"Node: {node}, status: not under maintenance",
+        "Alarms": "\n".join(alarms) or "(none)",
+        "Network Partitions": "(none)",
+        "Listeners": "\n".join(f"Node: {node}, {_listener(item, 'i')}" for item in listeners),
+        "Feature flags": "\n".join(f"Flag: {f['name']}, state: {f['state']}" for f in flags),
+    }
+    session.out.sections(sections, facts)
+
+
+@command
+def listeners(session: Session) -> None:
+    """List the addresses and protocols the broker listens on."""
+    session.out.heading(f"Asking node {session.node} to report its protocol listeners ...")
+    found = listeners_of(session)
+    answer = {"result": "ok", "node": session.node, "listeners": found}
+    session.out.answer("\n".join(_listener(item, "I") for item in found), answer)
+
+
+@command
+@_unit
+def memory_breakdown(session: Session, unit: str) -> None:
+    """Show what the broker's memory is used for."""
+    session.out.heading(f"Reporting memory breakdown on node {session.node}...")
+    parts = _memory(session)
+    whole = sum(parts.values()) or 1
+    shares = {name: round(100 * count / whole, 2) for name, count in parts.items()}
+    lines = [f"{name}: {_amount(parts[name], unit)} ({shares[name]}%)" for name in parts]
+    document = {name: {"bytes": parts[name], "percentage": shares[name]} for name in parts}
+    session.out.answer("\n".join(lines), document)
+
+
+@command
+def server_version(session: Session) -> None:
+    """Show the version that the broker tells clients."""
+    session.out.heading(f"Asking node {session.node} for its RabbitMQ version...")
+    version = session.api.get("overview")["rabbitmq_version"]
+    session.out.answer(version, {"result": "ok", "value": version})
+
+
+@command
+def erlang_version(session: Session) -> None:
+    """Show what the broker runs on."""
+    session.out.heading(f"Asking node {session.node} for its Erlang/OTP version...")
+    version = session.api.get("overview")["erlang_version"]
+    shown = f"Erlang/OTP {version}" if version[:1].isdigit() else version
+    session.out.answer(shown, {"result": "ok", "value": shown})
+
+
+@command
+def version(session: Session) -> None:
+    """Show the version of this program."""
+    session.out.answer(__version__, __version__)
+
+
+@command
+def log_location(session: Session) -> None:
+    """Show where the broker writes its log."""
+    node = session.node
+    session.out.heading(f"Log file location(s) on node {node} ...")
+    paths = session.api.get("nodes", node).get("log_files", [])
+    session.out.answer("\n".join(paths), {"result": "ok", "node_name": node, "paths": paths})
+
+
+@command
+def list_feature_flags(session: Session) -> None:
+    """List the feature flags; all are on."""
+    session.out.heading("Listing feature flags ...")
+    columns = {"name": Column("name"), "state": Column("state")}
+    show(session, columns, session.api.get("feature-flags"))
+
+
+@command
+@click.argument("flag")
+def enable_feature_flag(session: Session, flag: str) -> None:
+    """Do nothing, successfully: every feature is on."""
+    known = {item["name"] for item in session.api.get("feature-flags")}
+    if flag != "all" and flag not in known:
+        raise Failure(f"there is no feature flag {flag}", EX_UNAVAILABLE)
+    session.out.done()
+
+
+def _facts(session: Session) -> dict[str, Any]:
+    """Gather what status shows, under rabbitmqctl's names."""
+    overview = session.api.get("overview")
+    node = session.api.get("nodes", session.node)
+    totals = overview["object_totals"]
+    limit = node.get("mem_limit")
+    return {
+        "os": "Linux",
+        "pid": int(node["os_pid"]),
+        "uptime": int(node["uptime"]) // 1000,
+        "is_under_maintenance": False,
+        "rabbitmq_version": overview["rabbitmq_version"],
+        "product_name": overview["product_name"],
+        "product_version": overview["product_version"],
+        "release_series_support_status": overview.get("release_series_support_status"),
+        "erlang_version": overview.get("erlang_full_version"),
+        "node": session.node,
+        "active_plugins": node.get("enabled_plugins", []),
+        "data_directory": node.get("db_dir"),
+        "config_files": node.get("config_files", []),
+        "log_files": node.get("log_files", []),
+        "alarms": _alarms(node),
+        "memory": _memory(session),
+        "vm_memory_calculation_strategy": node.get("mem_calculation_strategy"),
+        "vm_memory_high_watermark_limit": limit,
+        "file_descriptors": {
+            "total_used": node.get("fd_used"),
+            "total_limit": node.get("fd_total"),
+            "sockets_used": node.get("sockets_used"),
+            "sockets_limit": node.get("sockets_total"),
+        },
+        "processes": {"used": node.get("proc_used"), "limit": node.get("proc_total")},
+        "run_queue": node.get("run_queue"),
+        "disk_free": node.get("disk_free"),
+        "disk_free_limit": node.get("disk_free_limit"),
+        "totals": {
+            "virtual_host_count": len(session.api.get("vhosts", columns="name")),
+            "connection_count": totals["connections"],
+            "queue_count": totals["queues"],
+        },
+        "listeners": listeners_of(session),
+    }
+
+
+def _status(facts: Mapping[str, Any], unit: str) -> dict[str, str]:
+    memory, descriptors, totals = facts["memory"], facts["file_descriptors"], facts["totals"]
+    whole = sum(memory.values()) or 1
+    return {
+        "Runtime": f"OS PID: {facts['pid']}\nOS: {facts['os']}\n"
+        f"Uptime (seconds): {facts['uptime']}\nIs under maintenance?: false\n"
+        f"RabbitMQ version: {facts['rabbitmq_version']}\nNode name: {facts['node']}\n"
+        f"Erlang configuration: {facts['erlang_version']}",
+        "Plugins": "Enabled plugins:\n\n"
+        + "\n".join(f" * {name}" for name in facts["active_plugins"]),
+        "Data directory": f"Node data directory: {facts['data_directory']}",
+        "Config files": "\n".join(f" * {path}" for path in facts["config_files"]) or "(none)",
+        "Log file(s)": "\n".join(f" * {path}" for path in facts["log_files"]) or "(none)",
+        "Alarms": "\n".join(facts["alarms"]) or "(none)",
+        "Memory": f"Total memory used: {_amount(whole, unit)}\n"
+        f"Calculation strategy: {facts['vm_memory_calculation_strategy']}\n"
+        "Memory high watermark setting: computed to: "
+        f"{_amount(facts['vm_memory_high_watermark_limit'], unit)}\n\n"
+        + "\n".join(
+            f"{name}: {_amount(count, unit)} ({round(100 * count / whole, 2)} %)"
+            for name, count in memory.items()
+        ),
+        "File Descriptors": f"Total: {descriptors['total_used']}, "
+        f"limit: {descriptors['total_limit']}\nSockets: {descriptors['sockets_used']}, "
+        f"limit: {descriptors['sockets_limit']}",
+        "Free Disk Space": "Low free disk space watermark: "
+        f"{_amount(facts['disk_free_limit'], unit)}\n"
+        f"Free disk space: {_amount(facts['disk_free'], unit)}",
+        "Totals": f"Connection count: {totals['connection_count']}\n"
+        f"Queue count: {totals['queue_count']}\n"
+        f"Virtual host count: {totals['virtual_host_count']}",
+        "Listeners": "\n".join(_listener(item, "I") for item in facts["listeners"]),
+    }
+
+
+def _listener(item: Json, first: str) -> str:
+    return (
+        f"{first}nterface: {item['interface']}, port: {item['port']}, "
+        f"protocol: {item['protocol']}, purpose: {item['purpose']}"
+    )
+
+
+def _alarms(node: Json) -> list[str]:
+    return [f"{words} on node {node['name']}" for key, words in ALARMS.items() if node.get(key)]
+
+
+def _memory(session: Session) -> dict[str, int]:
+    """Give octets by use, most first; totals and whatever is no count are left out."""
+    try:
+        found = session.api.get("nodes", session.node, "memory")["memory"]
+    except NotFound:
+        return {}
+    counts = {name: n for name, n in found.items() if isinstance(n, int)} if found else {}
+    return dict(sorted(counts.items(), key=lambda pair: -pair[1]))
+
+
+def _amount(count: Any, unit: str) -> str:
+    if not isinstance(count, int | float):
+        return str(count)
+    return f"{count} bytes" if unit == "bytes" else f"{round(count / UNITS[unit], 4)} {unit}"
