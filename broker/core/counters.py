@@ -169,12 +169,13 @@ class Logins:
 class Totals:
     """What was counted for objects that are gone, and what nobody else counts, for all vhosts."""
 
-    __slots__ = ("dead_lettered", "deliveries", "publishes", "received_confirm")
+    __slots__ = ("confirmed", "dead_lettered", "deliveries", "publishes", "received_confirm")
 
     def __init__(self) -> None:
         self.deliveries: dict[str, Deliveries] = {}  # of queues, by type
         self.publishes = Publishes()
         self.received_confirm = 0  # messages on channels with confirms that are closed
+        self.confirmed = 0  # of them
         self.dead_lettered: dict[tuple[str, str, bool], int] = {}
 
     def queue_gone(self, queue: Queue) -> None:

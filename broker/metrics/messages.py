@@ -27,11 +27,6 @@ _PUBLISHED: tuple[tuple[str, str, Callable[[Publishes], int]], ...] = (
         lambda counted: counted.publish,
     ),
     (
-        "messages_confirmed",
-        "Total number of messages confirmed to publishers",
-        lambda counted: counted.confirm,
-    ),
-    (
         "messages_routed",
         "Total number of messages routed to queues or streams",
         lambda counted: counted.routed,
@@ -134,13 +129,19 @@ def _published(scope: Scope) -> Steps:
     for name, text, read in _PUBLISHED:
         samples = [(PROTOCOL, read(counted))]
         yield family(f"{scope.prefix}global_{name}_total", COUNTER, text, samples)
-    waiting = sum(channel.confirms.counted for channel in channels_of(scope))
-    yield family(
-        f"{scope.prefix}global_messages_received_confirm_total",
-        COUNTER,
-        "Total number of messages received from publishers expecting confirmations",
-        [(PROTOCOL, broker.totals.received_confirm + waiting)],
-    )
+    received, confirmed = broker.totals.received_confirm, broker.totals.confirmed
+    for channel in channels_of(scope):
+        received += channel.confirms.counted
+        confirmed += channel.counters.confirmed
+    for name, text, count in (
+        (
+            "messages_received_confirm",
+            "Total number of messages received from publishers expecting confirmations",
+            received,
+        ),
+        ("messages_confirmed", "Total number of messages confirmed to publishers", confirmed),
+    ):
+        yield family(f"{scope.prefix}global_{name}_total", COUNTER, text, [(PROTOCOL, count)])
 
 
 def _delivered(scope: Scope) -> Steps:

@@ -15,6 +15,16 @@ if TYPE_CHECKING:
     from broker.core.queue import Queue
 
 
+CONSUMERS = "Consumers on a queue"
+
+
+class Held(NamedTuple):
+    """A queue, and the octets of its messages that clients have not acknowledged."""
+
+    queue: Queue
+    unacked_bytes: int
+
+
 class Inflow(NamedTuple):
     """What came to one queue from one exchange."""
 
@@ -54,9 +64,9 @@ def _age_s(queue: Queue) -> float | None:
     return None if age_ms is None else age_ms / 1000
 
 
-def _capacity(queue: Queue) -> float:
+def _capacity(held: Held) -> float:
     """Whether what arrives now could be delivered at once: a sample of RabbitMQ's share of time."""
-    return 1.0 if queue.consumers and not queue.backlog else 0.0
+    return 1.0 if held.queue.consumers and not held.queue.backlog else 0.0
 
 
 _QUEUE_COARSE: tuple[Column[Queue], ...] = (
@@ -83,31 +93,43 @@ _QUEUE_COARSE: tuple[Column[Queue], ...] = (
     ),
 )
 
-_QUEUE_CONSUMERS: Column[Queue] = Column(
-    "queue_consumers", GAUGE, "Consumers on a queue", lambda queue: len(queue.consumers)
+_QUEUE_CONSUMERS: tuple[Column[Queue], ...] = (
+    Column("queue_consumers", GAUGE, CONSUMERS, lambda queue: len(queue.consumers)),
 )
 
-_QUEUE: tuple[Column[Queue], ...] = (
-    _QUEUE_CONSUMERS,
+_QUEUE: tuple[Column[Held], ...] = (
+    Column("queue_consumers", GAUGE, CONSUMERS, lambda held: len(held.queue.consumers)),
     Column("queue_consumer_capacity", GAUGE, "Consumer capacity", _capacity),
     Column("queue_consumer_utilisation", GAUGE, "Same as consumer capacity", _capacity),
     Column(
         "queue_process_memory_bytes",
         GAUGE,
         "Memory in bytes that the queue's ready messages need, about",
-        queue_bytes,
+        lambda held: queue_bytes(held.queue),
+    ),
+    Column(
+        "queue_messages_bytes",
+        GAUGE,
+        "Size in bytes of ready and unacknowledged messages",
+        lambda held: held.queue.backlog.size_bytes + held.unacked_bytes,
     ),
     Column(
         "queue_messages_ready_bytes",
         GAUGE,
         "Size in bytes of ready messages",
-        lambda queue: queue.backlog.size_bytes,
+        lambda held: held.queue.backlog.size_bytes,
+    ),
+    Column(
+        "queue_messages_unacked_bytes",
+        GAUGE,
+        "Size in bytes of all unacknowledged messages",
+        lambda held: held.unacked_bytes,
     ),
     Column(
         "queue_disk_writes_total",
         COUNTER,
         "Total number of times queue wrote messages to disk",
-        lambda queue: queue.counters.persistent,
+        lambda held: held.queue.counters.persistent,
     ),
 )
 
@@ -177,12 +199,21 @@ def queue_coarse_metrics(scope: Scope) -> Steps:
 
 def queue_consumer_count(scope: Scope) -> Steps:
     """How many consumers each queue has."""
-    return by_object(scope, (_QUEUE_CONSUMERS,), queues_of(scope), queue_labels)
+    return by_object(scope, _QUEUE_CONSUMERS, queues_of(scope), queue_labels)
 
 
 def queue_metrics(scope: Scope) -> Steps:
     """What else there is to say about a queue."""
-    return by_object(scope, _QUEUE, queues_of(scope), queue_labels)
+    unacked: dict[Queue, int] = {}
+    for session in list(scope.server.sessions):
+        for channel in list(session.channels.values()):
+            for deliveries in parts(list(channel.held())):
+                for message, holder in deliveries:
+                    queue = holder.queue
+                    unacked[queue] = unacked.get(queue, 0) + message.size
+                yield None
+    held = [Held(queue, unacked.get(queue, 0)) for queue in queues_of(scope)]
+    yield from by_object(scope, _QUEUE, held, lambda one: queue_labels(one.queue))
 
 
 def queue_delivery_metrics(scope: Scope) -> Steps:
