@@ -44,8 +44,18 @@ class Alarms:
         self._reserve = reserve
         self.reasons: tuple[str, ...] = ()
         self._directory = config.data_dir
-        self.memory_max_bytes = _memory_watermark_bytes(config)
-        self.disk_free_min_bytes = _disk_limit_bytes(config)
+        self.memory_max = _memory_watermark_bytes(config)
+        self.disk_free_min = _disk_limit_bytes(config)
+
+    @property
+    def memory_alarm(self) -> bool:
+        """Whether memory is short."""
+        return MEMORY in self.reasons
+
+    @property
+    def disk_alarm(self) -> bool:
+        """Whether disk space is."""
+        return DISK in self.reasons
 
     @property
     def text(self) -> str:
@@ -56,7 +66,7 @@ class Alarms:
         """Measure, and tell the sessions what has changed."""
         before = self.reasons
         found = []
-        if resident_bytes() > self.memory_max_bytes:
+        if self.memory_max is not None and resident_bytes() > self.memory_max:
             found.append(MEMORY)
         if self._disk_is_low():
             found.append(DISK)
@@ -74,7 +84,7 @@ class Alarms:
                 session.alarm_cleared()
 
     def _disk_is_low(self) -> bool:
-        spare = free_disk_bytes(self._directory) - self.disk_free_min_bytes
+        spare = free_disk_bytes(self._directory) - self.disk_free_min
         if self._reserve is not None:
             self._reserve.take(spare)
             return spare < 0 or self._reserve.spent
@@ -101,7 +111,7 @@ def _total_memory_bytes(config: Config) -> int:
     return os.sysconf("SC_PHYS_PAGES") * _PAGE_BYTES
 
 
-def _memory_watermark_bytes(config: Config) -> int:
+def _memory_watermark_bytes(config: Config) -> int | None:
     if config.memory_high_watermark_bytes is not None:
         return config.memory_high_watermark_bytes
     return int(config.memory_high_watermark_relative * _total_memory_bytes(config))

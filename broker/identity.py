@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import os
 import socket
 
 from broker.config import Config
 
 
 def node_name() -> str:
-    """The node, as RabbitMQ writes one."""
-    return f"leveret@{socket.gethostname()}"
+    """The node, under the name that tools guess for RabbitMQ on this machine."""
+    return os.environ.get("RABBITMQ_NODENAME") or f"rabbit@{socket.gethostname().partition('.')[0]}"
 
 
 def cluster_name(config: Config) -> str:

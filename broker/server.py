@@ -29,7 +29,7 @@ from broker.access.authentication import Authentication
 from broker.access.mechanisms import Peer
 from broker.advice import advice
 from broker.alarms import Alarms
-from broker.amqp import announce, host, timeouts
+from broker.amqp import announce, audit, host, timeouts
 from broker.amqp.access import Identity
 from broker.amqp.session import Session
 from broker.config import Config
@@ -136,8 +136,7 @@ class Server:
         self._deserted = asyncio.Event()  # no session is left
         self._deserted.set()
         self._exit_code = 0
-        self.resource_alarms = Alarms(config, self.disk)
-        self.alarms: host.Alarms = self.resource_alarms
+        self.alarms = Alarms(config, self.disk)
         self._collector = garbage.Collector(self.broker)
         self._watch = timeouts.Watch(
             config.consumer_timeout_ms, self.sessions, self.call_later, self.tick.read_clock
@@ -238,9 +237,9 @@ class Server:
         self.call_later(interval_s, run)
 
     def _look_for_alarms(self) -> None:
-        before = self.resource_alarms.reasons
-        self.resource_alarms.look(session.blocking for session in self.sessions)
-        announce.alarms(self.broker, self.offer, before, self.resource_alarms.reasons)
+        before = self.alarms.reasons
+        self.alarms.look(session.blocking for session in self.sessions)
+        announce.alarms(self.broker, self.offer, before, self.alarms.reasons)
 
     def _look_at_certificates(self) -> None:
         if self.certificates is not None and self.certificates.changed():
@@ -262,7 +261,8 @@ class Server:
                     yield holder.queue, message
 
     def _watched(self, operation: Operation) -> None:
-        """Close the connections of a user or vhost that is about to be deleted."""
+        """Note who changes what; close the connections of a user or vhost that is to go."""
+        audit.changed(self.broker, operation)
         name = operation.get("name")
         if operation["op"] == "user.delete":
             reason = f"user '{name}' is deleted"
@@ -300,9 +300,6 @@ class Server:
         certificate = handshake.getpeercert(binary_form=True) if handshake else None
         peer = Peer(session.peer_host, certificate)
         return self.auth.authenticate(mechanism, response, peer)
-
-    def audit(self, event: str, session: Session, **details: object) -> None:
-        """See ``host.Host``."""
 
     def call_later(self, delay_s: float, callback: Callable[[], None]) -> asyncio.TimerHandle:
         """Run ``callback`` once, later."""

@@ -42,11 +42,9 @@ class Service(Protocol):
 
 def services(server: Server) -> list[Service]:
     """The services that the configuration asks for."""
-    found: list[Service] = []
-    if server.config.management_port is not None:
-        from broker.management.service import Management
+    from broker.management.service import Management
 
-        found.append(Management(server))
+    found: list[Service] = [Management(server)]
     if server.config.prometheus_port is not None:
         from broker.metrics.service import Prometheus
 

@@ -36,7 +36,6 @@ class Authentication:
         self._sleep = sleep
         self._chain = chain.build(config, broker)
         self._backoff = Backoff()
-        self._counted = broker.logins
 
     def authenticate(self, mechanism: str, response: bytes, peer: Peer) -> asyncio.Future[Identity]:
         """Who an AMQP client proved to be.
@@ -52,32 +51,26 @@ class Authentication:
 
     async def _amqp_login(self, mechanism: str, login: Login) -> Identity:
         try:
-            identity = await self._login(login)
+            return await self._login(login)
         except Refused as reason:
             return await self._refuse(mechanism, login.peer_host, reason)
-        self._counted["amqp091"].succeeded += 1
-        return identity
 
     async def _refuse(self, mechanism: str, peer_host: str, reason: Refused) -> Identity:
         _log.warning("%s login refused: %s", mechanism, reason)
-        self._counted["amqp091"].failed += 1
         await self._sleep(self._backoff.failed(peer_host, time.monotonic()))
         raise LoginRefused(
             f"Login was refused using authentication mechanism {mechanism}. "
             "For details see the broker logfile.",
             about_method=False,
-        )
+        ) from reason  # for the audit log
 
     async def login(self, name: str, password: bytes, peer_host: str) -> Identity:
         """The user of that name and password, or ``Refused``, for instance for the HTTP API."""
         try:
-            identity = await self._login(Login(name, password, peer_host))
+            return await self._login(Login(name, password, peer_host))
         except Refused:
-            self._counted["http"].failed += 1
             await self._sleep(self._backoff.failed(peer_host, time.monotonic()))
             raise
-        self._counted["http"].succeeded += 1
-        return identity
 
     async def _login(self, login: Login) -> Identity:
         granted = await self._chain.login(login)

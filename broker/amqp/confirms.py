@@ -46,6 +46,11 @@ class Confirms:
         self._nacks: deque[int] = deque()  # sequence numbers of refused messages
         self.refused = 0
 
+    @property
+    def unconfirmed(self) -> int:
+        """Messages whose confirm is owed."""
+        return self.published - self._confirmed if self.selected else 0
+
     def select(self) -> None:
         """confirm.select: messages are counted from here."""
         if not self.selected:
@@ -56,11 +61,6 @@ class Confirms:
     def counted(self) -> int:
         """Messages received since confirm.select."""
         return self.published if self.selected else 0
-
-    @property
-    def unconfirmed(self) -> int:
-        """Messages that wait for their confirm."""
-        return self.published - self._confirmed if self.selected else 0
 
     def count(self) -> None:
         """A message that is stored nowhere was accepted: it is confirmed in its turn."""

@@ -77,20 +77,6 @@ NODE_SETTINGS: tuple[Setting, ...] = (
         later=True,
     ),
     Setting(
-        "management.tcp.ip",
-        "management_host",
-        TEXT,
-        "127.0.0.1",
-        "Address of the management API; 0.0.0.0 or :: is every interface.",
-    ),
-    Setting(
-        "management.tcp.port",
-        "management_port",
-        or_none(integer("port", 0, 65535), "none"),
-        15672,
-        "Port of the management API; none switches it off.",
-    ),
-    Setting(
         "prometheus.tcp.ip",
         "prometheus_host",
         TEXT,

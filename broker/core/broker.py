@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from broker.core.counters import Churn, Logins, Spread, Totals
+from broker.core.counters import Churn, Spread, Totals
 from broker.core.events import Events
 from broker.core.limits import Limits
 from broker.core.log import Log, NoLog
@@ -50,8 +50,9 @@ class Broker:
         self.watchers: list[Callable[[Operation], None]] = []
         self.churn = Churn()
         self.totals = Totals()
-        self.logins = {"amqp091": Logins(), "http": Logins()}
         self.waited_ms = Spread()  # how long messages waited to be delivered
+        # Logins that succeeded, and that did not, by protocol as RabbitMQ names it.
+        self.logins: Counter[tuple[str, bool]] = Counter()
         self.next_message_id = 1
         self.next_queue_id = 1
         self.now_ms = 0

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Callable
 from importlib.metadata import version
 
 from prometheus_client import PROCESS_COLLECTOR
 
 from broker import __version__
 from broker.alarms import DISK, MEMORY, free_disk_bytes, resident_bytes
-from broker.core.counters import Logins
 from broker.identity import cluster_id, cluster_name, node_name
 from broker.metrics.clients import sessions_of
 from broker.metrics.family import (
@@ -29,15 +27,6 @@ from broker.metrics.messages import consumers
 from broker.metrics.queues import queues_of
 from broker.resources import open_files, open_files_max
 
-_LOGINS: tuple[tuple[str, str, Callable[[Logins], int]], ...] = (
-    ("", "Total number of authorization attempts", lambda one: one.succeeded + one.failed),
-    (
-        "_succeeded",
-        "Total number of successful authentication attempts",
-        lambda one: one.succeeded,
-    ),
-    ("_failed", "Total number of failed authentication attempts", lambda one: one.failed),
-)
 OTHER_FILES = 100  # descriptors kept for the log and the like, which are no sockets
 _STARTED_S = time.time()
 
@@ -49,7 +38,7 @@ def process(_: Scope) -> Steps:
 
 def alarms(scope: Scope) -> Steps:
     """Which alarms are raised; there is none for file descriptors."""
-    reasons = scope.server.resource_alarms.reasons
+    reasons = scope.server.alarms.reasons
     for name, text, raised in (
         ("file_descriptor_limit", "file descriptor limit", False),
         ("free_disk_space_watermark", "free disk space watermark", DISK in reasons),
@@ -92,19 +81,19 @@ def node_coarse_metrics(scope: Scope) -> Steps:
 
 def node_metrics(scope: Scope) -> Steps:
     """Limits of resources, and uptime."""
-    alarm, files = scope.server.resource_alarms, open_files_max()
+    alarm, files = scope.server.alarms, open_files_max()
     for name, text, value in (
         ("process_max_fds", "Open file descriptors limit", files),
         ("process_max_tcp_sockets", "Open TCP sockets limit", max(0, files - OTHER_FILES)),
         (
             "resident_memory_limit_bytes",
             "Memory high watermark in bytes",
-            alarm.memory_max_bytes,
+            alarm.memory_max or 0,
         ),
         (
             "disk_space_available_limit_bytes",
             "Free disk space low watermark in bytes",
-            alarm.disk_free_min_bytes,
+            alarm.disk_free_min,
         ),
         ("erlang_uptime_seconds", "Node uptime", round(time.time() - _STARTED_S, 3)),
     ):
@@ -192,6 +181,14 @@ def identity(scope: Scope) -> Steps:
 def auth_attempt_metrics(scope: Scope) -> Steps:
     """Logins, by protocol."""
     logins = scope.server.broker.logins
-    for name, text, read in _LOGINS:
-        samples = [({"protocol": protocol}, read(counted)) for protocol, counted in logins.items()]
+    protocols = dict.fromkeys(protocol for protocol, _ in logins)
+    for name, text, outcomes in (
+        ("", "Total number of authorization attempts", (True, False)),
+        ("_succeeded", "Total number of successful authentication attempts", (True,)),
+        ("_failed", "Total number of failed authentication attempts", (False,)),
+    ):
+        samples = [
+            ({"protocol": protocol}, sum(logins[protocol, outcome] for outcome in outcomes))
+            for protocol in protocols
+        ]
         yield family(f"{scope.prefix}auth_attempts{name}_total", COUNTER, text, samples)

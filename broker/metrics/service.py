@@ -19,7 +19,7 @@ from aiohttp import web
 from prometheus_client.core import Metric
 from prometheus_client.exposition import choose_encoder
 
-from broker.http import HttpService
+from broker.http import Doors
 from broker.metrics import registries
 from broker.metrics.clients import channels_of
 from broker.metrics.family import CHUNK, Scope, Steps, histogram
@@ -35,13 +35,13 @@ DETAILED_PREFIX = "detailed_"
 _Page = Callable[[web.Request], Steps]
 
 
-class Prometheus(HttpService):
+class Prometheus:
     """See the module, and ``broker.services.Service``."""
 
     def __init__(self, server: Server) -> None:
-        config = server.config
-        assert config.prometheus_port is not None
         self._server = server
+        self._doors = Doors()
+        self.listening = self._doors.listening
         self._lag = LoopLag(server.loop.time, server.loop.call_later)
         self._telemetry = Telemetry()
         self._turn = asyncio.Lock()
@@ -51,21 +51,24 @@ class Prometheus(HttpService):
             "detailed": self._detailed,
             "memory-breakdown": self._memory_breakdown,
         }
+
+    async def start(self) -> None:
+        """Listen, and look how late the loop is."""
+        config = self._server.config
+        assert config.prometheus_port is not None
         app = web.Application()
         path = "/" + config.prometheus_path.strip("/")
         app.router.add_get(path, self._scrape)
         app.router.add_get(f"{path}/{{registry}}", self._scrape)
-        super().__init__(app, "http/prometheus", config.prometheus_host, config.prometheus_port)
-
-    async def start(self) -> None:
-        """Listen, and look how late the loop is."""
-        await super().start()
+        await self._doors.open(
+            app, "http/prometheus", config.prometheus_host, config.prometheus_port
+        )
         self._lag.start()
 
     async def stop(self) -> None:
         """End both."""
         self._lag.stop()
-        await super().stop()
+        await self._doors.close()
 
     # -- pages -------------------------------------------------------------------------
 
