@@ -27,7 +27,7 @@ import uvloop
 from broker import __version__, alarms, garbage, notify, reclaim
 from broker.advice import advice
 from broker.alarms import Alarms
-from broker.amqp import host, timeouts
+from broker.amqp import announce, host, timeouts
 from broker.amqp.access import Identity
 from broker.amqp.session import Session
 from broker.auth import Authentication
@@ -233,7 +233,9 @@ class Server:
         self.call_later(interval_s, run)
 
     def _look_for_alarms(self) -> None:
+        before = self._alarms.reasons
         self._alarms.look(session.blocking for session in self.sessions)
+        announce.alarms(self.broker, self.offer, before, self._alarms.reasons)
 
     def _look_at_certificates(self) -> None:
         if self.certificates is not None and self.certificates.changed():

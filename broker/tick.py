@@ -21,6 +21,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
+from broker.clock import Clock
 from broker.pressure import Pressure
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ class Tick:
     ) -> None:
         self.broker = broker
         self.log = log
+        self.clock = Clock()
         self.settling: list[Settles] = []
         self.confirming: list[Confirming] = []
         self.writers: list[Writes] = []
@@ -86,7 +88,7 @@ class Tick:
 
     def read_clock(self) -> None:
         """Set the model's time."""
-        self.broker.now_ms = time.time_ns() // 1_000_000
+        self.broker.now_ms = self.clock.now_ms()
 
     def run(self) -> None:
         """See the module. The log calls for it too, when a batch has become durable."""

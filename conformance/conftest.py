@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -26,7 +26,7 @@ URL = os.environ.get("CONFORMANCE_URL")
 PRIVATE = os.environ.get("CONFORMANCE_BROKER", "leveret")
 FAST_PATH = os.environ.get("LEVERET_FAST_PATH")
 RABBITMQ_PLUGINS = (
-    "[rabbitmq_consistent_hash_exchange,rabbitmq_federation,"
+    "[rabbitmq_consistent_hash_exchange,rabbitmq_event_exchange,rabbitmq_federation,"
     "rabbitmq_random_exchange,rabbitmq_recent_history_exchange,"
     "rabbitmq_sharding]."
 )
@@ -54,15 +54,16 @@ class Target:
         self.is_rabbitmq = platform.startswith("Erlang")
 
 
-def private_broker(kind: str, plugins: Path) -> Broker:
+def private_broker(kind: str, plugins: Path, settings: Mapping[str, str] = {}) -> Broker:
     """A broker of our own, not started yet."""
     if kind == "rabbitmq":
         plugins.write_text(RABBITMQ_PLUGINS)
         return RabbitMQ(
-            settings={"load_definitions": str(RECORDED / "definitions.json")},
+            settings={"load_definitions": str(RECORDED / "definitions.json"), **settings},
             env={"RABBITMQ_ENABLED_PLUGINS_FILE": str(plugins)},
         )
-    return Leveret(settings={"leveret.fast_path": "true" if kind == "fast" else "false"})
+    fast_path = "true" if kind == "fast" else "false"
+    return Leveret(settings={"leveret.fast_path": fast_path, **settings})
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

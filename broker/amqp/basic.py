@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from pamqp import commands
 
-from broker.amqp import firehose, timeouts
+from broker.amqp import announce, firehose, timeouts
 from broker.amqp.consumer import AmqpConsumer
 from broker.amqp.names import generated, queue_name
 from broker.core.reply import REPLY_TO
@@ -75,6 +75,7 @@ def basic_consume(channel: Channel, method: commands.Basic.Consume) -> None:
     if not method.nowait:
         channel.send(commands.Basic.ConsumeOk, consumer_tag=consumer.tag)
     timeouts.expect(channel, consumer.timeout_ms, queue.settings.consumer_timeout_ms)
+    announce.consumer_created(consumer, channel.prefetch)
     queue.add_consumer(consumer)
 
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
+from broker.amqp import announce
 from broker.amqp.ages import Ages
 from broker.amqp.confirms import Confirms
 from broker.amqp.consumer import AmqpConsumer, Getter
@@ -39,6 +40,7 @@ class Channel:
         self.session = session
         session.broker.churn.channel_created += 1
         self.number = number
+        self.event_id = ""  # what the event exchange calls this channel
         self.content_head = b"\x02" + number.to_bytes(2, "big")
         self.closed = False
         self.confirms = Confirms(self)
@@ -181,8 +183,10 @@ class Channel:
     def forget_consumer(self, tag: str) -> AmqpConsumer | None:
         """A subscription is over; what it holds keeps its consumer timeout."""
         consumer = self.consumers.pop(tag, None)
-        if consumer is not None and consumer.outstanding:
-            self._ended.append(consumer)
+        if consumer is not None:
+            announce.consumer_deleted(consumer)
+            if consumer.outstanding:
+                self._ended.append(consumer)
         return consumer
 
     def _close_reply(self) -> None:
@@ -204,6 +208,8 @@ class Channel:
             for consumer in self.consumers.values()
             if consumer.queue.remove_consumer(consumer)
         ]
+        for consumer in self.consumers.values():
+            announce.consumer_deleted(consumer)
         self.consumers.clear()
         self._close_reply()
         entries = list(self.held())
@@ -211,3 +217,4 @@ class Channel:
         self.reject(entries, requeue=True, failed=True)
         for queue in emptied:
             self.session.vhost.drop_queue(queue)
+        announce.channel_closed(self)

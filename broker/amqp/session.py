@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterable
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from broker.amqp import methods, publish
+from broker.amqp import announce, methods, publish
 from broker.amqp.access import Access
 from broker.amqp.blocking import Blocking
 from broker.amqp.channel import Channel
@@ -34,7 +34,7 @@ from broker.amqp.reading import CONGESTION, TICK, WRITING, Reading
 from broker.amqp.routes import Routes
 from broker.core import users, vhost_settings
 from protocol.connection import CLOSING, RUNNING, Connection
-from protocol.errors import AmqpError, Drop, InternalError, NotAllowed, SoftError
+from protocol.errors import AmqpError, Drop, InternalError, LoginRefused, NotAllowed, SoftError
 from protocol.events import (
     ChannelClosed,
     ChannelOpened,
@@ -79,7 +79,8 @@ class Session(asyncio.Protocol):
         self.routes = Routes()
         self.targets = self.routes.targets
         self.acks: dict[int, Ack] = {}
-        self.user = self.name = ""
+        self.user = self.name = self.mechanism = ""
+        self.event_id = ""  # what the event exchange calls this connection
         self.blocking = Blocking(self)
         self.opened = False  # connection.open was granted; from then on there is a vhost
         self._unfinished = False  # what was read is not acted on yet
@@ -223,10 +224,16 @@ class Session(asyncio.Protocol):
             self._close_channel(number)
 
     def _login(self, event: LoginReceived) -> None:
-        self.access.identity = self.decisions.decide(
-            "login", lambda _: self.host.authenticate(self, event.mechanism, event.response)
-        )
+        try:
+            self.access.identity = self.decisions.decide(
+                "login", lambda _: self.host.authenticate(self, event.mechanism, event.response)
+            )
+        except LoginRefused as refused:
+            announce.login_refused(self, event.mechanism, refused)
+            raise
         self.user = self.access.identity.name
+        self.mechanism = event.mechanism
+        announce.logged_in(self)
         self.connection.tune()
 
     def _tuned(self, _: Tuned) -> None:
@@ -245,6 +252,7 @@ class Session(asyncio.Protocol):
         self.broker.churn.connection_created += 1
         self.vhost = vhost
         self.opened = True
+        announce.connection_created(self)
         self.connection.open_ok()
         if self.host.fast_path:
             self.connection.scan = self._scan
@@ -257,11 +265,13 @@ class Session(asyncio.Protocol):
         self.connection.channel_open_ok(event.channel)
         channel = Channel(self, event.channel)
         self.channels[event.channel] = channel
+        announce.channel_created(channel)
         if self.host.fast_path:
             self.acks[event.channel] = channel.ack
 
     def _method(self, event: MethodReceived) -> None:
-        methods.handle(self.channels[event.channel], event.method)
+        with self.broker.events.acting(self.user):
+            methods.handle(self.channels[event.channel], event.method)
         if self.broker.changed_batch > self.broker.log.durable:
             self.output.hold_until = self.broker.changed_batch
 
@@ -307,6 +317,7 @@ class Session(asyncio.Protocol):
             _count_out(self.broker.connections, self.user)
             self.broker.churn.connection_closed += 1
             self.vhost.drop_exclusive(self)
+            announce.connection_closed(self)
             _log.info("%s: closed", self.name)
 
     def close_channel_for(self, number: int, error: AmqpError) -> None:

@@ -16,13 +16,14 @@ Invariants:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from broker.core.exchange import EXCHANGE_TYPES, Exchange
 from broker.core.route import publish_for_nobody
 from protocol.content import encode_header, frame_content
 from protocol.methods import erlang_binary, shortstr
-from protocol.tables import Field, Table, field, is_integer
+from protocol.tables import Field, Table, field, is_integer, plain
 
 if TYPE_CHECKING:
     from broker.core.broker import Broker
@@ -70,6 +71,15 @@ class Events:
         """A name for a connection or channel, in the form of an Erlang process identifier."""
         self._numbers += 1
         return f"<{node}.{self._numbers}.0>"
+
+    @contextmanager
+    def acting(self, user: str) -> Iterator[None]:
+        """What is changed meanwhile is this user's doing."""
+        self.user = user
+        try:
+            yield
+        finally:
+            self.user = NOBODY
 
     def publish(self, key: str, facts: Facts, *, user: str | None = None) -> None:
         """Tell of an event. ``user``: who did it, if that belongs to the event."""
@@ -227,6 +237,36 @@ def _parameter(component: str, name: str, value: Any, **place: str) -> Event:
     return ("parameter.set", facts | {"value": value}) if value else ("parameter.cleared", facts)
 
 
+def _user(broker: Broker, operation: Operation) -> Iterator[Event]:
+    """A user is stated as a whole; what differs says what happened."""
+    name, tags = operation["name"], operation["tags"]
+    before = broker.users.get(name)
+    if before is None:
+        yield "user.created", {"name": name}
+    elif before.password_hash != operation["password_hash"]:
+        yield "user.password.changed", {"name": name}
+    if tuple(map(plain, tags)) != (before.tags if before is not None else ()):
+        yield "user.tags.set", {"name": name, "tags": tags}
+    limits = {kind: plain(value) for kind, value in operation["limits"].items()}
+    if limits != (before.limits if before is not None else {}):
+        kind = "set" if limits else "cleared"
+        yield f"user.limits.{kind}", {"name": "limits", "username": name, **limits}
+
+
+def _user_deleted(_: Broker, operation: Operation) -> Iterator[Event]:
+    yield "user.deleted", {"name": operation["name"]}
+
+
+def _permission(_: Broker, operation: Operation) -> Iterator[Event]:
+    """As in RabbitMQ, the loss of a topic permission is told as that of a permission."""
+    what, action = operation["op"].split(".")
+    facts = {name: value for name, value in operation.items() if name != "op"}
+    if action == "set":
+        yield f"{what.replace('_', '.')}.created", facts
+    else:
+        yield "permission.deleted", {"user": facts["user"], "vhost": facts["vhost"]}
+
+
 def _vhost_created(_: Broker, operation: Operation) -> Iterator[Event]:
     more = {"description": "", "tags": "", "default_queue_type": "undefined", "tracing": False}
     yield "vhost.created", {"name": operation["name"], **more}
@@ -252,6 +292,12 @@ _TOLD: dict[str, Callable[[Broker, Operation], Iterator[Event]]] = {
     "operator_policy.set": _policy,
     "operator_policy.delete": _policy,
     "vhost_limits.set": _vhost_limits,
+    "user.set": _user,
+    "user.delete": _user_deleted,
+    "permission.set": _permission,
+    "permission.clear": _permission,
+    "topic_permission.set": _permission,
+    "topic_permission.clear": _permission,
     "vhost.declare": _vhost_created,
     "vhost.delete": _vhost_deleted,
 }

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
+from broker.management.pages import add_pages
+
 if TYPE_CHECKING:
     from broker.server import Server
 
@@ -16,4 +18,5 @@ def application(server: Server) -> web.Application:
     """The management API of a broker."""
     app = web.Application()
     app[SERVER] = server
+    add_pages(app)
     return app

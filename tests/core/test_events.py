@@ -4,7 +4,20 @@ from typing import Any
 
 from broker.core.broker import Broker
 from broker.core.events import EVENT
+from broker.core.permissions import (
+    clear_permissions,
+    clear_topic_permissions,
+    set_permissions,
+    set_topic_permissions,
+)
 from broker.core.policies import delete_policy, set_policy
+from broker.core.users import (
+    clear_user_limit,
+    delete_user,
+    hash_password,
+    put_user,
+    set_user_limit,
+)
 from broker.core.vhost import Vhost
 from broker.core.vhost_settings import clear_limit, set_limit
 from protocol.content import body_size, decode_properties, header_payload
@@ -124,6 +137,42 @@ def test_vhosts() -> None:
     ]
     assert events[-1][0] == "vhost.deleted"
     assert EVENT not in broker.declare_vhost("w").exchanges
+
+
+def test_users_and_permissions() -> None:
+    """Users tell what of them changes, permissions what they are; no password is told."""
+    vhost, heard = listening()
+    broker = vhost.broker
+    with broker.events.acting("admin"):
+        first = hash_password("a", b"salt")
+        put_user(broker, "u", password_hash=first, tags=["monitoring"])
+        put_user(broker, "u", password_hash=hash_password("b", b"salt"), tags=["monitoring"])
+        set_user_limit(broker, "u", "max-channels", 5)
+        clear_user_limit(broker, "u", "max-channels")
+        set_permissions(vhost, "u", configure="c", write="w", read="r")
+        set_topic_permissions(vhost, "u", "amq.topic", write="w", read="r")
+        clear_topic_permissions(vhost, "u")
+        clear_permissions(vhost, "u")
+        delete_user(broker, "u")
+    events = heard()
+    on = {"user": "u", "vhost": "/"}
+    admin = {"user_who_performed_action": "admin"}
+    limits = {"name": "limits", "username": "u"}
+    assert events == [
+        ("user.created", {"name": "u"} | admin),
+        ("user.tags.set", {"name": "u", "tags": ["monitoring"]} | admin),
+        ("user.password.changed", {"name": "u"} | admin),
+        ("user.limits.set", limits | {"max-channels": 5} | admin),
+        ("user.limits.cleared", limits | admin),
+        ("permission.created", on | {"configure": "c", "write": "w", "read": "r"} | admin),
+        (
+            "topic.permission.created",
+            on | {"exchange": "amq.topic", "write": "w", "read": "r"} | admin,
+        ),
+        ("permission.deleted", on | admin),
+        ("permission.deleted", on | admin),
+        ("user.deleted", {"name": "u"} | admin),
+    ]
 
 
 def test_the_exchange_goes_with_its_vhost() -> None:

@@ -1,0 +1,67 @@
+/* Owns dialogs and short notes: asking before something is lost, and saying that it is done.
+ *
+ * Invariant: what destroys something is asked for with its name; what cannot be made again by
+ * declaring it anew (messages, a virtual host) needs the name typed. */
+
+import { freshId, h } from "./dom.js";
+
+/** Opens a modal dialog; `fill(close)` gives its content. Resolves with what `close` was given. */
+export function open(title, fill, { wide = false } = {}) {
+  return new Promise((resolve) => {
+    const id = freshId("dialog");
+    let result;
+    const close = (value) => {
+      result = value;
+      dialog.close();
+    };
+    const dialog = h("dialog", { "aria-labelledby": id, class: wide ? "wide" : null },
+      h("h2", { id }, title), fill(close));
+    dialog.addEventListener("close", () => {
+      dialog.remove();
+      resolve(result);
+    });
+    dialog.addEventListener("click", (event) => event.target === dialog && dialog.close());
+    document.body.append(dialog);
+    dialog.showModal();
+  });
+}
+
+/** Asks before destroying `name`; resolves to true once confirmed. With `typed`, the name must be. */
+export function confirmLoss({ action, what, name, loses, typed = false }) {
+  return open(`${action} ${what}?`, (close) => {
+    const button = h("button", { class: "danger", disabled: typed }, action);
+    const input = h("input", {
+      autocomplete: "off", spellcheck: "false",
+      oninput: () => { button.disabled = input.value !== name; },
+    });
+    return h("form", { onsubmit: (event) => { event.preventDefault(); if (!button.disabled) close(true); } },
+      h("p", { class: "named" }, h("code", null, name === "" ? "(default)" : name)),
+      loses && h("p", null, loses),
+      typed && h("label", { class: "field" }, h("span", null, "Type the name to confirm"), input),
+      h("div", { class: "buttons" },
+        h("button", { type: "button", autofocus: !typed, onclick: () => close(false) }, "Keep it"), button));
+  });
+}
+
+const notes = h("div", { class: "notes", role: "status", "aria-live": "polite" });
+
+/** Says in passing that something worked or did not. */
+export function note(text, kind = "good") {
+  if (!notes.isConnected) document.body.append(notes);
+  const line = h("p", { class: kind }, text);
+  notes.append(line);
+  setTimeout(() => line.remove(), kind === "bad" ? 12000 : 5000);
+}
+
+/** Runs something a button asked for; says how it went. Resolves to true if it worked. */
+export async function attempt(work, done) {
+  try {
+    const result = await work();
+    const text = typeof done === "function" ? done(result) : done;
+    if (text) note(text);
+    return true;
+  } catch (error) {
+    note(error.message, "bad");
+    return false;
+  }
+}

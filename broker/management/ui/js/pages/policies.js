@@ -1,0 +1,87 @@
+/* Owns policies and operator policies: lists, forms, deleting. */
+
+import { ApiError, path, put, remove } from "../api.js";
+import { attempt, confirmLoss } from "../dialog.js";
+import { h } from "../dom.js";
+import { count } from "../format.js";
+import { createForm, folded } from "../form.js";
+import { OPERATOR_KEYS, POLICY_KEYS } from "../known.js";
+import { listInScope, section, table as pairs, vhostColumn, vhostField } from "../parts.js";
+import { session } from "../session.js";
+import { local } from "../sources.js";
+import { createTable } from "../table.js";
+
+const KINDS = {
+  policies: {
+    title: "Policies", noun: "policy", known: POLICY_KEYS, tag: "policymaker",
+    hint: "Set arguments of all queues and exchanges whose names match. Of several that match, the one with the highest priority applies.",
+    empty: "There are no policies. With one, a limit or a dead-letter exchange can be changed later without declaring queues anew.",
+    targets: ["queues", "exchanges", "all", "classic_queues", "quorum_queues", "streams"],
+  },
+  "operator-policies": {
+    title: "Operator policies", noun: "operator policy", known: OPERATOR_KEYS, tag: "administrator",
+    hint: "Limits that an application cannot raise: the lower of both values applies.",
+    empty: "There are no operator policies.",
+    targets: ["queues", "classic_queues", "quorum_queues", "streams"],
+  },
+};
+
+export async function show(view) {
+  view.heading("Policies");
+  const parts = Object.entries(KINDS).map(([address, kind]) => {
+    const table = policyTable(view, address, kind);
+    view.add(section(kind.title, h("p", { class: "hint" }, kind.hint), table.element,
+      session.may(kind.tag) && folded(`Set a ${kind.noun}`, policyForm(address, kind, table))));
+    return table.ready;
+  });
+  await Promise.all(parts);
+}
+
+function policyTable(view, address, { title, noun, empty, tag }) {
+  const table = createTable(view, {
+    id: address, caption: title, noun,
+    source: local((signal) => listInScope(`/${address}`, signal)),
+    rowKey: (row) => `${row.vhost}\n${row.name}`,
+    empty,
+    columns: [
+      { key: "name", label: "Name", sort: "name", cell: (row) => row.name },
+      ...vhostColumn(),
+      { key: "pattern", label: "Pattern", sort: "pattern", cell: (row) => h("code", null, row.pattern) },
+      { key: "target", label: "Applies to", sort: "apply-to", cell: (row) => row["apply-to"].replaceAll("_", " ") },
+      { key: "definition", label: "Definition", cell: (row) => pairs(row.definition) },
+      { key: "priority", label: "Priority", numeric: true, sort: "priority", cell: (row) => count(row.priority) },
+      { key: "actions", label: "", numeric: true, cell: (row) => session.may(tag) && h("button", {
+        type: "button", class: "danger", "aria-label": `Delete the ${noun} ${row.name}`, onclick: () => deleting(table, address, noun, row),
+      }, "Delete") },
+    ],
+  });
+  return table;
+}
+
+function policyForm(address, { noun, known, targets }, table) {
+  return createForm({
+    submit: `Set ${noun}`,
+    done: ({ name }) => `The ${noun} “${name}” is set.`,
+    fields: [
+      vhostField(),
+      { name: "name", label: "Name", required: true, hint: "An existing one of this name is replaced." },
+      { name: "pattern", label: "Pattern", required: true, hint: "A regular expression over names, such as ^orders\\." },
+      { name: "target", label: "Applies to", type: "select", options: targets.map((value) => ({ value, label: value.replaceAll("_", " ") })) },
+      { name: "priority", label: "Priority", type: "number", value: 0 },
+      { name: "definition", label: "Definition", type: "arguments", known },
+    ],
+    onSubmit: async ({ vhost, name, pattern, target, priority, definition }) => {
+      if (!Object.keys(definition).length) throw new ApiError(0, "The definition needs at least one entry.");
+      await put(`/${address}${path`/${vhost}/${name}`}`, { pattern, definition, priority: priority ?? 0, "apply-to": target });
+      await table.refresh();
+    },
+  });
+}
+
+async function deleting(table, address, noun, row) {
+  const sure = await confirmLoss({
+    action: "Delete", what: noun, name: row.name,
+    loses: "What it set no longer holds for the queues and exchanges it matches; another policy may take its place.",
+  });
+  if (sure && await attempt(() => remove(`/${address}${path`/${row.vhost}/${row.name}`}`), `The ${noun} “${row.name}” is deleted.`)) table.refresh();
+}

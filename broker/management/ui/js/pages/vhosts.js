@@ -1,0 +1,56 @@
+/* Owns the list of virtual hosts, and the form that adds one. */
+
+import { get, path, put } from "../api.js";
+import { h } from "../dom.js";
+import { count } from "../format.js";
+import { createForm, folded } from "../form.js";
+import { rateCell } from "../parts.js";
+import { link } from "../router.js";
+import { session } from "../session.js";
+import { local } from "../sources.js";
+import { createTable } from "../table.js";
+
+export async function show(view) {
+  view.heading("Virtual hosts", { hint: "Each has its own exchanges, queues, policies and permissions; a connection uses one." });
+  const table = createTable(view, {
+    id: "vhosts", caption: "Virtual hosts", noun: "virtual host", inAddress: true, sort: "name",
+    source: local((signal) => get("/vhosts", null, signal)),
+    rowKey: (row) => row.name,
+    empty: "There is no virtual host that you may see.",
+    columns: [
+      { key: "name", label: "Name", sort: "name", cell: (row) => h("a", { class: "name", href: link`/vhosts/${row.name}` }, row.name) },
+      { key: "description", label: "Description", cell: (row) => row.description ?? "" },
+      { key: "type", label: "Default queue type", narrow: false, cell: (row) => named(row.default_queue_type) },
+      { key: "ready", label: "Ready", numeric: true, sort: "messages_ready", cell: (row) => count(row.messages_ready ?? 0) },
+      { key: "unacked", label: "Unacked", numeric: true, sort: "messages_unacknowledged", cell: (row) => count(row.messages_unacknowledged ?? 0) },
+      { key: "in", label: "In", numeric: true, narrow: false, cell: (row) => rateCell(row.message_stats, "publish") },
+      { key: "out", label: "Out", numeric: true, narrow: false, cell: (row) => rateCell(row.message_stats, "deliver_get") },
+    ],
+  });
+  view.add(table.element, folded("Add a virtual host", addForm(table)));
+  await table.ready;
+}
+
+/** RabbitMQ writes "undefined" for a default queue type that was not chosen. */
+export function named(type) {
+  return !type || type === "undefined" ? "classic" : type;
+}
+
+function addForm(table) {
+  return createForm({
+    submit: "Add virtual host",
+    done: ({ name }) => `The virtual host “${name}” is there. Give users permissions for it on its page.`,
+    fields: [
+      { name: "name", label: "Name", required: true },
+      { name: "description", label: "Description" },
+      { name: "tags", label: "Tags", hint: "Separated by commas." },
+      { name: "type", label: "Default queue type", type: "select", options: ["classic", "quorum", "stream"] },
+    ],
+    onSubmit: async ({ name, description, tags, type }) => {
+      await put(path`/vhosts/${name}`, { description, tags, ...(type !== "classic" && { default_queue_type: type }) });
+      await session.loadVhosts();
+      document.dispatchEvent(new Event("vhosts"));
+      await table.refresh();
+    },
+  });
+}
