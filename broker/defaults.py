@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from broker.config import Config
 from broker.core.broker import Broker
+from broker.core.limits import Limits
+from broker.core.pattern import Pattern
 from broker.core.permissions import set_permissions
 from broker.core.users import SALT_OCTETS, hash_password, put_user
 from broker.core.vhost_settings import DefaultLimits, DefaultPolicy, VhostDefaults
@@ -20,6 +21,18 @@ def vhost_defaults(config: Config) -> VhostDefaults:
         queue_type=config.default_queue_type,
         operator_policies=tuple(policy for policy in policies if policy.definition),
         limits=tuple(_limits(rows) for rows in config.default_vhost_limits.values()),
+    )
+
+
+def limits(config: Config, node: str) -> Limits:
+    """The limits of the whole broker; ``node`` is its name."""
+    return Limits(
+        vhosts=config.vhost_max,
+        exchanges=config.exchange_max,
+        queues=config.queue_max,
+        channels=config.node_channel_max,
+        consumers_per_channel=config.channel_consumer_max,
+        node=node,
     )
 
 
@@ -45,7 +58,7 @@ def _policy(name: str, rows: Mapping[str, Any]) -> DefaultPolicy:
     given = dict(rows)
     return DefaultPolicy(
         name=name,
-        vhost_pattern=re.compile(given.pop("vhost_pattern", "")),
+        vhost_pattern=Pattern(given.pop("vhost_pattern", "")),
         queue_pattern=given.pop("queue_pattern", ""),
         apply_to=given.pop("apply_to", "all"),
         definition={_key(name): value for name, value in given.items()},
@@ -54,7 +67,7 @@ def _policy(name: str, rows: Mapping[str, Any]) -> DefaultPolicy:
 
 def _limits(rows: Mapping[str, Any]) -> DefaultLimits:
     return DefaultLimits(
-        vhost_pattern=re.compile(rows.get("pattern", "")),
+        vhost_pattern=Pattern(rows.get("pattern", "")),
         limits={
             _key(name): value
             for name, value in rows.items()

@@ -25,19 +25,21 @@ from typing import Any
 import uvloop
 
 from broker import __version__, alarms, garbage, notify, reclaim
+from broker.access.authentication import Authentication
+from broker.access.mechanisms import Peer
 from broker.advice import advice
 from broker.alarms import Alarms
 from broker.amqp import announce, host, timeouts
 from broker.amqp.access import Identity
 from broker.amqp.session import Session
-from broker.auth import Authentication
 from broker.config import Config
 from broker.core.broker import Broker
 from broker.core.counters import Churn
 from broker.core.message import Message
 from broker.core.operations import Operation
 from broker.core.queue import Queue
-from broker.defaults import make_default_user, vhost_defaults
+from broker.defaults import limits, make_default_user, vhost_defaults
+from broker.definitions import boot
 from broker.net import tls
 from broker.net.listening import AmqpListeners
 from broker.net.tls import Certificates
@@ -95,12 +97,14 @@ class Server:
         )
         self.broker = Broker()
         self.broker.vhost_defaults = vhost_defaults(config)
+        self.broker.limits = limits(config, f"leveret@{socket.gethostname()}")
         self.broker.events.place = config.event_exchange_vhost or config.default_vhost
         self._reserve = Reserve(config.disk_reserve_bytes, self._disk_is_full)
         self.log = self._recover(Path(config.data_dir, "log"))
         self.broker.log = self.log
-        if not self.broker.vhosts:
+        if not self.broker.vhosts and not boot.has_any(config):
             make_default_user(self.broker, config, secrets.token_bytes)
+        boot.load(self.broker, config, secrets.token_bytes)
         self._tick = Tick(self.broker, self.log, self.loop.call_soon, self.loop.call_later)
         self.tick: host.Tick = self._tick
         self.broker.wake = self.tick.wake
@@ -287,9 +291,14 @@ class Server:
 
     # -- what sessions ask of their host -----------------------------------------------
 
-    def authenticate(self, session: Session, mechanism: str, response: bytes) -> Identity:
+    def authenticate(
+        self, session: Session, mechanism: str, response: bytes
+    ) -> asyncio.Future[Identity]:
         """See ``Authentication.authenticate``."""
-        return self.auth.authenticate(mechanism, response, session.peer_host)
+        handshake = session.transport.get_extra_info("ssl_object")
+        certificate = handshake.getpeercert(binary_form=True) if handshake else None
+        peer = Peer(session.peer_host, certificate)
+        return self.auth.authenticate(mechanism, response, peer)
 
     def audit(self, event: str, session: Session, **details: object) -> None:
         """See ``host.Host``."""

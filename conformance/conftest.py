@@ -56,10 +56,11 @@ class Target:
 
 def private_broker(kind: str, plugins: Path, settings: Mapping[str, str] = {}) -> Broker:
     """A broker of our own, not started yet."""
+    settings = {"load_definitions": str(RECORDED / "definitions.json"), **settings}
     if kind == "rabbitmq":
         plugins.write_text(RABBITMQ_PLUGINS)
         return RabbitMQ(
-            settings={"load_definitions": str(RECORDED / "definitions.json"), **settings},
+            settings=settings,
             env={"RABBITMQ_ENABLED_PLUGINS_FILE": str(plugins)},
         )
     fast_path = "true" if kind == "fast" else "false"

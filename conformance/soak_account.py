@@ -115,7 +115,11 @@ class Judge:
         for queue, copies in found.items():
             _judge_order((queue, copy) for copy, _ in copies)
             for copy, mark in copies:
-                assert mark or (queue, copy) not in self.given, f"{copy} in {queue} is not marked"
+                # What left its delay just before the kill may be delayed once more: then it is new.
+                is_new = not mark and queue != LATE
+                assert not is_new or (queue, copy) not in self.given, (
+                    f"{copy} in {queue} is not marked"
+                )
         self._judge_dead(new, found)
         self.there = {copy: queue for queue, copies in found.items() for copy, _ in copies}
         self.given = {(queue, copy) for copy, queue in self.there.items()}  # by the look

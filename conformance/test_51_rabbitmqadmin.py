@@ -46,6 +46,10 @@ class Step(NamedTuple):
     stdin: str = ""
 
 
+COUNTED = """name="q" messages="4"
+name="q2" messages="0"
+name="q3" messages="0"
+"""
 ADMINISTRATION = (
     Step("list vhosts name"),
     Step(f"declare vhost name={VHOST}"),
@@ -121,7 +125,7 @@ MESSAGES = (
     Step("publish routing_key=q payload=AAH/ payload_encoding=base64"),
     Step("publish routing_key=q", stdin="from a pipe"),
     Step("publish payload=x"),
-    Step("list queues name messages messages_ready", until="| q3   | 0 "),
+    Step("-f kvp list queues name messages", until=COUNTED),
     Step("get queue=q"),
     Step("get queue=q count=2 ackmode=ack_requeue_false"),
     Step("get queue=q count=5 ackmode=ack_requeue_true encoding=base64"),

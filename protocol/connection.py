@@ -237,9 +237,12 @@ class Connection:
         self.send(0, commands.Connection.OpenOk)
 
     def _update_secret(self, method: commands.Connection.UpdateSecret) -> Iterator[Event]:
-        self.send(0, commands.Connection.UpdateSecretOk)
         secret: bytes = method.new_secret  # type: ignore[assignment]
         yield events.SecretReceived(secret)
+
+    def update_secret_ok(self) -> None:
+        """Accept connection.update-secret."""
+        self.send(0, commands.Connection.UpdateSecretOk)
 
     def _close(self, _: commands.Connection.Close) -> Iterator[Event]:
         self.send(0, commands.Connection.CloseOk)

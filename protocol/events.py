@@ -29,7 +29,7 @@ class OpenReceived:
 
 @dataclass(slots=True, frozen=True)
 class SecretReceived:
-    """connection.update-secret, already answered."""
+    """connection.update-secret; answer with ``update_secret_ok``."""
 
     secret: bytes
 

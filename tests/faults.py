@@ -15,6 +15,7 @@ from random import Random
 from broker.wal import DirectoryInUse, Disk
 
 SECTOR = 512
+MODIFYING = frozenset({"write", "truncate", "rename", "unlink", "sync"})
 
 Buffer = bytes | memoryview
 
@@ -71,8 +72,9 @@ class File:
 class MemoryDisk(Disk):
     """See the module. ``calls`` counts; ``faults`` says which call fails and how.
 
-    A fault is ``eio``, ``enospc``, ``short`` (a write that does half) or ``cut`` (power). A call
-    that cannot fail so fails with ``eio``.
+    A fault is ``eio``, ``enospc``, ``short`` (a write that does half), ``cut`` (power), ``erofs``
+    (the file system is read-only from here on) or ``emfile``. A call that cannot fail so fails
+    with ``eio``.
     """
 
     def __init__(self, faults: dict[int, str] | None = None) -> None:
@@ -85,6 +87,7 @@ class MemoryDisk(Disk):
         self.descriptors: dict[int, File] = {}
         self.locks: dict[int, str] = {}
         self.dead = False
+        self.is_read_only = False
         self._next_fd = 3
 
     def after_power_cut(self, random: Random) -> "MemoryDisk":
@@ -96,6 +99,13 @@ class MemoryDisk(Disk):
                 _rename(names, change)
         files = {file: file.after_power_cut(random) for file in names.values()}
         disk.names = {name: files[file] for name, file in names.items()}
+        disk.durable_names = dict(disk.names)
+        return disk
+
+    def after_total_loss(self) -> "MemoryDisk":
+        """The disk after a power cut that took every octet and name that was not synced."""
+        disk = MemoryDisk()
+        disk.names = {name: File(bytes(file.durable)) for name, file in self.durable_names.items()}
         disk.durable_names = dict(disk.names)
         return disk
 
@@ -126,6 +136,11 @@ class MemoryDisk(Disk):
             if interrupted is not None:
                 interrupted()
             raise PowerCut
+        if fault == "erofs" or (self.is_read_only and name in MODIFYING):
+            self.is_read_only = True
+            raise OSError(errno.EROFS, "read-only file system")
+        if fault == "emfile":
+            raise OSError(errno.EMFILE, "too many open files")
         if fault is not None and name != "write":
             raise OSError(errno.EIO, "input/output error")
         return fault

@@ -40,11 +40,23 @@ CLOCK_AND_IO = frozenset({"asyncio", "os", "time", "random", "socket", "threadin
 # The first layer whose folder contains a file is its layer.
 LAYERS = (
     Layer("protocol", ("protocol",), STDLIB - CLOCK_AND_IO | {"pamqp"}),
-    Layer("broker/config", ("broker.config",), STDLIB - {"asyncio"}),
+    Layer("broker/config", ("broker.config",), STDLIB - {"asyncio"} | {"pcre2"}),
     Layer("broker/logs", ("broker.logs", "broker.config"), STDLIB - {"asyncio"}),
     Layer("broker/wal", ("broker.wal",), STDLIB - {"asyncio"}),
     Layer("broker/core", ("broker.core", "protocol"), STDLIB - CLOCK_AND_IO | {"pcre2"}),
     Layer("broker/amqp", ("broker.amqp", "broker.core", "protocol"), STDLIB | {"pamqp"}),
+    Layer(
+        "broker/access",
+        (
+            "broker.access",
+            "broker.amqp.access",
+            "broker.config",
+            "broker.core",
+            "broker.net",
+            "protocol",
+        ),
+        STDLIB | {"aiohttp", "cryptography", "jwt", "ldap3"},
+    ),
     Layer(
         "broker/net",
         ("broker.net", "broker.amqp.host", "broker.config", "broker.services", "protocol"),

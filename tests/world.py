@@ -148,6 +148,7 @@ class World:
 
     def _boot(self) -> None:
         self._due: deque[Callable[..., None]] = deque()
+        self.reports: list[str] = []
         self.broker = Broker()
         restore = Restore(self.broker)
         self.log = Log.open(
@@ -160,6 +161,7 @@ class World:
             disk=self.disk,
             clock=lambda: 0.0,
             random=self._random.randbytes,
+            report=self.reports.append,
             segment_bytes=self.segment_bytes,
         )
         self.log._worker.join()  # no thread: from here on disk work is done at once, or
@@ -176,9 +178,13 @@ class World:
         worker._current = work
 
         def job() -> None:
-            work()
+            error = None
+            try:
+                work()
+            except Exception as failure:
+                error = failure
             worker._current = None
-            done(None)
+            done(error)
 
         self._due.append(job)
 

@@ -23,6 +23,7 @@ from broker.core.permissions import (
     TopicAccess,
     VhostAccess,
 )
+from protocol.errors import ConnectionForced
 from protocol.tables import plain
 
 if TYPE_CHECKING:
@@ -40,6 +41,8 @@ class Identity:
     name: str
     may: Callable[[Question], bool | Future[bool]]
     tags: frozenset[str] = field(default_factory=frozenset)
+    expires_s: float | None = None  # when its credentials end, in seconds of the epoch
+    renew: Callable[[bytes], Identity | Future[Identity]] | None = None  # with a new secret
 
 
 def _nobody(_: Question) -> bool:
@@ -52,6 +55,20 @@ class Access:
     def __init__(self, session: Session) -> None:
         self._session = session
         self.identity = Identity("", _nobody)
+
+    def adopt(self, identity: Identity) -> None:
+        """The client is this user from now on, until its credentials expire."""
+        self.identity = identity
+        session = self._session
+        session.user = identity.name
+        if "credentials" in session.timers:
+            session.timers.pop("credentials").cancel()
+        if identity.expires_s is not None:
+            left_s = identity.expires_s - session.broker.now_ms / 1000
+            session.timers["credentials"] = session.host.call_later(max(0.0, left_s), self._expire)
+
+    def _expire(self) -> None:
+        self._session.close_for(ConnectionForced("credential expired", about_method=False))
 
     def _require(self, question: Question) -> None:
         identity = self.identity

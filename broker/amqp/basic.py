@@ -42,6 +42,7 @@ def basic_consume(channel: Channel, method: commands.Basic.Consume) -> None:
     tag = method.consumer_tag
     if tag in channel.consumers:
         raise NotAllowed(f"attempt to reuse consumer tag '{tag}'")
+    session.broker.limits.check_consumer(len(channel.consumers))
     if method.queue == REPLY_TO:
         queue = _reply_queue(channel, method)
     else:

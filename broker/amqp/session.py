@@ -225,16 +225,23 @@ class Session(asyncio.Protocol):
 
     def _login(self, event: LoginReceived) -> None:
         try:
-            self.access.identity = self.decisions.decide(
+            identity = self.decisions.decide(
                 "login", lambda _: self.host.authenticate(self, event.mechanism, event.response)
             )
         except LoginRefused as refused:
             announce.login_refused(self, event.mechanism, refused)
             raise
-        self.user = self.access.identity.name
+        self.access.adopt(identity)
         self.mechanism = event.mechanism
         announce.logged_in(self)
         self.connection.tune()
+
+    def _renew(self, event: SecretReceived) -> None:
+        renew = self.access.identity.renew
+        if renew is not None:
+            self.access.adopt(self.decisions.decide(event.secret, renew))
+            self.decisions.forget()
+        self.connection.update_secret_ok()
 
     def _tuned(self, _: Tuned) -> None:
         if self.connection.heartbeat_s:
@@ -260,6 +267,7 @@ class Session(asyncio.Protocol):
         _log.info("%s: user '%s' opened vhost '%s'", self.name, self.user, vhost.name)
 
     def _open_channel(self, event: ChannelOpened) -> None:
+        self.broker.limits.check_channel(self.broker)
         users.check_channel_limit(self.broker, self.user)
         self.broker.channels[self.user] += 1
         self.connection.channel_open_ok(event.channel)
@@ -380,7 +388,7 @@ _EVENTS: dict[type[Any], Callable[[Session, Any], None]] = {
     LoginReceived: Session._login,
     Tuned: Session._tuned,
     OpenReceived: Session._open,
-    SecretReceived: lambda session, event: None,  # no mechanism here has secrets that expire
+    SecretReceived: Session._renew,
     ChannelOpened: Session._open_channel,
     ChannelClosed: lambda session, event: session._close_channel(event.channel),
     MethodReceived: Session._method,

@@ -5,7 +5,8 @@ Owns: `contradictions_in`. Each line names the keys, and what to change.
 
 from collections.abc import Iterator
 
-from broker.config.model import Config, TlsOptions
+from broker.config.model import Config
+from broker.config.sections import TlsOptions
 
 
 def contradictions_in(config: Config) -> Iterator[str]:
@@ -14,6 +15,16 @@ def contradictions_in(config: Config) -> Iterator[str]:
         yield "no listener: set listeners.tcp.default or listeners.ssl.default"
     if config.tls_listeners:
         yield from tls_contradictions("ssl_options", config.tls)
+    used = {backend for step in config.auth_backends for backend in step}
+    cached = config.auth_cache.cached_backend
+    if "cache" in used and cached == "cache":
+        yield "auth_cache.cached_backend must be another backend, such as http"
+    if "ldap" in used | {cached} and not config.auth_ldap.servers:
+        yield "auth_ldap.servers.1 must be set: the directory to ask"
+    oauth2 = config.auth_oauth2
+    keys = oauth2.signing_keys or oauth2.jwks_url or oauth2.issuer
+    if "oauth2" in used | {cached} and not keys:
+        yield "auth_oauth2.issuer, jwks_url or signing_keys must be set, to check tokens"
     for host, parts in config.tls.sni.items():
         if "certfile" not in parts:
             yield f"leveret.sni.{host}.certfile must be set if another key of {host} is"

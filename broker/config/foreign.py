@@ -6,12 +6,12 @@ to keep a misspelt key of ours (`log.consle`) out: that one is to be reported wi
 
 # One string, because a list of a hundred quoted lines hides the names.
 _KEYS = """
-    num_acceptors socket_writer reverse_dns_lookups erlang load_definitions definitions
+    num_acceptors socket_writer reverse_dns_lookups erlang definitions.hashing
+    definitions.https definitions.tls
     ssl_allow_poodle_attack ssl_options.cacerts ssl_options.cert ssl_options.client_renegotiation
     ssl_options.dh ssl_options.honor_ecc_order ssl_options.key ssl_options.log_level
     ssl_options.log_alert ssl_options.psk_identity ssl_options.reuse_sessions
-    ssl_options.secure_renegotiate ssl_options.bypass_pem_cache ssl_cert_login_from
-    ssl_cert_login_san_type ssl_cert_login_san_index auth_backends
+    ssl_options.secure_renegotiate ssl_options.bypass_pem_cache
     default_worker_pool_size password_hashing_module credential_validator default_users
     tcp_listen_options.buffer tcp_listen_options.delay_send tcp_listen_options.dontroute
     tcp_listen_options.exit_on_close tcp_listen_options.fd
@@ -34,13 +34,17 @@ _KEYS = """
     log.mirroring.file log.mirroring.rotation log.queue.file log.queue.rotation
     log.federation.file log.federation.rotation log.upgrade.file log.upgrade.rotation
     log.ra.file log.ra.rotation log.default.rotation net_ticktime distribution sysmon_handler
-    raft classic_queue quorum_queue stream_queue channel_max_per_node channel_operation_timeout
-    channel_tick_interval session_max_per_connection link_max_per_session vhost_max
-    deprecated_features permit_deprecated_features feature_flags anonymous_login_user
-    anonymous_login_pass message_interceptors metadata_store
+    raft classic_queue quorum_queue stream_queue channel_operation_timeout
+    channel_tick_interval session_max_per_connection link_max_per_session
+    deprecated_features permit_deprecated_features feature_flags message_interceptors metadata_store
     khepri_default_timeout quorum_commands_soft_limit quorum_cluster_size limits.queues
     limits.vhosts management management_agent prometheus stomp mqtt stream web_mqtt web_stomp
-    auth_ldap auth_oauth2 auth_http auth_cache amqp1_0 federation shovel trust_store
+    auth_ldap.log auth_ldap.connection_pool_size auth_ldap.idle_timeout auth_ldap.ssl_options
+    auth_oauth2.resource_server_type auth_oauth2.resource_servers auth_oauth2.oauth_providers
+    auth_oauth2.default_oauth_provider auth_oauth2.https auth_oauth2.token_endpoint
+    auth_oauth2.end_session_endpoint auth_oauth2.authorization_endpoint
+    auth_oauth2.discovery_endpoint_path auth_oauth2.discovery_endpoint_params
+    auth_http.ssl_options auth_cache.cache_module amqp1_0 federation shovel trust_store
     trace_vhosts tracing
 """
 

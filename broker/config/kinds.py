@@ -7,9 +7,10 @@ place. Sizes follow RabbitMQ: k, kiB, M, MiB, G, GiB are powers of 1024; kB, MB,
 
 import ipaddress
 import re
-import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+import pcre2
 
 from broker.config.model import Listener
 from broker.config.schedule import Schedule
@@ -99,11 +100,9 @@ def _read_secret(text: str) -> str:
 
 def _read_pattern(text: str) -> str:
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", FutureWarning)  # what re reads otherwise than PCRE
-            re.compile(text)
-    except (re.error, FutureWarning) as error:
-        raise ValueError(f"a regular expression ({error})") from None
+        pcre2.compile(text.encode(), jit=False)
+    except pcre2.PatternError as error:
+        raise ValueError(f"a regular expression ({error.msg.partition('; ')[2]})") from None
     return text
 
 
@@ -167,7 +166,7 @@ def or_none(kind: Kind, *words: str) -> Kind:
 
 def unset_or(kind: Kind) -> Kind:
     """`kind`, where None means that the operator left it unset; no word stands for that."""
-    return Kind(kind.unit, kind.read, lambda value: "" if value is None else kind.show(value))
+    return replace(kind, show=lambda value: "" if value is None else kind.show(value))
 
 
 LEVEL = choice(*LEVELS)

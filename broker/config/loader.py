@@ -15,8 +15,9 @@ from broker.config import syntax
 from broker.config.consistency import contradictions_in
 from broker.config.foreign import WITHOUT_MEANING
 from broker.config.kinds import Kind
-from broker.config.model import SECTIONS, Config, ConfigError
+from broker.config.model import Config, ConfigError
 from broker.config.rows import Family
+from broker.config.sections import SECTIONS
 from broker.config.syntax import Entry
 from broker.config.table import SETTINGS
 
@@ -65,9 +66,9 @@ class _Collected:
     def __init__(self, faults: list[str]) -> None:
         self._faults = faults
         self._plain: dict[str, Any] = {row.name: row.default for row in _PLAIN.values()}
-        self._members: dict[str, dict[str, object]] = {
-            row.name: dict(row.members) for row in _FAMILIES
-        }
+        self._members: dict[str, dict[str, object]] = {row.name: {} for row in _FAMILIES}
+        for row in _FAMILIES:
+            self._members[row.name] |= row.members
         self._without_effect: dict[str, str] = {}
         self._unknown: dict[str, str] = {}
 

@@ -1,8 +1,8 @@
 """What the rest of the broker sees of the configuration: typed, frozen, with units in the names.
 
-Owns: `Config` with its sections, `Listener` and `ConfigError`. Defaults are not here but in
-`table`, beside the key that changes them. Where RabbitMQ has "infinity" or "unset", the value here
-is None.
+Owns: `Config` (its sections are in `sections`), `Listener` and `ConfigError`. Defaults are not
+here but in `table`, beside the key that changes them. Where RabbitMQ has "infinity" or "unset", the
+value here is None.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from broker.config.schedule import Schedule
+from broker.config.sections import CacheAuth, HttpAuth, LdapAuth, OAuth2Auth, TlsOptions
 
 
 class ConfigError(Exception):
@@ -31,29 +32,6 @@ class Listener:
         """Write the listener as people do: `127.0.0.1:5672`, `[::1]:5672`, `*:5672`."""
         host = f"[{self.host}]" if ":" in self.host else self.host or "*"
         return f"{host}:{self.port}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TlsOptions:
-    """What a listener with certificates offers and demands."""
-
-    certfile: str | None
-    keyfile: str | None
-    password: str | None = field(repr=False)
-    cacertfile: str | None
-    verify: str
-    fail_if_no_peer_cert: bool
-    depth: int
-    crl_check: str
-    versions: tuple[str, ...]
-    ciphers: tuple[str, ...]
-    honor_cipher_order: bool
-    dhfile: str | None
-    sni: Mapping[str, Mapping[str, str]] = field(default_factory=dict, repr=False)
-
-
-SECTIONS: Mapping[str, type[Any]] = {"tls": TlsOptions}
-"""The fields of Config that have fields themselves."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +71,27 @@ class Config:
     default_permissions_read: str
     loopback_users: frozenset[str]
     auth_mechanisms: tuple[str, ...]
+    auth_backends: tuple[tuple[str, str], ...]
+    auth_http: HttpAuth
+    auth_oauth2: OAuth2Auth
+    auth_ldap: LdapAuth
+    auth_cache: CacheAuth
+    cert_login_from: str
+    cert_login_san_type: str
+    cert_login_san_index: int
+    anonymous_login_user: str | None
+    anonymous_login_pass: str = field(repr=False)
+
+    vhost_max: int | None
+    queue_max: int | None
+    exchange_max: int | None
+    node_channel_max: int | None
+    channel_consumer_max: int | None
+
+    load_definitions: str | None
+    definitions_import_backend: str
+    definitions_local_path: str | None
+    definitions_skip_if_unchanged: bool
 
     default_queue_type: str | None
     default_operator_policies: Mapping[str, Mapping[str, Any]]

@@ -1,8 +1,7 @@
 """The table of settings: one row for every key that has a meaning here.
 
 Owns: `SETTINGS`, the only place where key, kind, default and meaning of a setting are written: the
-rows about clients and users here, those about TLS in `table_tls`, about new vhosts in
-`table_defaults`, about the log in `table_log`, about the node in `table_node`. To add a setting,
+rows about clients and users here, the others in the modules `table_*`. To add a setting,
 write a row and a field of `model.Config`, then run `make reference` to rewrite
 config/leveret.conf.
 
@@ -18,7 +17,6 @@ from broker.config.kinds import (
     PATTERN,
     SECRET,
     TEXT,
-    choice,
     integer,
     or_none,
     size,
@@ -26,7 +24,9 @@ from broker.config.kinds import (
 )
 from broker.config.model import Listener
 from broker.config.rows import Family, Setting, member_values, true_members
+from broker.config.table_access import ACCESS_SETTINGS
 from broker.config.table_defaults import DEFAULT_SETTINGS
+from broker.config.table_limits import DEFINITION_SETTINGS, LIMIT_SETTINGS
 from broker.config.table_log import LOG_SETTINGS
 from broker.config.table_node import NODE_SETTINGS
 from broker.config.table_tls import TLS_SETTINGS
@@ -162,7 +162,7 @@ CLIENT_SETTINGS: tuple[Setting, ...] = (
         "default_user",
         TEXT,
         "guest",
-        "The user that may log in.",
+        "The user that a broker without any data begins with.",
     ),
     Setting(
         "default_pass",
@@ -176,7 +176,7 @@ CLIENT_SETTINGS: tuple[Setting, ...] = (
         "default_vhost",
         TEXT,
         "/",
-        "Virtual host that is made if it does not exist.",
+        "Virtual host that a broker without any data begins with.",
     ),
     Setting(
         "event_exchange.vhost",
@@ -194,7 +194,6 @@ CLIENT_SETTINGS: tuple[Setting, ...] = (
         "Tags of default_user, which decide what it may manage.",
         gather=true_members,
         members={"administrator": True},
-        later=True,
     ),
     Setting(
         "default_permissions.configure",
@@ -202,7 +201,6 @@ CLIENT_SETTINGS: tuple[Setting, ...] = (
         PATTERN,
         ".*",
         "Names default_user may declare and delete, as a regular expression.",
-        later=True,
     ),
     Setting(
         "default_permissions.write",
@@ -210,7 +208,6 @@ CLIENT_SETTINGS: tuple[Setting, ...] = (
         PATTERN,
         ".*",
         "Names default_user may publish and bind to, as a regular expression.",
-        later=True,
     ),
     Setting(
         "default_permissions.read",
@@ -218,7 +215,6 @@ CLIENT_SETTINGS: tuple[Setting, ...] = (
         PATTERN,
         ".*",
         "Names default_user may consume and bind from, as a regular expression.",
-        later=True,
     ),
     Family(
         "loopback_users.USER",
@@ -231,16 +227,16 @@ CLIENT_SETTINGS: tuple[Setting, ...] = (
         members={"guest": True},
         adds=True,
     ),
-    Family(
-        "auth_mechanisms.NUMBER",
-        "auth_mechanisms",
-        choice("PLAIN", "AMQPLAIN"),
-        ("PLAIN", "AMQPLAIN"),
-        "SASL mechanisms offered to clients, in this order.",
-        gather=member_values,
-        members={"1": "PLAIN", "2": "AMQPLAIN"},
-    ),
 )
 
-SETTINGS = CLIENT_SETTINGS + TLS_SETTINGS + DEFAULT_SETTINGS + LOG_SETTINGS + NODE_SETTINGS
+SETTINGS = (
+    *CLIENT_SETTINGS,
+    *ACCESS_SETTINGS,
+    *TLS_SETTINGS,
+    *LIMIT_SETTINGS,
+    *DEFINITION_SETTINGS,
+    *DEFAULT_SETTINGS,
+    *LOG_SETTINGS,
+    *NODE_SETTINGS,
+)
 """Every setting, in the order in which an operator reads them."""

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from broker.core.counters import Churn
 from broker.core.events import Events
+from broker.core.limits import Limits
 from broker.core.log import Log, NoLog
 from broker.core.operations import Operation, apply, encode_operation, snapshot
 from broker.core.timers import Timers
@@ -38,8 +39,11 @@ class Broker:
     def __init__(self, log: Log | None = None) -> None:
         self.log: Log = log if log is not None else NoLog()
         self.vhosts: dict[str, Vhost] = {}
+        self.limits = Limits()
         self.vhost_defaults = VhostDefaults()
         self.users: dict[str, User] = {}
+        self.global_parameters: dict[str, Any] = {}
+        self.unknown_definitions: dict[tuple[str, ...], dict[str, Any]] = {}
         self.connections: Counter[str] = Counter()  # open ones, by user
         self.channels: Counter[str] = Counter()  # open ones, by user
         # Told of each change before it takes effect, but not of those that are recovered.
@@ -82,6 +86,7 @@ class Broker:
     def declare_vhost(self, name: str) -> Vhost:
         """The vhost of that name, made if it does not exist."""
         if name not in self.vhosts:
+            self.limits.check_vhost(self, name)
             self.change({"op": "vhost.declare", "name": name}, durable=True)
             self.vhost_defaults.apply(self.vhosts[name])
         return self.vhosts[name]

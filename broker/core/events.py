@@ -15,6 +15,7 @@ Invariants:
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -218,7 +219,7 @@ def _policy(broker: Broker, operation: Operation) -> Iterator[Event]:
         }
     is_operator = operation["op"].startswith("operator_policy.")
     if is_operator:
-        yield _parameter("operator_policy", operation["name"], stated, vhost=operation["vhost"])
+        yield _as_parameter("operator_policy", operation["name"], stated, vhost=operation["vhost"])
     if stated:
         yield "policy.set", named | stated
     else:
@@ -227,14 +228,28 @@ def _policy(broker: Broker, operation: Operation) -> Iterator[Event]:
 
 def _vhost_limits(_: Broker, operation: Operation) -> Iterator[Event]:
     limits = operation["limits"]
-    yield _parameter("vhost-limits", "limits", limits, vhost=operation["vhost"])
+    yield _as_parameter("vhost-limits", "limits", limits, vhost=operation["vhost"])
     kind = "set" if limits else "cleared"
     yield f"vhost.limits.{kind}", {"name": "limits", "vhost": operation["vhost"], **limits}
 
 
-def _parameter(component: str, name: str, value: Any, **place: str) -> Event:
+def _as_parameter(component: str, name: str, value: Any, **place: str) -> Event:
     facts: Facts = {**place, "component": component, "name": name}
     return ("parameter.set", facts | {"value": value}) if value else ("parameter.cleared", facts)
+
+
+def _parameter_set(_: Broker, operation: Operation) -> Iterator[Event]:
+    yield "parameter.set", _parameter_facts(operation) | {"value": json.loads(operation["value"])}
+
+
+def _parameter_cleared(_: Broker, operation: Operation) -> Iterator[Event]:
+    yield "parameter.cleared", _parameter_facts(operation)
+
+
+def _parameter_facts(operation: Operation) -> Facts:
+    """A parameter of the whole broker has no vhost, and the component global."""
+    named = {"component": operation.get("component", "global"), "name": operation["name"]}
+    return {"vhost": operation["vhost"]} | named if "vhost" in operation else named
 
 
 def _user(broker: Broker, operation: Operation) -> Iterator[Event]:
@@ -294,6 +309,10 @@ _TOLD: dict[str, Callable[[Broker, Operation], Iterator[Event]]] = {
     "vhost_limits.set": _vhost_limits,
     "user.set": _user,
     "user.delete": _user_deleted,
+    "parameter.set": _parameter_set,
+    "parameter.clear": _parameter_cleared,
+    "global_parameter.set": _parameter_set,
+    "global_parameter.clear": _parameter_cleared,
     "permission.set": _permission,
     "permission.clear": _permission,
     "topic_permission.set": _permission,

@@ -23,6 +23,7 @@ from protocol.tables import Table, encode_table
 
 if TYPE_CHECKING:
     from broker.core.broker import Broker
+    from broker.core.exchanges.delayed import DelayStore
     from broker.core.queue import Queue
     from broker.core.store import Store
     from broker.core.vhost import Vhost
@@ -103,6 +104,7 @@ class Exchange:
 
     type: ClassVar[str]
     cacheable = True  # the routing key alone decides, and routing changes nothing
+    always_delays = False  # otherwise a policy says whether x-delay is honoured
     store_count = 0  # how many ``stores`` the exchange needs
 
     def __init_subclass__(cls) -> None:
@@ -127,6 +129,8 @@ class Exchange:
         self.bindings: dict[tuple[bool, str, str, bytes], Binding] = {}
         self.incoming: dict[Binding, None] = {}  # bindings that lead here
         self.stores: tuple[Store, ...] = ()
+        self.delays = self.always_delays  # x-delay is honoured, see ``broker.core.delays``
+        self.delayed: DelayStore | None = None  # one of ``stores``: what waits for its time
         self.first_store_id = 0  # stores have queue ids in a row from here
         alternate = self.arguments.get("alternate-exchange")
         self.alternate: str | None = alternate.value.decode() if alternate else None

@@ -13,7 +13,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from broker.core import permissions, policies, users, vhost_settings
+from broker.core import (
+    delays,
+    permissions,
+    policies,
+    runtime_parameters,
+    users,
+    vhost_settings,
+)
 from broker.core.exchange import Binding, Exchange
 from broker.core.exchanges import EXCHANGE_TYPES
 from broker.core.exchanges.deduplication import DeduplicatingQueue
@@ -160,10 +167,14 @@ _BROKER_OPERATIONS: dict[str, Callable[[Broker, Operation], None]] = {
     "vhost.delete": lambda broker, operation: broker.remove_vhost(operation["name"]),
     "user.set": users.apply_set,
     "user.delete": users.apply_delete,
+    "global_parameter.set": runtime_parameters.apply_set_global,
+    "global_parameter.clear": runtime_parameters.apply_clear_global,
+    "unknown_definition.set": runtime_parameters.apply_keep,
 }
 _OPERATIONS: dict[str, Callable[[Vhost, Operation], None]] = {
     "exchange.declare": _declare_exchange,
     "exchange.delete": _delete_exchange,
+    "delay_store.open": delays.apply_open,
     "queue.delete": _delete_queue,
     "bind": _bind,
     "unbind": _unbind,
@@ -171,6 +182,8 @@ _OPERATIONS: dict[str, Callable[[Vhost, Operation], None]] = {
     "policy.delete": policies.apply_delete,
     "operator_policy.set": policies.apply_set,
     "operator_policy.delete": policies.apply_delete,
+    "parameter.set": runtime_parameters.apply_set,
+    "parameter.clear": runtime_parameters.apply_clear,
     "permission.set": permissions.apply_set,
     "permission.clear": permissions.apply_clear,
     "topic_permission.set": permissions.apply_set_topic,
@@ -181,26 +194,32 @@ _OPERATIONS: dict[str, Callable[[Vhost, Operation], None]] = {
 }
 
 
-def snapshot(broker: Broker) -> Iterator[Operation]:
-    """The operations that rebuild everything durable, in an order that can be applied."""
+def snapshot(broker: Broker, *, transient: bool = False) -> Iterator[Operation]:
+    """The operations that rebuild everything durable, in an order that can be applied.
+
+    ``transient``: what is not durable too, but exclusive queues.
+    """
     yield from users.operations(broker)
+    yield from runtime_parameters.operations(broker)
     for vhost in broker.vhosts.values():
         yield {"op": "vhost.declare", "name": vhost.name}
         yield from vhost_settings.operations(vhost)
         yield from vhost.permissions.operations(vhost.name)
+        yield from runtime_parameters.vhost_operations(vhost)
         for some in (vhost.policies, vhost.operator_policies):
             for policy in some:
                 yield policy.operation(f"{some.op}.set", vhost.name)
-        durable = [exchange for exchange in vhost.exchanges.values() if exchange.durable]
-        for exchange in durable:
+        exchanges = [one for one in vhost.exchanges.values() if one.durable or transient]
+        for exchange in exchanges:
             if not exchange.predeclared:
                 yield declare_exchange_operation(vhost.name, exchange)
+        yield from delays.operations(vhost)
         for queue in vhost.queues.values():
-            if queue.durable:
+            if queue.durable or (transient and queue.owner is None):
                 yield declare_queue_operation(queue)
-        for exchange in durable:
+        for exchange in exchanges:
             for binding in exchange.bindings.values():
-                if binding.durable:
+                if binding.durable or transient:
                     yield binding_operation("bind", vhost.name, binding)
 
 

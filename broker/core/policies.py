@@ -4,7 +4,7 @@ At most one policy and one operator policy hold for an object: of those that mat
 the highest priority, and among equals the one whose name sorts first (RabbitMQ says nothing
 about equals). How they make a queue's settings together with its arguments is
 ``broker.core.settings``; on an exchange a policy sets the alternate exchange, unless an argument
-does.
+does, and whether x-delay is honoured (``broker.core.delays``).
 
 Invariant: between two operations every queue and exchange has the settings that its arguments
 and the policies of its vhost give; it does not matter which came first, or what was in between.
@@ -243,8 +243,10 @@ def configure_queue(vhost: Vhost, queue: Queue) -> None:
 
 
 def configure_exchange(vhost: Vhost, exchange: Exchange) -> None:
-    """Give an exchange its alternate: an argument wins over a policy."""
+    """Give an exchange its alternate, where an argument wins over a policy, and delays."""
     policy = vhost.policies.match(EXCHANGE, exchange.name)
+    wanted = policy is not None and policy.definition.get("delayed-message", False)
+    exchange.delays = wanted or exchange.always_delays
     stated = exchange.arguments.get("alternate-exchange")
     if stated is not None:
         exchange.alternate = plain(stated)

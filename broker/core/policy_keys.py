@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from broker.core.arguments import TTL_MAX_MS
 from broker.core.parameters import is_whole, pairs_term, term
 
 QUEUE_TYPES = ("classic", "quorum", "stream")
@@ -35,8 +36,16 @@ class Key:
     operator: bool = False  # an operator policy may have it too
 
 
+def _between(lowest: int, highest: int) -> Callable[[Any], bool]:
+    return lambda value: is_whole(value) and lowest <= value <= highest
+
+
 def _at_least(lowest: int) -> Callable[[Any], bool]:
     return lambda value: is_whole(value) and value >= lowest
+
+
+def _flag(value: Any) -> bool:
+    return isinstance(value, bool)
 
 
 def _text(value: Any) -> bool:
@@ -60,6 +69,7 @@ def _filter_size(value: Any) -> bool:
 
 
 _COUNT = _at_least(0)
+_TTL = _between(0, TTL_MAX_MS)
 _POSITIVE = _at_least(1)
 _PROMOTE = _words("always", "when-synced")
 _MEMORY = "maximum memory in bytes"
@@ -69,8 +79,8 @@ KEYS: dict[str, Key] = {
     "alternate-exchange": Key(_text, "alternate exchange name"),
     "dead-letter-exchange": Key(_text, "dead letter exchange name", _NOT_STREAM),
     "dead-letter-routing-key": Key(_text, "dead letter routing key", _NOT_STREAM),
-    "message-ttl": Key(_COUNT, "message TTL", _NOT_STREAM, operator=True),
-    "expires": Key(_POSITIVE, "queue expiry", _NOT_STREAM, operator=True),
+    "message-ttl": Key(_TTL, "message TTL", _NOT_STREAM, operator=True),
+    "expires": Key(_between(1, TTL_MAX_MS), "queue expiry", _NOT_STREAM, operator=True),
     "max-length": Key(_COUNT, "maximum length", _NOT_STREAM, operator=True),
     "max-length-bytes": Key(_COUNT, "maximum length in bytes", operator=True),
     "overflow": Key(
@@ -81,6 +91,7 @@ KEYS: dict[str, Key] = {
     ),
     "delivery-limit": Key(is_whole, "delivery limit", _QUORUM, operator=True),
     "consumer-timeout": Key(_POSITIVE, "consumer timeout"),
+    "delayed-message": Key(_flag, "delayed message flag"),
     "max-age": Key(_max_age, "max age", _STREAM),
     "delayed-retry-type": Key(
         _words("disabled", "all", "failed", "returned"), "delayed retry type", _NOT_STREAM

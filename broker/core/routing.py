@@ -6,8 +6,10 @@ exchange if there are none. No exchange and no queue is taken twice.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from broker.core import delays
 from broker.core.exchange import Envelope, Exchange
 
 if TYPE_CHECKING:
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
 
 def route(vhost: Vhost, exchange: Exchange, keys: tuple[str, ...], content: bytes) -> list[Queue]:
     """The queues a message reaches, each once."""
-    if exchange is vhost.default_exchange:
+    if exchange is vhost.default_exchange and not exchange.delays:
         return list(dict.fromkeys(_named(vhost, keys)))
     found: dict[Queue, None] = {}
     envelope = Envelope(vhost.broker, keys, content)
@@ -26,7 +28,7 @@ def route(vhost: Vhost, exchange: Exchange, keys: tuple[str, ...], content: byte
     while todo:
         source = todo.pop()
         routed = False
-        for destination in source.destinations(envelope):
+        for destination in _destinations(vhost, source, envelope):
             if not isinstance(destination, Exchange):
                 found[destination] = None
                 routed = routed or destination.counts_as_route
@@ -41,6 +43,16 @@ def route(vhost: Vhost, exchange: Exchange, keys: tuple[str, ...], content: byte
                 seen.add(alternate)
                 todo.append(alternate)
     return list(found)
+
+
+def _destinations(vhost: Vhost, source: Exchange, envelope: Envelope) -> Iterable[Queue | Exchange]:
+    """Where a message goes from one exchange."""
+    held_back = delays.held_back(vhost, source, envelope) if source.delays else None
+    if held_back is not None:
+        return held_back
+    if source is vhost.default_exchange:
+        return _named(vhost, envelope.keys)
+    return source.destinations(envelope)
 
 
 def _named(vhost: Vhost, names: tuple[str, ...]) -> list[Queue]:
@@ -61,7 +73,7 @@ def is_cacheable(vhost: Vhost, exchange: Exchange) -> bool:
     todo = [exchange]
     while todo:
         source = todo.pop()
-        if not source.cacheable:
+        if source.delays or not source.cacheable:
             return False
         reachable = [binding.destination for binding in source.bindings.values()]
         if source.alternate is not None and source.alternate in vhost.exchanges:

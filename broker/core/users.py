@@ -27,12 +27,13 @@ if TYPE_CHECKING:
 
 SALT_OCTETS = 4
 SHA256 = "rabbit_password_hashing_sha256"
+MD5 = "rabbit_password_hashing_md5"  # of users that were imported
 HASHINGS: dict[str, Callable[[bytes], bytes]] = {
     SHA256: lambda octets: hashlib.sha256(octets).digest(),
     "rabbit_password_hashing_sha512": lambda octets: hashlib.sha512(octets).digest(),
-    "rabbit_password_hashing_md5": lambda octets: hashlib.md5(octets).digest(),
+    MD5: lambda octets: hashlib.md5(octets).digest(),
 }
-"""Schemes by RabbitMQ's name; md5 is for users that were imported."""
+"""Schemes by RabbitMQ's name."""
 
 LIMITS = ("max-connections", "max-channels")
 
@@ -156,6 +157,7 @@ def apply_delete(broker: Broker, operation: Operation) -> None:
     broker.users.pop(operation["name"], None)
     for vhost in broker.vhosts.values():
         vhost.permissions.remove_user(operation["name"])
+        vhost.generation += 1
 
 
 def operations(broker: Broker) -> Iterator[Operation]:

@@ -8,7 +8,7 @@ of topology: routes resolved under another generation are void.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from broker.core import routing
 from broker.core.arguments import (
@@ -22,7 +22,7 @@ from broker.core.arguments import (
 )
 from broker.core.counters import Deliveries, Publishes
 from broker.core.exchange import Binding, Exchange, exchange_type
-from broker.core.exchanges import EXCHANGE_TYPES
+from broker.core.exchanges import predeclared
 from broker.core.operations import Operation, binding_operation, declare_exchange_operation
 from broker.core.permissions import Permissions
 from broker.core.policies import Policies
@@ -39,16 +39,6 @@ from protocol.tables import Table
 
 if TYPE_CHECKING:
     from broker.core.broker import Broker
-
-PREDECLARED = (
-    ("", "direct", False),
-    ("amq.direct", "direct", False),
-    ("amq.fanout", "fanout", False),
-    ("amq.topic", "topic", False),
-    ("amq.headers", "headers", False),
-    ("amq.match", "headers", False),
-    ("amq.rabbitmq.trace", "topic", True),
-)
 
 
 def _allowed() -> None:
@@ -80,6 +70,7 @@ class Vhost:
         self.policies = Policies("policy")
         self.operator_policies = Policies("operator_policy")
         self.permissions = Permissions()
+        self.parameters: dict[tuple[str, str], Any] = {}  # by component and name
         self.description = ""
         self.tags: tuple[str, ...] = ()
         self.limits: dict[str, int] = {}
@@ -87,10 +78,7 @@ class Vhost:
         self.retired_deliveries = Deliveries()  # of queues that are gone
         self.retired_publishes = Publishes()  # of exchanges that are gone
         self.connections = 0  # open ones, which a limit may bound
-        for exchange_name, kind, internal in PREDECLARED:
-            exchange = EXCHANGE_TYPES[kind](exchange_name, durable=True, internal=internal)
-            exchange.predeclared = True
-            self.exchanges[exchange_name] = exchange
+        self.exchanges.update((exchange.name, exchange) for exchange in predeclared())
         self.default_exchange = self.exchanges[""]
 
     # -- routing -----------------------------------------------------------------------
@@ -160,6 +148,7 @@ class Vhost:
             return
         check_name("exchange", name)
         before_new()
+        self.broker.limits.check_exchange(self.broker, described)
         check_exchange_arguments(described, arguments)
         wanted_type.check_arguments(arguments)
         wanted = wanted_type(
@@ -265,6 +254,7 @@ class Vhost:
             )
             return current
         check_queue_limit(self, name)
+        self.broker.limits.check_queue(self.broker, name)
         before_new()
         queue_type = check_queue_arguments(described, arguments)
         if generated and queue_type != "classic":

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from broker.core.parameters import InvalidParameter, check_limits, term
+from broker.core.pattern import Pattern
 from broker.core.policies import set_policy
 from broker.core.policy_keys import QUEUE_TYPES
 from protocol.errors import NotAllowed, PreconditionFailed
@@ -23,8 +24,6 @@ from protocol.tables import Field, Table, plain, table
 from protocol.tables import field as amqp_field
 
 if TYPE_CHECKING:
-    import re
-
     from broker.core.operations import Operation
     from broker.core.queue import Queue
     from broker.core.vhost import Vhost
@@ -142,7 +141,7 @@ class DefaultPolicy:
     """An operator policy that a new vhost gets if its name matches."""
 
     name: str
-    vhost_pattern: re.Pattern[str]
+    vhost_pattern: Pattern
     queue_pattern: str
     apply_to: str
     definition: Mapping[str, Any]
@@ -152,7 +151,7 @@ class DefaultPolicy:
 class DefaultLimits:
     """Limits that a new vhost gets if its name matches."""
 
-    vhost_pattern: re.Pattern[str]
+    vhost_pattern: Pattern
     limits: Mapping[str, int]
 
 
@@ -169,11 +168,11 @@ class VhostDefaults:
         if self.queue_type is not None:
             set_default_queue_type(vhost, self.queue_type)
         for default in self.limits:
-            if default.vhost_pattern.search(vhost.name):
+            if default.vhost_pattern.matches(vhost.name):
                 set_limits(vhost, default.limits)
                 break
         for policy in self.operator_policies:
-            if policy.vhost_pattern.search(vhost.name):
+            if policy.vhost_pattern.matches(vhost.name):
                 set_policy(
                     vhost,
                     policy.name,

@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.serialization import (
     Encoding,
     PublicFormat,
     load_pem_private_key,
+    load_pem_public_key,
 )
 
 if TYPE_CHECKING:
@@ -64,6 +65,16 @@ def read(place: str, file: str, faults: list[str]) -> bytes | None:
             f"{place}: {file} cannot be read ({error.strerror}); "
             "give a file that the broker's user may read"
         )
+        return None
+
+
+def public_key(octets: bytes) -> PublicKeyTypes | None:
+    """Give the key in a file of a public key or a certificate."""
+    try:
+        if _CERTIFICATE in octets:
+            return x509.load_pem_x509_certificate(octets).public_key()
+        return load_pem_public_key(octets)
+    except ValueError:
         return None
 
 

@@ -27,7 +27,7 @@ from broker.net import pem
 if TYPE_CHECKING:
     from cryptography import x509
 
-    from broker.config.model import TlsOptions
+    from broker.config.sections import TlsOptions
 
 INTERVAL_S = 10.0  # how often to look whether a file has changed
 EXPIRES_SOON = timedelta(days=30)

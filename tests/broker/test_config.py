@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from broker.config import Config, ConfigError, Listener, load, reference
-from broker.config.model import SECTIONS
+from broker.config.sections import SECTIONS
 from broker.config.table import SETTINGS
 
 
@@ -191,7 +191,7 @@ vm_memory_high_watermark.relative = 40%
         "(powers of 1000), not '10XB'",
         "rabbitmq.conf:4: tcp_listen_options.nodelay must be true or false, not 'yes'",
         "rabbitmq.conf:5: default_permissions.read must be a regular expression "
-        "(missing ), unterminated subpattern at position 0), not '('",
+        "(missing closing parenthesis), not '('",
         "rabbitmq.conf:6: listeners.tcp.a must be a port or host:port, such as 5672, "
         "127.0.0.1:5672 or [::1]:5672, not '127.0.0.1:99999'",
         "rabbitmq.conf:7: give default_vhost a value, or remove the line",

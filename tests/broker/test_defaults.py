@@ -64,7 +64,7 @@ def test_without_settings_a_vhost_gets_nothing(tmp_path: Path) -> None:
         "default_policies.operator.a.max_length = -1",
         "default_policies.operator.a.expires = 0",
         "default_policies.operator.a.vhost_pattern = (",
-        "default_policies.operator.a.queue_pattern = [[:alpha:]]",
+        "default_policies.operator.a.queue_pattern = [[:alfa:]]",
         "default_limits.vhosts.1.max_queues = many",
     ],
 )

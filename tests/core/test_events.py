@@ -11,6 +11,12 @@ from broker.core.permissions import (
     set_topic_permissions,
 )
 from broker.core.policies import delete_policy, set_policy
+from broker.core.runtime_parameters import (
+    clear_global_parameter,
+    clear_parameter,
+    set_global_parameter,
+    set_parameter,
+)
 from broker.core.users import (
     clear_user_limit,
     delete_user,
@@ -137,6 +143,25 @@ def test_vhosts() -> None:
     ]
     assert events[-1][0] == "vhost.deleted"
     assert EVENT not in broker.declare_vhost("w").exchanges
+
+
+def test_parameters() -> None:
+    """Parameters tell their value; those of the whole broker have no vhost."""
+    vhost, heard = listening()
+    set_parameter(vhost, "shovel", "s", {"a": [1]})
+    clear_parameter(vhost, "shovel", "s")
+    set_global_parameter(vhost.broker, "g", "v")
+    clear_global_parameter(vhost.broker, "g")
+    events = [(key, facts | {"user_who_performed_action": ""}) for key, facts in heard()]
+    nobody = {"user_who_performed_action": ""}
+    shovel = {"vhost": "/", "component": "shovel", "name": "s"} | nobody
+    of_broker = {"component": "global", "name": "g"} | nobody
+    assert events == [
+        ("parameter.set", shovel | {"value": {"a": [1]}}),
+        ("parameter.cleared", shovel),
+        ("parameter.set", of_broker | {"value": "v"}),
+        ("parameter.cleared", of_broker),
+    ]
 
 
 def test_users_and_permissions() -> None:

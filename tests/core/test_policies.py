@@ -384,6 +384,18 @@ def test_a_change_voids_cached_routes() -> None:
         ({"definition": {"ha-mode": "zzz"}}, '<<"zzz">> is not a valid ha-mode value'),
         ({"definition": {"expires": 0}}, "0 is not a valid queue expiry"),
         ({"definition": {"message-ttl": 1.5}}, "1.5 is not a valid message TTL"),
+        (
+            {"definition": {"message-ttl": 315_360_000_001}},
+            "315360000001 is not a valid message TTL",
+        ),
+        (
+            {"definition": {"expires": 315_360_000_001}},
+            "315360000001 is not a valid queue expiry",
+        ),
+        (
+            {"definition": {"delayed-message": "yes"}},
+            '<<"yes">> is not a valid delayed message flag',
+        ),
         ({"definition": "x"}, 'definition must be a dictionary: <<"x">>'),
         ({"priority": "a"}, 'priority should be a number, actually was <<"a">>'),
         (
@@ -421,6 +433,7 @@ VALUES: dict[str, Any] = {
     "dead-letter-exchange": "x",
     "dead-letter-routing-key": "",
     "dead-letter-strategy": "at-least-once",
+    "delayed-message": True,
     "delayed-retry-type": "failed",
     "delayed-retry-strategy": "exponential",
     "max-age": "7D",

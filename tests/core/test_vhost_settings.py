@@ -8,6 +8,7 @@ import pytest
 from broker.core.broker import Broker
 from broker.core.operations import apply, decode_operation
 from broker.core.parameters import InvalidParameter
+from broker.core.pattern import Pattern
 from broker.core.vhost import Vhost
 from broker.core.vhost_settings import (
     DefaultLimits,
@@ -134,13 +135,13 @@ def test_new_vhosts_get_what_their_name_matches() -> None:
     broker.vhost_defaults = VhostDefaults(
         queue_type="quorum",
         limits=(
-            DefaultLimits(vhost_pattern=re.compile("^a"), limits={"max-queues": 1}),
-            DefaultLimits(vhost_pattern=re.compile(""), limits={"max-queues": 2}),
+            DefaultLimits(vhost_pattern=Pattern("^a"), limits={"max-queues": 1}),
+            DefaultLimits(vhost_pattern=Pattern(""), limits={"max-queues": 2}),
         ),
         operator_policies=(
             DefaultPolicy(
                 name="d",
-                vhost_pattern=re.compile("^a"),
+                vhost_pattern=Pattern("^a"),
                 queue_pattern="^q",
                 apply_to="queues",
                 definition={"max-length": 5},

@@ -283,10 +283,12 @@ def test_heartbeats_are_accepted() -> None:
 
 
 def test_update_secret_is_answered() -> None:
-    """connection.update-secret is always accepted."""
+    """connection.update-secret is accepted when the broker says so."""
     peer = opened()
     secret = method(0, commands.Connection.UpdateSecret("new", "why"))
     assert peer.feed(secret) == [events.SecretReceived(b"new")]
+    assert peer.said() == []
+    peer.connection.update_secret_ok()
     assert peer.said() == ["Connection.UpdateSecretOk"]
 
 

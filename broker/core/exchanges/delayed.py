@@ -146,10 +146,13 @@ class DelayStore(Store):
 
 
 class DelayedMessageExchange(Exchange):
-    """See the module. ``inner``, an exchange with the same bindings, routes what is due."""
+    """See the module. ``inner``, an exchange with the same bindings, routes what need not wait.
+
+    That a message has to wait, ``broker.core.delays`` sees to, as for every exchange with delays.
+    """
 
     type = "x-delayed-message"
-    cacheable = False
+    always_delays = True
 
     def __init__(self, name: str, **properties: Any) -> None:
         super().__init__(name, **properties)
@@ -191,8 +194,6 @@ class DelayedMessageExchange(Exchange):
 
     def destinations(self, envelope: Envelope) -> Iterable[Queue | Exchange]:
         """See ``Exchange``."""
-        if delay_of(envelope.headers) > 0:
-            return (self.delayed,)
         return self.inner.destinations(envelope)
 
 

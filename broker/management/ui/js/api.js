@@ -9,9 +9,11 @@ const KEY = "leveret.authorization";
 const BASE = new URL("api", document.baseURI).pathname;
 
 export class ApiError extends Error {
-  constructor(status, message) {
+  /** `status` is HTTP's, 0 if there was no answer; `code` is what the API calls the error. */
+  constructor(status, message, code) {
     super(message);
     this.status = status;
+    this.code = code;
   }
 }
 
@@ -74,7 +76,7 @@ export async function call(method, address, { query, body, signal } = {}) {
   const text = await response.text();
   const answer = parsed(text);
   if (response.ok) return answer;
-  const error = new ApiError(response.status, sentence(response.status, answer));
+  const error = new ApiError(response.status, sentence(response.status, answer), answer?.error);
   if (response.status === 401 && answer?.error !== "not_authorised") {
     document.dispatchEvent(new CustomEvent("unauthorized", { detail: error.message }));
   }

@@ -49,10 +49,12 @@ function addRow(rows, { key, type, help, options }, value) {
   const name = h("input", { class: "key", value: key, "aria-label": "Key", readonly: Boolean(key), spellcheck: "false" });
   const kind = h("select", { class: "type", "aria-label": `Type of ${key || "the value"}`, hidden: Boolean(help) },
     TYPES.map((each) => h("option", { value: each, selected: each === type }, each)));
-  const entry = options
-    ? h("select", { class: "value", "aria-label": `Value of ${key}` }, options.map((option) => h("option", { value: option, selected: option === value }, option)))
+  const choices = options ?? (help && type === "true or false" ? ["true", "false"] : null);
+  const entry = choices
+    ? h("select", { class: "value", "aria-label": `Value of ${key}` },
+      choices.map((choice) => h("option", { value: choice, selected: choice === String(value) }, choice)))
     : h("input", { class: "value", "aria-label": `Value of ${key || "the key"}`, spellcheck: "false",
-      value: value === undefined ? (type === "true or false" ? "true" : "") : typeof value === "string" ? value : JSON.stringify(value) });
+      value: value === undefined ? "" : typeof value === "string" ? value : JSON.stringify(value) });
   const row = h("div", { class: "argument" }, name, entry, kind,
     h("button", { type: "button", class: "quiet", "aria-label": `Remove ${key || "this argument"}`, onclick: () => row.remove() }, "×"),
     help && h("small", null, help));

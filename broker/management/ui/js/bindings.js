@@ -42,7 +42,7 @@ async function unbind(table, vhost, row) {
   });
   if (!sure) return;
   const address = between(vhost, row) + path`/${row.properties_key}`;
-  if (await attempt(() => remove(address), "The binding is gone.")) table.refresh();
+  if (await attempt(() => remove(address), "The binding is gone.")) table.reload();
 }
 
 function between(vhost, { source, destination, destination_type: type }) {
@@ -69,7 +69,7 @@ export function bindForm(table, { vhost, source, queue }) {
     onSubmit: async ({ routing_key: key, arguments: given, ...other }) => {
       const binding = { source, destination: queue, destination_type: "queue", ...other };
       await post(between(vhost, binding), { routing_key: key, arguments: given });
-      await table.refresh();
+      await table.reload();
     },
   });
 }

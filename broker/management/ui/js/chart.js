@@ -93,10 +93,9 @@ function niceStep(least, integer) {
   return integer ? Math.max(1, step) : step;
 }
 
-/** The same among sizes, so that ticks read 20 MiB and not 19.1 MiB. */
+/** The same among sizes, in powers of two: ticks read 512 MiB and 1 GiB, not 500 MiB and 1,000 MiB. */
 function niceStep1024(least) {
-  const power = 1024 ** Math.max(0, Math.floor(Math.log(Math.max(1, least)) / Math.log(1024)));
-  return Math.min(1024 * power, niceStep(least / power, true) * power);
+  return 2 ** Math.ceil(Math.log2(Math.max(1, least)));
 }
 
 function grid(scale, format) {

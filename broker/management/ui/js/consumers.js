@@ -5,11 +5,12 @@ import { channelLink, queueLink, table } from "./parts.js";
 import { local } from "./sources.js";
 import { createTable } from "./table.js";
 
-/** `load` gives the consumers, `of` says what they are listed for: "queue" or "channel". */
-export function consumersTable(view, { load, of, empty }) {
+/** `details()` gives the consumers that the page has, `of` says of what: "queue" or "channel". */
+export function consumersTable(view, { details, of, empty }) {
   return createTable(view, {
     id: `consumers-of-${of}`, caption: "Consumers", noun: "consumer",
-    source: local(load, (row) => row.consumer_tag),
+    driven: true,
+    source: local(async () => details() ?? [], (row) => row.consumer_tag),
     rowKey: (row) => `${row.channel_details?.name} ${row.consumer_tag}`,
     empty,
     columns: [

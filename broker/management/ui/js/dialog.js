@@ -30,14 +30,15 @@ export function open(title, fill, { wide = false } = {}) {
 export function confirmLoss({ action, what, name, loses, typed = false }) {
   return open(`${action} ${what}?`, (close) => {
     const button = h("button", { class: "danger", disabled: typed }, action);
+    const id = freshId("name");
     const input = h("input", {
-      autocomplete: "off", spellcheck: "false",
+      id, autocomplete: "off", spellcheck: "false",
       oninput: () => { button.disabled = input.value !== name; },
     });
     return h("form", { onsubmit: (event) => { event.preventDefault(); if (!button.disabled) close(true); } },
       h("p", { class: "named" }, h("code", null, name === "" ? "(default)" : name)),
       loses && h("p", null, loses),
-      typed && h("label", { class: "field" }, h("span", null, "Type the name to confirm"), input),
+      typed && h("div", { class: "field" }, h("label", { for: id }, "Type the name to confirm"), input),
       h("div", { class: "buttons" },
         h("button", { type: "button", autofocus: !typed, onclick: () => close(false) }, "Keep it"), button));
   });

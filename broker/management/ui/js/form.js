@@ -15,9 +15,10 @@ export function createForm({ fields, submit, onSubmit, done, keep = false, dange
   const inputs = fields.map((field) => ({ field, ...makeField(field) }));
   const trouble = h("p", { class: "notice bad", role: "alert", hidden: true });
   const button = h("button", { type: "submit", class: danger ? "danger" : "primary" }, submit);
-  const values = () => Object.fromEntries(inputs.map(({ field, read }) => [field.name, read()]));
+  const read = (which) => Object.fromEntries(which.map((each) => [each.field.name, each.read()]));
+  const values = () => read(inputs);
   const showNeeded = () => {
-    const now = values();
+    const now = read(inputs.filter(({ input }) => input)); // arguments may still be incomplete
     for (const { field, element, input } of inputs) {
       if (!field.when) continue;
       element.hidden = !field.when(now);
@@ -76,7 +77,7 @@ function makeField(field) {
   if (field.type === "checkbox") {
     return { input, read: () => input.checked, element: h("div", { class: "field check" }, h("label", { for: id }, input, field.label), hint) };
   }
-  return { input, read: () => read(field, input), element: h("div", { class: "field" }, h("label", { for: id }, field.label), input, hint) };
+  return { input, read: () => valueOf(field, input), element: h("div", { class: "field" }, h("label", { for: id }, field.label), input, hint) };
 }
 
 function makeInput(field, common) {
@@ -111,7 +112,7 @@ function filled(input, value) {
   return input;
 }
 
-function read(field, input) {
+function valueOf(field, input) {
   if (field.type === "number") return input.value === "" ? null : Number(input.value);
   if (field.type === "file") return input.files[0] ?? null;
   return input.value;

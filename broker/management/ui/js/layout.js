@@ -2,7 +2,8 @@
  *
  * Pure geometry: nodes and edges in, coordinates out. The same graph gives the same picture. */
 
-export const BOX = { width: 200, height: 30, gap: 12, column: 320, margin: 8 };
+export const BOX = { width: 220, height: 30, gap: 12, column: 340, margin: 8 };
+const ROW = BOX.height + BOX.gap;
 const SWEEPS = 4;
 
 /**
@@ -19,14 +20,37 @@ export function layout(nodes, edges) {
     (forward ? order : [...order].reverse()).forEach((ids) => sortByNeighbours(ids, neighbours, position));
   }
   const rows = Math.max(1, ...order.map((ids) => ids.length));
-  const height = rows * (BOX.height + BOX.gap) - BOX.gap + 2 * BOX.margin;
+  const height = rows * ROW - BOX.gap + 2 * BOX.margin;
   const places = new Map();
-  order.forEach((ids, column) => {
-    const step = ids.length > 1 ? (height - 2 * BOX.margin - BOX.height) / (ids.length - 1) : 0;
-    const first = ids.length > 1 ? BOX.margin : (height - BOX.height) / 2;
-    ids.forEach((id, row) => places.set(id, { x: BOX.margin + column * BOX.column, y: first + row * step }));
-  });
+  for (let column = order.length - 1; column >= 0; column -= 1) {
+    const x = BOX.margin + column * BOX.column;
+    stack(order[column], neighbours, places, height).forEach((y, id) => places.set(id, { x, y }));
+  }
   return { places, height, width: (columns.length - 1) * BOX.column + BOX.width + 2 * BOX.margin };
+}
+
+/** Puts each box of a column level with what it leads to, as far as the boxes above and below let it. */
+function stack(ids, neighbours, places, height) {
+  const wished = ids.map((id, row) => {
+    const near = neighbours.get(id).filter((other) => places.has(other)).map((other) => places.get(other).y);
+    return { id, y: near.length ? mean(near) : BOX.margin + row * ROW };
+  });
+  if (ids.some((id) => neighbours.get(id).some((other) => places.has(other)))) wished.sort((a, b) => a.y - b.y);
+  let free = BOX.margin;
+  for (const box of wished) {
+    box.y = Math.max(box.y, free);
+    free = box.y + ROW;
+  }
+  let limit = height - BOX.margin - BOX.height;
+  for (const box of wished.reverse()) {
+    box.y = Math.min(box.y, limit);
+    limit = box.y - ROW;
+  }
+  return new Map(wished.map(({ id, y }) => [id, y]));
+}
+
+function mean(numbers) {
+  return numbers.reduce((sum, number) => sum + number, 0) / numbers.length;
 }
 
 /** Exchanges by the longest way to them, as far as there are no circles; all queues in one column. */
@@ -62,7 +86,7 @@ function adjacency(nodes, edges) {
 function sortByNeighbours(ids, neighbours, position) {
   const weight = new Map(ids.map((id) => {
     const near = neighbours.get(id).map((other) => position.get(other)).filter(Number.isFinite);
-    return [id, near.length ? near.reduce((sum, at) => sum + at, 0) / near.length : position.get(id)];
+    return [id, near.length ? mean(near) : position.get(id)];
   }));
   ids.sort((a, b) => weight.get(a) - weight.get(b) || a.localeCompare(b));
   ids.forEach((id, index) => position.set(id, index / Math.max(1, ids.length - 1)));

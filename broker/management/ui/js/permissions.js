@@ -68,7 +68,7 @@ export function permissionForm(table, known, ...asked) {
     onSubmit: async ({ configure, write, read, ...given }) => {
       const { vhost, user } = { ...known, ...given };
       await put(path`/permissions/${vhost}/${user}`, { configure, write, read });
-      await table.refresh();
+      await table.reload();
     },
   });
 }
@@ -86,7 +86,7 @@ export function topicForm(table, known, ...asked) {
     onSubmit: async ({ exchange, write, read, ...given }) => {
       const { vhost, user } = { ...known, ...given };
       await put(path`/topic-permissions/${vhost}/${user}`, { exchange, write, read });
-      await table.refresh();
+      await table.reload();
     },
   });
 }

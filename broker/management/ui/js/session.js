@@ -1,6 +1,6 @@
 /* Owns who is logged in, what that person may do, and preferences kept in this browser. */
 
-import { get } from "./api.js";
+import { ApiError, get } from "./api.js";
 
 /** Which tags imply which others. */
 const IMPLIED = {
@@ -17,7 +17,10 @@ export const session = {
 
   /** Asks who the credentials belong to; throws an ApiError if they are not accepted. */
   async open() {
-    const me = await get("/whoami");
+    const me = await get("/whoami").catch((error) => {
+      if (error.code !== "not_authorised") throw error;
+      throw new ApiError(401, "This user exists, but has none of the tags that this page needs.");
+    });
     const tags = Array.isArray(me.tags) ? me.tags : String(me.tags ?? "").split(",");
     this.user = me.name;
     this.tags = new Set(tags.flatMap((tag) => [tag.trim(), ...(IMPLIED[tag.trim()] ?? [])]));

@@ -37,7 +37,6 @@ export function installShortcuts(context) {
       if (!document.querySelector("dialog[open]")) openPalette();
       return;
     }
-    if (event.key === "Escape" && event.target.matches?.("[data-filter]")) event.target.blur();
     if (event.ctrlKey || event.metaKey || event.altKey || isTyping(event.target)) return;
     if (!preference.singleKeys || document.querySelector("dialog[open], .login")) return;
     press(event);
@@ -100,7 +99,8 @@ export function openHelp() {
       h("dl", { class: "keys" },
         line(["Ctrl K"], "Go to a page, queue or exchange by name"),
         Object.entries(KEYS).map(([key, [text]]) => line([key], text)),
-        line(["Esc"], "Close a dialog, leave the filter"),
+        line(["Esc"], "Close a dialog, clear the filter"),
+        line(["Enter"], "In the filter: go to the first row"),
         ROUTES.filter(({ key, tag }) => key && (!tag || session.may(tag))).map(({ key, nav }) => line(["g", key], nav))),
       h("label", { class: "inline" }, box, "Single-key shortcuts are on"),
       h("div", { class: "buttons" }, h("button", { type: "button", autofocus: true, onclick: () => close() }, "Close")));

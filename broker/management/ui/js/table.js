@@ -20,6 +20,7 @@ const SHORT = 10;
  * - `source(query, signal)` -> {rows, total, filtered, page, pages}; see sources.js
  * - `rowKey(row)`, `empty`: what to say where there is nothing; `selectable`; `onSelect(rows)`
  * - `inAddress`: keep page, filter and order in the address (one table of a page may)
+ * - `driven`: the rows come with what the page fetches anyway; it calls reload() when it has them
  * - `bare`: a short list as it is, nothing to filter, count or choose
  */
 export function createTable(view, options) {
@@ -46,7 +47,9 @@ class Table {
     this.hidden = preference.hiddenColumns(options.id,
       options.columns.filter((column) => column.optional).map((column) => column.key));
     this.#build();
-    this.ready = view.poll((signal) => this.#load(signal), options.intervalMs);
+    /** Fetches the rows again, and nothing else of the page. */
+    this.reload = view.schedule((signal) => this.#load(signal), options.driven ? () => 0 : undefined);
+    this.ready = this.reload();
   }
 
   /** The rows that are ticked, also those of other pages. */
@@ -57,10 +60,6 @@ class Table {
   clearSelection() {
     this.#selected.clear();
     this.#show();
-  }
-
-  refresh() {
-    return this.view.refresh();
   }
 
   #build() {
@@ -83,6 +82,11 @@ class Table {
       type: "search", class: "filter", value: this.query.name, placeholder: `Filter ${plurals(noun)}`,
       "aria-label": `Filter ${plurals(noun)} by name`, "data-filter": true, spellcheck: "false",
       oninput: debounce(250, () => this.#ask({ name: input.value, page: 1 })),
+      onkeydown: async (event) => {
+        if (event.key !== "Enter") return;
+        await this.#ask({ name: input.value, page: 1 });
+        this.body.querySelector("a, button")?.focus();
+      },
     });
     const regex = h("input", {
       type: "checkbox", checked: this.query.regex,
@@ -114,7 +118,7 @@ class Table {
       const { page, name, regex, sort, reverse } = this.query;
       setOptions({ page: page > 1 ? page : "", name, regex, sort, reverse: Boolean(sort) && reverse });
     }
-    return this.refresh();
+    return this.reload();
   }
 
   async #load(signal) {

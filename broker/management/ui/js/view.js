@@ -10,11 +10,13 @@ import { preference } from "./session.js";
 export class View {
   #polls = [];
   #controller = new AbortController();
+  #shown = false;
   #trouble = h("p", { class: "notice bad", role: "alert", hidden: true });
 
   constructor(root) {
     this.root = root;
     root.replaceChildren(this.#trouble);
+    root.classList.remove("missing");
     document.addEventListener("visibilitychange", () => document.hidden || this.refresh(), { signal: this.signal });
   }
 
@@ -43,10 +45,15 @@ export class View {
   }
 
   /** Runs `work(signal)` now and after every refresh interval; resolves after the first run. */
-  poll(work, intervalMs = () => preference.refreshMs) {
+  poll(work, intervalMs) {
+    return this.schedule(work, intervalMs)();
+  }
+
+  /** The same, but first when the function that it gives is called, and again with every call. */
+  schedule(work, intervalMs = () => preference.refreshMs) {
     const poll = { work, intervalMs, timer: 0, running: null };
     this.#polls.push(poll);
-    return this.#run(poll);
+    return () => this.#run(poll);
   }
 
   /** Fetches everything again now. */
@@ -64,12 +71,15 @@ export class View {
     poll.running = poll.work(this.signal);
     try {
       await poll.running;
+      this.#shown = true;
       this.#trouble.hidden = true;
     } catch (error) {
       if (this.signal.aborted) return;
       if (!error.status && error.status !== 0) console.error(error);
       this.#trouble.textContent = error.message;
       this.#trouble.hidden = false;
+      // A page about something that is not there has nothing else to say.
+      if (!this.#shown) this.root.classList.add("missing");
     } finally {
       poll.running = null;
     }

@@ -13,15 +13,17 @@ export async function show(view, { name }) {
   const details = h("dl", { class: "facts" });
   const moving = ratesChart();
   let channel = null;
+  let consumers = null;
   view.add(details, h("div", { class: "charts" }, moving.element));
   await view.poll(async (signal) => {
     channel = await getNamed(path`/channels/${name}`, "channel", period.query(), signal);
     update(details, describe(channel));
     moving.show(channel.message_stats ?? {});
+    consumers?.reload();
   });
   if (!channel) return;
-  const consumers = consumersTable(view, {
-    load: () => Promise.resolve(channel.consumer_details ?? []), of: "channel",
+  consumers = consumersTable(view, {
+    details: () => channel.consumer_details, of: "channel",
     empty: "Nothing is consumed on this channel.",
   });
   view.add(section("Consumers", consumers.element));

@@ -49,5 +49,5 @@ async function cancelling(table, vhost) {
   if (!sure) return;
   await attempt(() => Promise.all(rows.map((row) => remove(path`/delayed/${row.vhost ?? vhost}/${row.id}`))), "Cancelled.");
   table.clearSelection();
-  await table.refresh();
+  await table.reload();
 }

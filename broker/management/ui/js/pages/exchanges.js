@@ -27,7 +27,7 @@ export async function show(view) {
       rateColumn("publish_out", "Out", { narrow: true }),
     ],
   });
-  view.add(table.element, folded("Add an exchange", addForm(table)));
+  view.add(folded("Add an exchange", addForm(table)), table.element);
   await table.ready;
 }
 
@@ -57,7 +57,7 @@ function addForm(table) {
     ],
     onSubmit: async ({ vhost, name, type, durable, autoDelete, internal, arguments: given }) => {
       await put(path`/exchanges/${vhost}/${name}`, { type, durable, auto_delete: autoDelete, internal, arguments: given });
-      await table.refresh();
+      await table.reload();
     },
   });
 }

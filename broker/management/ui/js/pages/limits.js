@@ -50,12 +50,12 @@ function limitForm(table, { address, of, options, field }) {
     fields: [field(), { name: "limit", label: "Limit", type: "select", options }, { name: "value", label: "Value", type: "number", required: true }],
     onSubmit: async (values) => {
       await put(`/${address}${path`/${values[of]}/${values.limit}`}`, { value: values.value });
-      await table.refresh();
+      await table.reload();
     },
   });
 }
 
 async function clearing(table, address, { owner, limit }) {
   const sure = await confirmLoss({ action: "Clear", what: "limit", name: `${limit} of ${owner}` });
-  if (sure && await attempt(() => remove(`/${address}${path`/${owner}/${limit}`}`), "The limit is gone.")) table.refresh();
+  if (sure && await attempt(() => remove(`/${address}${path`/${owner}/${limit}`}`), "The limit is gone.")) table.reload();
 }

@@ -13,13 +13,13 @@ import { createTable } from "../table.js";
 
 const KINDS = {
   policies: {
-    title: "Policies", noun: "policy", known: POLICY_KEYS, tag: "policymaker",
+    title: "User policies", article: "a", noun: "policy", known: POLICY_KEYS, tag: "policymaker",
     hint: "Set arguments of all queues and exchanges whose names match. Of several that match, the one with the highest priority applies.",
     empty: "There are no policies. With one, a limit or a dead-letter exchange can be changed later without declaring queues anew.",
     targets: ["queues", "exchanges", "all", "classic_queues", "quorum_queues", "streams"],
   },
   "operator-policies": {
-    title: "Operator policies", noun: "operator policy", known: OPERATOR_KEYS, tag: "administrator",
+    title: "Operator policies", article: "an", noun: "operator policy", known: OPERATOR_KEYS, tag: "administrator",
     hint: "Limits that an application cannot raise: the lower of both values applies.",
     empty: "There are no operator policies.",
     targets: ["queues", "classic_queues", "quorum_queues", "streams"],
@@ -31,7 +31,7 @@ export async function show(view) {
   const parts = Object.entries(KINDS).map(([address, kind]) => {
     const table = policyTable(view, address, kind);
     view.add(section(kind.title, h("p", { class: "hint" }, kind.hint), table.element,
-      session.may(kind.tag) && folded(`Set a ${kind.noun}`, policyForm(address, kind, table))));
+      session.may(kind.tag) && folded(`Set ${kind.article} ${kind.noun}`, policyForm(address, kind, table))));
     return table.ready;
   });
   await Promise.all(parts);
@@ -73,7 +73,7 @@ function policyForm(address, { noun, known, targets }, table) {
     onSubmit: async ({ vhost, name, pattern, target, priority, definition }) => {
       if (!Object.keys(definition).length) throw new ApiError(0, "The definition needs at least one entry.");
       await put(`/${address}${path`/${vhost}/${name}`}`, { pattern, definition, priority: priority ?? 0, "apply-to": target });
-      await table.refresh();
+      await table.reload();
     },
   });
 }
@@ -83,5 +83,5 @@ async function deleting(table, address, noun, row) {
     action: "Delete", what: noun, name: row.name,
     loses: "What it set no longer holds for the queues and exchanges it matches; another policy may take its place.",
   });
-  if (sure && await attempt(() => remove(`/${address}${path`/${row.vhost}/${row.name}`}`), `The ${noun} “${row.name}” is deleted.`)) table.refresh();
+  if (sure && await attempt(() => remove(`/${address}${path`/${row.vhost}/${row.name}`}`), `The ${noun} “${row.name}” is deleted.`)) table.reload();
 }

@@ -16,6 +16,7 @@ import { go } from "../router.js";
 export async function show(view, { vhost, name }) {
   const address = path`/queues/${vhost}/${name}`;
   let queue = {};
+  let consumers = null;
   const period = periodChoice(() => view.refresh());
   const button = (text, onclick) => h("button", { type: "button", class: "danger", onclick }, text);
   view.heading(name, {
@@ -34,10 +35,11 @@ export async function show(view, { vhost, name }) {
     update(details, describe(queue));
     queued.show(queue);
     moving.show(queue.message_stats ?? {});
+    consumers?.reload();
   });
   if (!queue.name && queue.name !== "") return;
-  const consumers = consumersTable(view, {
-    load: () => Promise.resolve(queue.consumer_details ?? []), of: "queue",
+  consumers = consumersTable(view, {
+    details: () => queue.consumer_details, of: "queue",
     empty: "Nobody consumes from this queue: its messages wait.",
   });
   const bindings = bindingsTable(view, {

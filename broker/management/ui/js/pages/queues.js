@@ -1,8 +1,9 @@
 /* Owns the list of queues and streams, and the form that adds one. */
 
-import { path, put } from "../api.js";
-import { h } from "../dom.js";
-import { bytes, count } from "../format.js";
+import { path, put, remove } from "../api.js";
+import { attempt, confirmLoss } from "../dialog.js";
+import { h, update } from "../dom.js";
+import { bytes, count, plural } from "../format.js";
 import { createForm, folded } from "../form.js";
 import { QUEUE_ARGUMENTS } from "../known.js";
 import { badge, queueLink, rateColumn, scoped, state, vhostColumn, vhostField } from "../parts.js";
@@ -27,10 +28,18 @@ const BADGES = {
 };
 
 export async function show(view) {
-  view.heading("Queues and streams");
+  const purge = h("button", { type: "button", class: "danger", hidden: true, onclick: () => losing(table, "Purge") });
+  const drop = h("button", { type: "button", class: "danger", hidden: true, onclick: () => losing(table, "Delete") });
+  view.heading("Queues and streams", { actions: [purge, drop] });
   const table = createTable(view, {
     id: "queues", caption: "Queues and streams", noun: "queue", inAddress: true,
     source: remote(scoped("/queues"), FIELDS),
+    selectable: true,
+    onSelect: (rows) => {
+      purge.hidden = drop.hidden = !rows.length;
+      update(purge, `Purge ${count(rows.length)} selected`);
+      update(drop, `Delete ${count(rows.length)} selected`);
+    },
     rowKey: (row) => `${row.vhost}\n${row.name}`,
     empty: h("p", null, "There are no queues here yet. Add one below, or start an application that declares its own."),
     columns: [
@@ -50,8 +59,26 @@ export async function show(view) {
       rateColumn("redeliver", "Redelivered", { optional: true }),
     ],
   });
-  view.add(table.element, folded("Add a queue", addForm(table)));
+  view.add(folded("Add a queue", addForm(table)), table.element);
   await table.ready;
+}
+
+/** Purges or deletes what is ticked, one request after the other. */
+async function losing(table, action) {
+  const rows = table.selected;
+  const messages = rows.reduce((sum, row) => sum + (row.messages ?? 0), 0);
+  const names = rows.slice(0, 8).map(({ name }) => name).join("\n") + (rows.length > 8 ? `\nand ${rows.length - 8} more` : "");
+  const sure = await confirmLoss({
+    action, what: plural(rows.length, "queue"), name: names,
+    loses: messages ? `${plural(messages, "message")} will be gone for good.` : "They hold no message.",
+  });
+  if (!sure) return;
+  const end = action === "Purge" ? "/contents" : "";
+  await attempt(async () => {
+    for (const { vhost, name } of rows) await remove(path`/queues/${vhost}/${name}` + end);
+  }, `${plural(rows.length, "queue")} ${action === "Purge" ? "purged" : "deleted"}.`);
+  table.clearSelection();
+  table.reload();
 }
 
 /** What sets a queue apart, as badges. */
@@ -88,7 +115,7 @@ function addForm(table) {
         auto_delete: classic && autoDelete,
         arguments: { ...given, "x-queue-type": type },
       });
-      await table.refresh();
+      await table.reload();
       document.querySelector(`a[href="${CSS.escape(link`/queues/${vhost}/${name}`)}"]`)?.focus();
     },
   });

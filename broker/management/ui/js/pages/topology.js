@@ -11,7 +11,7 @@ import { link, location, setOptions } from "../router.js";
 import { preference, session } from "../session.js";
 
 const SHOWN_MAX = 60;
-const LABEL_MAX = 24;
+const LABEL_MAX = 20;
 
 export async function show(view) {
   const vhost = preference.vhost || session.defaultVhost;
@@ -21,7 +21,7 @@ export async function show(view) {
   const position = h("span", { class: "position", role: "status" });
   const picture = new Picture(vhost);
   const words = h("ul", { class: "pairs" });
-  view.heading("Topology", { hint: `What routes where in the virtual host “${vhost}”: exchanges left, queues right. Lines move while messages flow; point at a box to see its own.` });
+  view.heading("Topology", { hint: `What routes where in the virtual host “${vhost}”: exchanges left, queues right. Lines move while messages flow; a yellow queue holds messages that nobody consumes. Point at a box to see what it is joined with.` });
   view.add(h("div", { class: "listing-bar" }, filter, position), picture.element,
     h("details", { class: "folded" }, h("summary", null, "The same in words"), words));
   await view.poll(async (signal) => {

@@ -22,7 +22,7 @@ export async function show(view) {
       { key: "password", label: "Password", cell: (row) => (row.password_hash ? "set" : "none") },
     ],
   });
-  view.add(table.element, folded("Add a user", addForm(table)));
+  view.add(folded("Add a user", addForm(table)), table.element);
   await table.ready;
 }
 
@@ -55,7 +55,7 @@ function addForm(table) {
         tags: [tag, ...tags.split(",")].map((each) => each.trim()).filter(Boolean).join(","),
         ...(password ? { password } : { password_hash: "" }),
       });
-      await table.refresh();
+      await table.reload();
     },
   });
 }

@@ -1,16 +1,16 @@
 /* Owns the page of one virtual host: what is in it, who may use it, deleting. */
 
-import { get, path, remove } from "../api.js";
+import { get, path, put, remove } from "../api.js";
 import { periodChoice, queuedChart, ratesChart } from "../charts.js";
 import { attempt, confirmLoss } from "../dialog.js";
 import { h, update } from "../dom.js";
 import { plural } from "../format.js";
-import { folded } from "../form.js";
+import { createForm, folded } from "../form.js";
 import { facts, getNamed, section } from "../parts.js";
 import { permissionForm, permissionTable, topicForm, topicTable } from "../permissions.js";
 import { go } from "../router.js";
 import { session } from "../session.js";
-import { named } from "./vhosts.js";
+import { named, vhostFields } from "./vhosts.js";
 
 export async function show(view, { name }) {
   const address = path`/vhosts/${name}`;
@@ -41,7 +41,22 @@ export async function show(view, { name }) {
   const user = { name: "user", label: "User", required: true };
   view.add(
     section("Permissions", permissions.element, folded("Set permissions", permissionForm(permissions, { vhost: name }, user))),
-    section("Topic permissions", topics.element, folded("Set topic permissions", topicForm(topics, { vhost: name }, user))));
+    section("Topic permissions", topics.element, folded("Set topic permissions", topicForm(topics, { vhost: name }, user))),
+    folded("Change description, default queue type or tracing", changeForm(view, address, vhost)));
+}
+
+function changeForm(view, address, vhost) {
+  return createForm({
+    submit: "Change virtual host",
+    keep: true,
+    done: () => "Changed.",
+    fields: [...vhostFields(vhost),
+      { name: "tracing", label: "Tracing: copy every message to amq.rabbitmq.trace", type: "checkbox", value: vhost.tracing }],
+    onSubmit: async ({ description, tags, type, tracing }) => {
+      await put(address, { description, tags, tracing, default_queue_type: type });
+      await view.refresh();
+    },
+  });
 }
 
 async function deleting(name, address, vhost) {

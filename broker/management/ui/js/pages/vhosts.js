@@ -27,7 +27,7 @@ export async function show(view) {
       { key: "out", label: "Out", numeric: true, narrow: false, cell: (row) => rateCell(row.message_stats, "deliver_get") },
     ],
   });
-  view.add(table.element, folded("Add a virtual host", addForm(table)));
+  view.add(folded("Add a virtual host", addForm(table)), table.element);
   await table.ready;
 }
 
@@ -36,21 +36,26 @@ export function named(type) {
   return !type || type === "undefined" ? "classic" : type;
 }
 
+/** What a virtual host can be told about itself; `vhost` has what it was told before. */
+export function vhostFields(vhost = {}) {
+  return [
+    { name: "description", label: "Description", value: vhost.description },
+    { name: "tags", label: "Tags", hint: "Separated by commas.", value: [vhost.tags ?? []].flat().join(", ") },
+    { name: "type", label: "Default queue type", type: "select", value: named(vhost.default_queue_type),
+      hint: "For queues declared without one.", options: ["classic", "quorum", "stream"] },
+  ];
+}
+
 function addForm(table) {
   return createForm({
     submit: "Add virtual host",
     done: ({ name }) => `The virtual host “${name}” is there. Give users permissions for it on its page.`,
-    fields: [
-      { name: "name", label: "Name", required: true },
-      { name: "description", label: "Description" },
-      { name: "tags", label: "Tags", hint: "Separated by commas." },
-      { name: "type", label: "Default queue type", type: "select", options: ["classic", "quorum", "stream"] },
-    ],
+    fields: [{ name: "name", label: "Name", required: true }, ...vhostFields()],
     onSubmit: async ({ name, description, tags, type }) => {
       await put(path`/vhosts/${name}`, { description, tags, ...(type !== "classic" && { default_queue_type: type }) });
       await session.loadVhosts();
       document.dispatchEvent(new Event("vhosts"));
-      await table.refresh();
+      await table.reload();
     },
   });
 }

@@ -1,0 +1,189 @@
+"""The model as definitions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from broker.core.broker import Broker
+from broker.core.exchange import Binding, Exchange
+from broker.core.policies import Policy
+from broker.core.queue import Queue
+from broker.core.runtime_parameters import Place
+from broker.core.users import User
+from broker.core.vhost import Vhost
+from protocol.tables import Field, plain
+
+Json = dict[str, Any]
+
+
+def export_all(broker: Broker, version: str) -> Json:
+    """Everything; ``version`` is the one told to clients."""
+    vhosts = broker.vhosts.values()
+    document: Json = {
+        "rabbit_version": version,
+        "rabbitmq_version": version,
+        "product_name": "RabbitMQ",
+        "product_version": version,
+        "rabbitmq_definition_format": "cluster",
+        "users": [_user(user) for user in broker.users.values()],
+        "vhosts": [_vhost(vhost) for vhost in vhosts],
+        "permissions": [each for vhost in vhosts for each in _permissions(vhost)],
+        "topic_permissions": [each for vhost in vhosts for each in _topic_permissions(vhost)],
+        "global_parameters": [
+            {"name": name, "value": value} for name, value in broker.global_parameters.items()
+        ],
+    }
+    for vhost in vhosts:
+        for section, objects in _contents(vhost).items():
+            named = [{"vhost": vhost.name, **each} for each in objects]
+            document.setdefault(section, []).extend(named)
+    return _completed(broker, document)
+
+
+def export_vhost(vhost: Vhost, version: str) -> Json:
+    """What is in one vhost; its name is not in there, so that it can be imported into another."""
+    return {
+        "rabbit_version": version,
+        "rabbitmq_definition_format": "single_virtual_host",
+        "original_vhost_name": vhost.name,
+        "description": vhost.description,
+        "default_queue_type": vhost.default_queue_type or "classic",
+        **_contents(vhost),
+    }
+
+
+def _completed(broker: Broker, document: Json) -> Json:
+    """Put back what definitions that were imported had more."""
+    for section, objects in document.items():
+        if isinstance(objects, list):
+            for each in objects:
+                kept = broker.unknown_definitions.get(place_of(section, each), {})
+                for key, value in kept.items():
+                    ours = each.get(key)
+                    each[key] = {**value, **ours} if isinstance(ours, dict) else value
+    return {**broker.unknown_definitions.get((), {}), **document}
+
+
+def place_of(section: str, definition: Json) -> Place:
+    """What identifies an object among the definitions."""
+    keys = ("vhost", "user", "component", "exchange", "name", "source", "destination")
+    return (section, *(str(definition[key]) for key in keys if key in definition))
+
+
+def _contents(vhost: Vhost) -> dict[str, list[Json]]:
+    return {
+        "parameters": list(_parameters(vhost)),
+        "policies": [_policy(policy) for policy in vhost.policies],
+        "queues": [_queue(queue) for queue in vhost.queues.values() if queue.owner is None],
+        "exchanges": [
+            _exchange(exchange) for exchange in vhost.exchanges.values() if _is_own(exchange)
+        ],
+        "bindings": [
+            _binding(binding)
+            for exchange in vhost.exchanges.values()
+            for binding in exchange.bindings.values()
+            if isinstance(binding.destination, Exchange) or binding.destination.owner is None
+        ],
+    }
+
+
+def _user(user: User) -> Json:
+    return {
+        "name": user.name,
+        "password_hash": user.password_hash,
+        "hashing_algorithm": user.hashing_algorithm,
+        "tags": list(user.tags),
+        "limits": dict(user.limits),
+    }
+
+
+def _vhost(vhost: Vhost) -> Json:
+    metadata: Json = {"description": vhost.description, "tags": list(vhost.tags)}
+    if vhost.default_queue_type is not None:
+        metadata["default_queue_type"] = vhost.default_queue_type
+    return {"name": vhost.name, **metadata, "metadata": metadata}
+
+
+def _permissions(vhost: Vhost) -> Iterator[Json]:
+    for user, permission in vhost.permissions.of_users.items():
+        yield {
+            "user": user,
+            "vhost": vhost.name,
+            "configure": permission.configure,
+            "write": permission.write,
+            "read": permission.read,
+        }
+
+
+def _topic_permissions(vhost: Vhost) -> Iterator[Json]:
+    for user, by_exchange in vhost.permissions.on_topics.items():
+        for exchange, permission in by_exchange.items():
+            yield {
+                "user": user,
+                "vhost": vhost.name,
+                "exchange": exchange,
+                "write": permission.write,
+                "read": permission.read,
+            }
+
+
+def _parameters(vhost: Vhost) -> Iterator[Json]:
+    for policy in vhost.operator_policies:
+        value = _policy(policy)
+        name = value.pop("name")
+        yield {"component": "operator_policy", "name": name, "value": value}
+    if vhost.limits:
+        yield {"component": "vhost-limits", "name": "limits", "value": dict(vhost.limits)}
+    for (component, name), value in vhost.parameters.items():
+        yield {"component": component, "name": name, "value": value}
+
+
+def _policy(policy: Policy) -> Json:
+    return {
+        "name": policy.name,
+        "pattern": policy.pattern,
+        "apply-to": policy.apply_to,
+        "definition": dict(policy.definition),
+        "priority": policy.priority,
+    }
+
+
+def _queue(queue: Queue) -> Json:
+    return {
+        "name": queue.name,
+        "durable": queue.durable,
+        "auto_delete": queue.auto_delete,
+        "arguments": _arguments(queue.arguments),
+    }
+
+
+def _is_own(exchange: Exchange) -> bool:
+    """Whether somebody declared the exchange; the others every vhost has."""
+    return not (exchange.predeclared or exchange.name.startswith("amq."))
+
+
+def _exchange(exchange: Exchange) -> Json:
+    return {
+        "name": exchange.name,
+        "type": exchange.type,
+        "durable": exchange.durable,
+        "auto_delete": exchange.auto_delete,
+        "internal": exchange.internal,
+        "arguments": _arguments(exchange.arguments),
+    }
+
+
+def _binding(binding: Binding) -> Json:
+    destination = binding.destination
+    return {
+        "source": binding.source.name,
+        "destination": destination.name,
+        "destination_type": "exchange" if isinstance(destination, Exchange) else "queue",
+        "routing_key": binding.routing_key,
+        "arguments": _arguments(binding.arguments),
+    }
+
+
+def _arguments(arguments: dict[str, Field]) -> Json:
+    return {name: plain(value) for name, value in arguments.items()}
