@@ -44,8 +44,18 @@ class Alarms:
         self._reserve = reserve
         self.reasons: tuple[str, ...] = ()
         self._directory = config.data_dir
-        self._memory_max = _memory_watermark_bytes(config)
-        self._disk_free_min = _disk_limit_bytes(config)
+        self.memory_max = _memory_watermark_bytes(config)
+        self.disk_free_min = _disk_limit_bytes(config)
+
+    @property
+    def memory_alarm(self) -> bool:
+        """Whether memory is short."""
+        return MEMORY in self.reasons
+
+    @property
+    def disk_alarm(self) -> bool:
+        """Whether disk space is."""
+        return DISK in self.reasons
 
     @property
     def text(self) -> str:
@@ -56,7 +66,7 @@ class Alarms:
         """Measure, and tell the sessions what has changed."""
         before = self.reasons
         found = []
-        if self._memory_max is not None and resident_bytes() > self._memory_max:
+        if self.memory_max is not None and resident_bytes() > self.memory_max:
             found.append(MEMORY)
         if self._disk_is_low():
             found.append(DISK)
@@ -74,7 +84,7 @@ class Alarms:
                 session.alarm_cleared()
 
     def _disk_is_low(self) -> bool:
-        spare = free_disk_bytes(self._directory) - self._disk_free_min
+        spare = free_disk_bytes(self._directory) - self.disk_free_min
         if self._reserve is not None:
             self._reserve.take(spare)
             return spare < 0 or self._reserve.spent

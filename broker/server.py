@@ -29,7 +29,7 @@ from broker.access.authentication import Authentication
 from broker.access.mechanisms import Peer
 from broker.advice import advice
 from broker.alarms import Alarms
-from broker.amqp import announce, host, timeouts
+from broker.amqp import announce, audit, host, timeouts
 from broker.amqp.access import Identity
 from broker.amqp.session import Session
 from broker.config import Config
@@ -40,6 +40,7 @@ from broker.core.operations import Operation
 from broker.core.queue import Queue
 from broker.defaults import limits, make_default_user, vhost_defaults
 from broker.definitions import boot
+from broker.identity import cluster_name
 from broker.net import tls
 from broker.net.listening import AmqpListeners
 from broker.net.tls import Certificates
@@ -135,8 +136,7 @@ class Server:
         self._deserted = asyncio.Event()  # no session is left
         self._deserted.set()
         self._exit_code = 0
-        self._alarms = Alarms(config, self._reserve)
-        self.alarms: host.Alarms = self._alarms
+        self.alarms = Alarms(config, self._reserve)
         self._collector = garbage.Collector(self.broker)
         self._watch = timeouts.Watch(
             config.consumer_timeout_ms, self.sessions, self.call_later, self.tick.read_clock
@@ -237,9 +237,9 @@ class Server:
         self.call_later(interval_s, run)
 
     def _look_for_alarms(self) -> None:
-        before = self._alarms.reasons
-        self._alarms.look(session.blocking for session in self.sessions)
-        announce.alarms(self.broker, self.offer, before, self._alarms.reasons)
+        before = self.alarms.reasons
+        self.alarms.look(session.blocking for session in self.sessions)
+        announce.alarms(self.broker, self.offer, before, self.alarms.reasons)
 
     def _look_at_certificates(self) -> None:
         if self.certificates is not None and self.certificates.changed():
@@ -261,7 +261,8 @@ class Server:
                     yield holder.queue, message
 
     def _watched(self, operation: Operation) -> None:
-        """Close the connections of a user or vhost that is about to be deleted."""
+        """Note who changes what; close the connections of a user or vhost that is to go."""
+        audit.changed(self.broker, operation)
         name = operation.get("name")
         if operation["op"] == "user.delete":
             reason = f"user '{name}' is deleted"
@@ -299,9 +300,6 @@ class Server:
         certificate = handshake.getpeercert(binary_form=True) if handshake else None
         peer = Peer(session.peer_host, certificate)
         return self.auth.authenticate(mechanism, response, peer)
-
-    def audit(self, event: str, session: Session, **details: object) -> None:
-        """See ``host.Host``."""
 
     def call_later(self, delay_s: float, callback: Callable[[], None]) -> asyncio.TimerHandle:
         """Run ``callback`` once, later."""
@@ -342,7 +340,7 @@ def _socket_options(config: Config) -> tuple[tuple[int, int, int], ...]:
 def _server_properties(config: Config) -> Table:
     properties: dict[str, Any] = {
         "capabilities": dict.fromkeys(CAPABILITIES, True),
-        "cluster_name": config.cluster_name or f"leveret@{socket.gethostname()}",
+        "cluster_name": cluster_name(config),
         "copyright": "Copyright (c) The Leveret authors",
         "information": "Licensed under the Apache License 2.0",
         "platform": f"Leveret {__version__}, Python {platform.python_version()}",

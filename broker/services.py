@@ -42,9 +42,6 @@ class Service(Protocol):
 
 def services(server: Server) -> list[Service]:
     """The services that the configuration asks for."""
-    found: list[Service] = []
-    if server.config.management_port is not None:
-        from broker.management.service import Management
+    from broker.management.service import Management
 
-        found.append(Management(server))
-    return found
+    return [Management(server)]

@@ -237,9 +237,6 @@ class World:
         """Everybody is guest, who may do everything."""
         return Identity("guest", lambda question: True)
 
-    def audit(self, event: str, session: Session, **details: object) -> None:
-        """Nobody looks."""
-
     def call_later(self, delay_s: float, callback: Callable[[], None]) -> Timer:
         """Time stands still."""
         return Timer()

@@ -62,7 +62,7 @@ class Authentication:
             f"Login was refused using authentication mechanism {mechanism}. "
             "For details see the broker logfile.",
             about_method=False,
-        )
+        ) from reason  # for the audit log
 
     async def login(self, name: str, password: bytes, peer_host: str) -> Identity:
         """The user of that name and password, or ``Refused``, for instance for the HTTP API."""

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from broker.amqp import audit
 from broker.core.permissions import (
     CONFIGURE,
     EXCHANGE,
@@ -73,7 +74,7 @@ class Access:
     def _require(self, question: Question) -> None:
         identity = self.identity
         if not self._session.decisions.decide(question, identity.may):
-            self._session.host.audit("access_refused", self._session, question=question)
+            audit.access_refused(self._session, question)
             raise question.refusal(identity.name)
 
     def _require_resource(self, kind: str, name: str, permission: str) -> None:

@@ -46,6 +46,11 @@ class Confirms:
         self._nacks: deque[int] = deque()  # sequence numbers of refused messages
         self.refused = 0
 
+    @property
+    def unconfirmed(self) -> int:
+        """Messages whose confirm is owed."""
+        return self.published - self._confirmed if self.selected else 0
+
     def select(self) -> None:
         """confirm.select: messages are counted from here."""
         if not self.selected:

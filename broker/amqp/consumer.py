@@ -116,6 +116,7 @@ class AmqpConsumer(Consumer):
             tag += 1
             size += message.size
         channel.next_tag = tag
+        self.deliveries.delivered_bytes += size
         if not self.no_ack:
             channel.unacked.update(
                 zip(range(first, tag), [(message, self) for message in messages], strict=True)

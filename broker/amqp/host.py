@@ -108,16 +108,16 @@ class Host(Protocol):
     handshake_timeout_s: float
     default_consumer_prefetch: int
     socket_options: tuple[tuple[int, int, int], ...]  # arguments of setsockopt
-    alarms: Alarms
     timeouts: Timeouts
+
+    @property
+    def alarms(self) -> Alarms:
+        """What resources are short."""
 
     def authenticate(
         self, session: Session, mechanism: str, response: bytes
     ) -> Identity | Future[Identity]:
         """Who the client is; raises ``LoginRefused``, or another ``HardError``."""
-
-    def audit(self, event: str, session: Session, **details: object) -> None:
-        """Note for the operator who did something, or was not let do it."""
 
     def call_later(self, delay_s: float, callback: Callable[[], None]) -> Timer:
         """Run ``callback`` once, later."""

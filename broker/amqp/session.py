@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterable
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from broker.amqp import announce, methods, publish
+from broker.amqp import announce, audit, methods, publish
 from broker.amqp.access import Access
 from broker.amqp.blocking import Blocking
 from broker.amqp.channel import Channel
@@ -98,6 +98,7 @@ class Session(asyncio.Protocol):
         self.output.connect(self.transport, self.reading)
         info = transport.get_extra_info
         peer, here = self.origin or (info("peername"), info("sockname"))
+        self.ends: tuple[Any, Any] = peer, here
         self.peer_host: str = peer[0] if peer else ""
         self.name = f"{address_text(peer)} -> {address_text(here)}"
         self.timers["handshake"] = self.host.call_later(
@@ -230,10 +231,12 @@ class Session(asyncio.Protocol):
             )
         except LoginRefused as refused:
             announce.login_refused(self, event.mechanism, refused)
+            audit.login_refused(self, event.mechanism, refused)
             raise
         self.access.adopt(identity)
         self.mechanism = event.mechanism
         announce.logged_in(self)
+        audit.logged_in(self)
         self.connection.tune()
 
     def _renew(self, event: SecretReceived) -> None:
@@ -258,7 +261,7 @@ class Session(asyncio.Protocol):
         self.broker.connections[self.user] += 1
         self.broker.churn.connection_created += 1
         self.vhost = vhost
-        self.opened = True
+        self.opened, self.since_ms = True, self.broker.now_ms
         announce.connection_created(self)
         self.connection.open_ok()
         if self.host.fast_path:

@@ -23,6 +23,11 @@ class Transaction:
         self._acked: dict[int, Unacked] = {}
         self._rejected: list[tuple[dict[int, Unacked], bool, bool]] = []  # requeue, failed
 
+    @property
+    def uncommitted(self) -> int:
+        """Messages that were published and not committed."""
+        return len(self._publishes)
+
     def publish(self, publish: Callable[[], None]) -> None:
         """Keep a publish, mandatory returns included, for commit."""
         self._publishes.append(publish)

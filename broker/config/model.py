@@ -126,6 +126,13 @@ class Config:
     collect_statistics_interval_ms: int
     management_host: str
     management_port: int | None
+    management_ssl_host: str
+    management_ssl_port: int | None
+    management_tls: TlsOptions
+    management_path_prefix: str
+    management_rates_mode: str
+    management_disable_stats: bool
+    management_enable_queue_totals: bool
     prometheus_host: str
     prometheus_port: int
     prometheus_path: str

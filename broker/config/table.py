@@ -28,6 +28,7 @@ from broker.config.table_access import ACCESS_SETTINGS
 from broker.config.table_defaults import DEFAULT_SETTINGS
 from broker.config.table_limits import DEFINITION_SETTINGS, LIMIT_SETTINGS
 from broker.config.table_log import LOG_SETTINGS
+from broker.config.table_management import MANAGEMENT_SETTINGS
 from broker.config.table_node import NODE_SETTINGS
 from broker.config.table_tls import TLS_SETTINGS
 
@@ -238,5 +239,6 @@ SETTINGS = (
     *DEFAULT_SETTINGS,
     *LOG_SETTINGS,
     *NODE_SETTINGS,
+    *MANAGEMENT_SETTINGS,
 )
 """Every setting, in the order in which an operator reads them."""

@@ -11,7 +11,6 @@ from broker.config.kinds import (
     TEXT,
     choice,
     integer,
-    or_none,
     size,
     unset_or,
 )
@@ -75,20 +74,6 @@ NODE_SETTINGS: tuple[Setting, ...] = (
         5000,
         "How often counters are sampled for rates.",
         later=True,
-    ),
-    Setting(
-        "management.tcp.ip",
-        "management_host",
-        TEXT,
-        "127.0.0.1",
-        "Address of the management API; 0.0.0.0 or :: is every interface.",
-    ),
-    Setting(
-        "management.tcp.port",
-        "management_port",
-        or_none(integer("port", 0, 65535), "none"),
-        15672,
-        "Port of the management API; none switches it off.",
     ),
     Setting(
         "prometheus.tcp.ip",

@@ -26,12 +26,22 @@ if TYPE_CHECKING:
 class Deliveries:
     """What left a queue, in messages; ``get_empty`` counts calls that found nothing."""
 
-    __slots__ = ("ack", "deliver", "deliver_no_ack", "get", "get_empty", "get_no_ack", "redeliver")
+    __slots__ = (
+        "ack",
+        "deliver",
+        "deliver_no_ack",
+        "delivered_bytes",
+        "get",
+        "get_empty",
+        "get_no_ack",
+        "redeliver",
+    )
 
     def __init__(self) -> None:
         self.ack = 0
         self.deliver = 0
         self.deliver_no_ack = 0
+        self.delivered_bytes = 0  # of bodies; only holders count them
         self.get = 0
         self.get_empty = 0
         self.get_no_ack = 0

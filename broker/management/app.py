@@ -1,22 +1,104 @@
-"""The application: what every answer has in common, and where the requests go."""
+"""The application: what every answer has in common, and where the requests go.
+
+The paths are in ``table``. A request passes here once: who asks is identified, the rule of the path
+is checked, the handler runs, and what it raises becomes an answer. A bug in a handler is a 500 for
+that request and a traceback in the log, nothing more.
+"""
 
 from __future__ import annotations
 
+import html
+import logging
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from aiohttp import web
 
+from broker.management import answers
+from broker.management.call import Call
+from broker.management.caller import NO_CALLER, TRUSTED, identify
+from broker.management.errors import ApiError, not_found
 from broker.management.pages import add_pages
+from broker.management.table import PATHS, Path
+from protocol.errors import AmqpError
 
 if TYPE_CHECKING:
-    from broker.server import Server
+    from broker.management.state import State
 
-SERVER: web.AppKey[Server] = web.AppKey("server")
+BODY_MAX_BYTES = 10_000_000
+REALM = 'Basic realm="RabbitMQ Management"'
+_log = logging.getLogger("leveret.management")
+_Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-def application(server: Server) -> web.Application:
-    """The management API of a broker."""
-    app = web.Application()
-    app[SERVER] = server
-    add_pages(app)
+def application(state: State, *, trusted: bool = False) -> web.Application:
+    """The management API of a broker; ``trusted``: who connects is the operator of this machine."""
+    app = web.Application(client_max_size=BODY_MAX_BYTES, middlewares=[_outermost])
+    app[TRUSTED] = trusted
+    prefix = state.server.config.management_path_prefix.rstrip("/") + "/api"
+    for path in PATHS:
+        resource = app.router.add_resource(prefix + path.path)
+        handler = _handler(state, path)
+        for method in path.handlers:
+            resource.add_route(method, handler)
+        if "GET" in path.handlers:
+            resource.add_route("HEAD", handler)
+    app.router.add_get(f"{prefix}/index.html", _index)
+    if not trusted:
+        add_pages(app)
     return app
+
+
+def _handler(state: State, path: Path) -> _Handler:
+    async def run(request: web.Request) -> web.StreamResponse:
+        rule = path.rule.of(request.method)
+        if (
+            "text/html" in request.headers.get("Accept", "")
+            and "*/*" not in request.headers["Accept"]
+        ):
+            raise ApiError(406)
+        caller = await identify(request, state) if rule.needs_user else NO_CALLER
+        call = Call(request, state, caller)
+        await rule.check(call)
+        method = "GET" if request.method == "HEAD" else request.method
+        return await path.handlers[method](call)
+
+    return run
+
+
+@web.middleware
+async def _outermost(request: web.Request, handler: _Handler) -> web.StreamResponse:
+    """Turn what is raised into an answer."""
+    try:
+        return await handler(request)
+    except ApiError as error:
+        if error.body is None:
+            return answers.empty(error.status, error.headers)
+        response = answers.answer(error.body, error.status)
+        response.headers.update(error.headers)
+        return response
+    except web.HTTPNotFound:
+        return answers.answer(not_found().body, 404)
+    except web.HTTPMethodNotAllowed as error:
+        allowed = ", ".join(sorted({*error.allowed_methods, "OPTIONS"}))
+        return answers.empty(200 if request.method == "OPTIONS" else 405, {"Allow": allowed})
+    except web.HTTPRequestEntityTooLarge:
+        reason = f"the body is larger than {BODY_MAX_BYTES} octets"
+        return answers.answer({"error": "bad_request", "reason": reason}, 413)
+    except web.HTTPException:
+        raise
+    except AmqpError as error:
+        return answers.answer({"error": "bad_request", "reason": error.text}, 400)
+    except Exception:
+        _log.exception("internal error in %s %s", request.method, request.path)
+        return answers.empty(500)
+
+
+async def _index(_: web.Request) -> web.Response:
+    """All paths, for people."""
+    rows = "".join(
+        f"<tr><td>{', '.join(sorted(path.handlers))}</td><td>/api{html.escape(path.path)}</td></tr>"
+        for path in PATHS
+    )
+    text = f"<!DOCTYPE html><title>HTTP API</title><table>{rows}</table>"
+    return web.Response(text=text, content_type="text/html", headers=answers.HEADERS)

@@ -17,7 +17,11 @@ MANDATORY = publish(1, "amq.direct", "nowhere", mandatory=True) + message(1)
 def shown(counters: Deliveries | Publishes) -> dict[str, int]:
     """The counters that are not 0."""
     names = type(counters).__mro__[-2].__slots__  # type: ignore[attr-defined]
-    return {name: getattr(counters, name) for name in names if getattr(counters, name)}
+    return {
+        name: getattr(counters, name)
+        for name in names
+        if name != "delivered_bytes" and getattr(counters, name)
+    }
 
 
 def channel_of(client: Client) -> Channel:

@@ -1,0 +1,133 @@
+"""Who asks: credentials to a user, and what that user may see and do, as RabbitMQ decides it.
+
+Every request is authenticated by itself (Basic or Bearer in the header Authorization). There is no
+cookie and no session, so another site's page cannot act in a user's name.
+
+A request over the process's own socket (``TRUSTED``) that names no user acts as the process itself.
+"""
+
+from __future__ import annotations
+
+import base64
+import logging
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+from broker.access.backend import Refused
+from broker.amqp.access import Identity
+from broker.core.permissions import Question, VhostAccess
+from broker.management.errors import ApiError, refused
+
+if TYPE_CHECKING:
+    from broker.management.state import State
+
+ADMINISTRATOR, MONITORING, POLICYMAKER, MANAGEMENT = (
+    "administrator",
+    "monitoring",
+    "policymaker",
+    "management",
+)
+TRUSTED: web.AppKey[bool] = web.AppKey("trusted")
+PROCESS = Identity("rmq-internal", lambda _: True, frozenset({ADMINISTRATOR}))
+_log = logging.getLogger("leveret.management")
+_MONITORS = frozenset({ADMINISTRATOR, MONITORING})
+_POLICYMAKERS = frozenset({ADMINISTRATOR, POLICYMAKER})
+_MANAGERS = frozenset({ADMINISTRATOR, MONITORING, POLICYMAKER, MANAGEMENT})
+
+
+class Caller:
+    """A user that asks; ``identity`` says who it is and what it may do in vhosts."""
+
+    __slots__ = ("identity",)
+
+    def __init__(self, identity: Identity) -> None:
+        self.identity = identity
+
+    @property
+    def name(self) -> str:
+        """The user's name."""
+        return self.identity.name
+
+    @property
+    def is_administrator(self) -> bool:
+        """May do everything but what needs permissions in a vhost."""
+        return ADMINISTRATOR in self.identity.tags
+
+    @property
+    def is_monitor(self) -> bool:
+        """May see everything that runs."""
+        return not _MONITORS.isdisjoint(self.identity.tags)
+
+    @property
+    def is_policymaker(self) -> bool:
+        """May set policies and parameters."""
+        return not _POLICYMAKERS.isdisjoint(self.identity.tags)
+
+    @property
+    def is_manager(self) -> bool:
+        """May use the API."""
+        return not _MANAGERS.isdisjoint(self.identity.tags)
+
+    async def may(self, question: Question) -> bool:
+        """Whether its permissions allow something."""
+        answer = self.identity.may(question)
+        return answer if isinstance(answer, bool) else await answer
+
+    async def may_access(self, vhost: str) -> bool:
+        """Whether it has permissions in a vhost."""
+        return await self.may(VhostAccess(vhost))
+
+    async def may_see(self, vhost: str) -> bool:
+        """Whether what is in a vhost is shown to it."""
+        return self.is_monitor or await self.may_access(vhost)
+
+    async def require(self, *questions: Question) -> None:
+        """Raise unless its permissions allow all of that."""
+        for question in questions:
+            if not await self.may(question):
+                raise refused()
+
+
+NO_CALLER = Caller(Identity("", lambda _: False))
+"""Whoever asks for what everybody may know."""
+
+
+async def identify(request: web.Request, state: State) -> Caller:
+    """The user that a request comes from; raises what RabbitMQ answers to strangers."""
+    credentials = request.headers.get("Authorization")
+    if credentials is None:
+        if request.app.get(TRUSTED):
+            return Caller(PROCESS)
+        raise ApiError(401, headers={"WWW-Authenticate": 'Basic realm="RabbitMQ Management"'})
+    scheme, _, given = credentials.partition(" ")
+    if scheme.lower() == "bearer":
+        name, password = "", given.strip().encode()
+    elif scheme.lower() == "basic":
+        name, password = _name_and_password(given)
+    else:
+        raise _login_failed()
+    peer = request.transport.get_extra_info("peername") if request.transport else None
+    try:
+        host = str(peer[0]) if peer else ""
+        identity = await state.server.auth.login(name, password, host)
+    except Refused as reason:
+        state.logins[False] += 1
+        _log.warning("HTTP access denied: %s", reason)
+        raise _login_failed() from None
+    state.logins[True] += 1
+    return Caller(identity)
+
+
+def _name_and_password(given: str) -> tuple[str, bytes]:
+    try:
+        name, colon, password = base64.b64decode(given, validate=True).partition(b":")
+        if colon:
+            return name.decode(), password
+    except ValueError:
+        pass
+    raise ApiError(400)
+
+
+def _login_failed() -> ApiError:
+    return ApiError(401, "not_authorized", "Login failed")

@@ -1,0 +1,178 @@
+"""Exchanges: lists, one in detail, declaring, deleting, their bindings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from aiohttp import web
+
+from broker.core.permissions import CONFIGURE, EXCHANGE, READ, WRITE, ResourceAccess
+from broker.management import answers, details, rows, shapes
+from broker.management.errors import refused
+from broker.management.listing import Columns, Item, reply
+from broker.management.series import Track, Window
+
+if TYPE_CHECKING:
+    from broker.core.exchange import Exchange
+    from broker.core.vhost import Vhost
+    from broker.management.call import Call
+
+TYPES = {
+    "direct": "AMQP direct exchange, as per the AMQP specification",
+    "fanout": "AMQP fanout exchange, as per the AMQP specification",
+    "headers": "AMQP headers exchange, as per the AMQP specification",
+    "topic": "AMQP topic exchange, as per the AMQP specification",
+    "x-consistent-hash": "Consistent Hashing Exchange",
+    "x-delayed-message": "Delayed Message Exchange.",
+    "x-local-random": "Picks one random local binding (queue) to route via (to).",
+    "x-message-deduplication": "Message Deduplication Exchange.",
+    "x-modulus-hash": "Modulus Hashing Exchange",
+    "x-random": "Randomly picks a binding (queue) to route via (to).",
+    "x-recent-history": "Recent History Exchange.",
+}
+"""Exchange types that people may choose, with descriptions."""
+
+_SHOWN = ("publish_in", "publish_out", "confirm", "drop_unroutable", "return_unroutable")
+_COLUMNS = rows.EXCHANGE
+
+
+def row(call: Call, exchange: Exchange, vhost: Vhost) -> dict[str, Any]:
+    """An exchange as in lists."""
+    policy = vhost.policies.match(EXCHANGE, exchange.name)
+    shown = {
+        "arguments": shapes.of_table(exchange.arguments),
+        "auto_delete": exchange.auto_delete,
+        "durable": exchange.durable,
+        "internal": exchange.internal,
+        "name": exchange.name,
+        "policy": policy.name if policy is not None else None,
+        "type": exchange.type,
+        "user_who_performed_action": "rmq-internal" if exchange.predeclared else "",
+        "vhost": vhost.name,
+    }
+    if policy is None:
+        del shown["policy"]
+    if call.state.shows_no_statistics(call):
+        return shown
+    now = rows.of_exchange(exchange)
+    track = call.state.sampler.track(exchange, lambda: now)
+    stats = _message_stats(now, track, details.window_of(call.query, details.MESSAGES_QUERY))
+    if stats:
+        shown["message_stats"] = stats
+    return shown
+
+
+def _message_stats(now: tuple[int, ...], track: Track, window: Window | None) -> dict[str, Any]:
+    """publish_in and publish_out; the rest only if it has counted anything."""
+    values = dict(zip(_COLUMNS, now, strict=True))
+    if not values["publish_in"]:
+        return {}
+    wanted = tuple(name for name in _SHOWN if values[name] or name.startswith("publish_"))
+    return details.shown(_COLUMNS, now, track, wanted, window)
+
+
+def _detail(call: Call, exchange: Exchange, vhost: Vhost) -> dict[str, Any]:
+    """An exchange with who publishes to it, and which queues that reaches."""
+    incoming = []
+    for session in list(call.server.sessions):
+        for channel in session.channels.values():
+            channel.counters.count()
+            tally = channel.counters.tallies.get(exchange)
+            if tally is not None:
+                stats = dict(zip(rows.PUBLISHES, rows.of_publishes(tally), strict=True))
+                channel_details = shapes.channel_details(channel, call.state.node)
+                incoming.append({"channel_details": channel_details, "stats": stats})
+    call.state.sampler.watch(exchange)
+    shown = row(call, exchange, vhost)
+    if call.state.shows_no_statistics(call):
+        return shown
+    outgoing = [
+        {"queue": {"name": queue.name, "vhost": vhost.name}, "stats": {"publish": count}}
+        for queue in vhost.queues.values()
+        if (count := queue.counters.incoming.get(exchange.name))
+    ]
+    return shown | {"incoming": incoming, "outgoing": outgoing}
+
+
+def _items(vhosts: list[Vhost]) -> Iterator[Item]:
+    for vhost in vhosts:
+        for exchange in list(vhost.exchanges.values()):
+            yield Item((vhost.name, exchange.name), exchange.name, (exchange, vhost))
+
+
+_QUICK: dict[str, Callable[[Any], Any]] = {
+    "name": lambda pair: pair[0].name,
+    "type": lambda pair: pair[0].type,
+    "vhost": lambda pair: pair[1].name,
+}
+
+
+async def get_all(call: Call) -> web.StreamResponse:
+    """GET /api/exchanges and /api/exchanges/{vhost}."""
+    vhosts = [call.vhost] if call.has("vhost") else await call.visible()
+    return await reply(call, _items(vhosts), lambda pair: row(call, *pair), _QUICK)
+
+
+async def get(call: Call) -> web.StreamResponse:
+    """GET /api/exchanges/{vhost}/{exchange}."""
+    shown = _detail(call, call.exchange, call.vhost)
+    return answers.answer(Columns(call.query.get("columns")).of(shown))
+
+
+async def put(call: Call) -> web.StreamResponse:
+    """PUT: declare, or check that it is the same."""
+    body = await call.read()
+    vhost, name = call.vhost_to_change(), call.exchange_name
+    arguments = call.arguments()
+    kind = body.get("type", "direct")
+    await call.caller.require(ResourceAccess(vhost.name, EXCHANGE, name, CONFIGURE))
+    if "alternate-exchange" in arguments:
+        alternate = shapes.of_field(arguments["alternate-exchange"])
+        await call.caller.require(
+            ResourceAccess(vhost.name, EXCHANGE, name, READ),
+            ResourceAccess(vhost.name, EXCHANGE, alternate, WRITE),
+        )
+    is_new = name not in vhost.exchanges
+    declare = partial(
+        vhost.declare_exchange,
+        name,
+        str(kind),
+        durable=call.boolean("durable"),
+        auto_delete=call.boolean("auto_delete"),
+        internal=call.boolean("internal"),
+        arguments=arguments,
+    )
+    call.change(declare)
+    await call.durable()
+    return answers.empty(201 if is_new else 204)
+
+
+async def delete(call: Call) -> web.StreamResponse:
+    """DELETE, perhaps only if nothing is bound to it."""
+    exchange, vhost = call.exchange, call.vhost
+    if exchange.predeclared:
+        raise refused()
+    await call.caller.require(ResourceAccess(vhost.name, EXCHANGE, exchange.name, CONFIGURE))
+    call.change(lambda: vhost.delete_exchange(exchange.name, if_unused=call.flag("if-unused")))
+    await call.durable()
+    return answers.empty(204)
+
+
+async def bindings_from(call: Call) -> web.StreamResponse:
+    """GET .../bindings/source: what is bound to it."""
+    vhost, exchange = call.vhost, call.exchange
+    if exchange is vhost.default_exchange:
+        found = [shapes.default_binding(vhost.name, name) for name in sorted(vhost.queues)]
+    else:
+        found = [shapes.of_binding(one, vhost.name) for one in exchange.bindings.values()]
+    return answers.answer(found)
+
+
+async def bindings_to(call: Call) -> web.StreamResponse:
+    """GET .../bindings/destination: what it is bound to."""
+    vhost = call.vhost
+    return answers.answer(
+        [shapes.of_binding(binding, vhost.name) for binding in call.exchange.incoming]
+    )

@@ -1,0 +1,160 @@
+"""Permissions and topic permissions of users in vhosts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from aiohttp import web
+
+from broker.core import permissions
+from broker.core.pattern import InvalidPattern
+from broker.management import answers
+from broker.management.errors import bad_request, not_found
+
+if TYPE_CHECKING:
+    from broker.core.vhost import Vhost
+    from broker.management.call import Call
+
+
+def permissions_in(vhost: Vhost, user: str | None = None) -> Iterator[dict[str, Any]]:
+    """Those in a vhost, of one user or of all."""
+    for name, granted in sorted(vhost.permissions.of_users.items()):
+        if user in (None, name):
+            yield {
+                "user": name,
+                "vhost": vhost.name,
+                "configure": granted.configure,
+                "write": granted.write,
+                "read": granted.read,
+            }
+
+
+def topic_permissions_in(vhost: Vhost, user: str | None = None) -> Iterator[dict[str, Any]]:
+    """Those in a vhost, of one user or of all."""
+    for name, exchanges in sorted(vhost.permissions.on_topics.items()):
+        for exchange, granted in sorted(exchanges.items()):
+            if user in (None, name):
+                yield {
+                    "user": name,
+                    "vhost": vhost.name,
+                    "exchange": exchange,
+                    "write": granted.write,
+                    "read": granted.read,
+                }
+
+
+def _vhosts(call: Call) -> list[Vhost]:
+    return [vhost for _, vhost in sorted(call.broker.vhosts.items())]
+
+
+async def get_all(call: Call) -> web.StreamResponse:
+    """GET /api/permissions."""
+    return answers.answer([row for vhost in _vhosts(call) for row in permissions_in(vhost)])
+
+
+async def get_of_user(call: Call) -> web.StreamResponse:
+    """GET /api/users/{user}/permissions."""
+    user = _user(call)
+    return answers.answer([row for vhost in _vhosts(call) for row in permissions_in(vhost, user)])
+
+
+def _user(call: Call) -> str:
+    name = call.path("user")
+    if name not in call.broker.users:
+        raise not_found()
+    return name
+
+
+async def get(call: Call) -> web.StreamResponse:
+    """GET /api/permissions/{vhost}/{user}."""
+    for row in permissions_in(call.vhost, call.path("user")):
+        return answers.answer(row)
+    raise not_found()
+
+
+def _named(call: Call) -> tuple[Vhost, str]:
+    """Vhost and user to give permissions to."""
+    vhost, user = call.broker.vhosts.get(call.path("vhost")), call.path("user")
+    if vhost is None or user not in call.broker.users:
+        raise bad_request("vhost_or_user_not_found")
+    return vhost, user
+
+
+async def put(call: Call) -> web.StreamResponse:
+    """PUT: give, or change."""
+    body = await call.read()
+    call.need("configure", "write", "read")
+    vhost, user = _named(call)
+    texts = {name: str(body[name]) for name in ("configure", "write", "read")}
+    try:
+        is_new = permissions.set_permissions(vhost, user, **texts)
+    except InvalidPattern as error:
+        raise _invalid(error) from None
+    await call.durable()
+    return answers.empty(201 if is_new else 204)
+
+
+def _invalid(error: InvalidPattern) -> Exception:
+    """As RabbitMQ says it: texts as lists of characters."""
+    pattern = [ord(character) for character in error.pattern]
+    fault = [ord(character) for character in error.fault]
+    return bad_request(["invalid_regexp", pattern, [fault, error.at]])
+
+
+async def delete(call: Call) -> web.StreamResponse:
+    """DELETE: take all."""
+    if not permissions.clear_permissions(call.vhost, call.path("user")):
+        raise not_found()
+    await call.durable()
+    return answers.empty(204)
+
+
+# -- topics ----------------------------------------------------------------------------
+
+
+async def get_all_topics(call: Call) -> web.StreamResponse:
+    """GET /api/topic-permissions."""
+    found = [row for vhost in _vhosts(call) for row in topic_permissions_in(vhost)]
+    return answers.answer(found)
+
+
+async def get_topics_of_user(call: Call) -> web.StreamResponse:
+    """GET /api/users/{user}/topic-permissions."""
+    user = _user(call)
+    found = [row for vhost in _vhosts(call) for row in topic_permissions_in(vhost, user)]
+    return answers.answer(found)
+
+
+async def get_topics(call: Call) -> web.StreamResponse:
+    """GET /api/topic-permissions/{vhost}/{user}, and of one exchange."""
+    found = list(topic_permissions_in(call.vhost, call.path("user")))
+    if call.has("exchange"):
+        found = [row for row in found if row["exchange"] == call.exchange_name]
+    if not found:
+        raise not_found()
+    return answers.answer(found)
+
+
+async def put_topics(call: Call) -> web.StreamResponse:
+    """PUT: give, or change."""
+    body = await call.read()
+    call.need("exchange", "write", "read")
+    vhost, user = _named(call)
+    texts = {name: str(body[name]) for name in ("write", "read")}
+    exchange = str(body["exchange"])
+    try:
+        is_new = permissions.set_topic_permissions(vhost, user, exchange, **texts)
+    except InvalidPattern as error:
+        raise _invalid(error) from None
+    await call.durable()
+    return answers.empty(201 if is_new else 204)
+
+
+async def delete_topics(call: Call) -> web.StreamResponse:
+    """DELETE: of one exchange, or of all."""
+    exchange = call.exchange_name if call.has("exchange") else None
+    if not permissions.clear_topic_permissions(call.vhost, call.path("user"), exchange):
+        raise not_found()
+    await call.durable()
+    return answers.empty(204)

@@ -1,0 +1,53 @@
+"""What the API keeps between requests, and what it says about the node as a whole."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from broker.identity import node_name
+from broker.management.sampler import Sampler
+
+if TYPE_CHECKING:
+    from broker.management.call import Call
+    from broker.net.tls import Certificates
+    from broker.server import Server
+    from broker.services import Listening
+
+
+class State:
+    """See the module."""
+
+    def __init__(self, server: Server) -> None:
+        self.server = server
+        self.node = node_name()
+        self.sampler = Sampler(server)
+        self.processors = os.cpu_count() or 1
+        self.logins: Counter[bool] = Counter()  # over HTTP, by whether they succeeded
+        self.certificates: Certificates | None = None  # of the API itself
+        self._started = time.monotonic()
+
+    def expiring_certificates(self, days: int) -> list[dict[str, str]]:
+        """The certificates in use that expire within so many days."""
+        return []
+
+    @property
+    def uptime_ms(self) -> int:
+        """Milliseconds since the start."""
+        return int((time.monotonic() - self._started) * 1000)
+
+    def listening(self) -> list[Listening]:
+        """All places where the process can be reached."""
+        places = [place for service in self.server.services for place in service.listening]
+        return [*self.server.listening, *places]
+
+    def shows_no_statistics(self, call: Call) -> bool:
+        """Whether statistics are left out: by the configuration, or by the query."""
+        return self.server.config.management_disable_stats or call.flag("disable_stats")
+
+    def shows_totals(self, call: Call) -> bool:
+        """Whether the lengths of queues are shown all the same."""
+        config = self.server.config
+        return config.management_enable_queue_totals or call.flag("enable_queue_totals")

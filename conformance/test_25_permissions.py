@@ -1,0 +1,286 @@
+"""Who may do what: every method with every missing permission, and topic permissions.
+
+The matrix is made from ``CASES``: for each method the permissions it asks for, in order. Users are
+made so that each lacks something: whole permissions, or one permission on one object. What a user
+sees must be the refusal of the first permission it lacks, or none. ``CONFORMANCE_BROKER=rabbitmq``
+holds the same table against RabbitMQ.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from itertools import product
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from conformance.brokers import Broker
+from conformance.channel import Channel
+from conformance.codec import Method
+from conformance.conftest import URL, Target, private_broker
+from conformance.wire import Connection
+
+CONFIGURE, WRITE, READ = KINDS = ("configure", "write", "read")
+Name = tuple[str, str]  # kind of object, and its name or how that begins
+
+Q, X, Y = ("queue", "pm.q"), ("exchange", "pm.x"), ("exchange", "pm.y")
+NO_Q, NO_X = ("queue", "pm.no-q"), ("exchange", "pm.no-x")
+GENERATED, NEW_Q, NEW_X = ("queue", "amq.gen"), ("queue", "pm.new-q"), ("exchange", "pm.new-x")
+DEFAULT = ("exchange", "amq.default")
+
+
+class Case(NamedTuple):
+    """One method: how it is sent, what it asks for, and its class and method id."""
+
+    ids: tuple[int, int]
+    send: Callable[[Channel], None]
+    checks: tuple[tuple[str, Name], ...]
+
+
+def _sends(method: str, **args: Any) -> Callable[[Channel], None]:
+    return lambda ch: ch.send(method, **args)
+
+
+def _publishes(exchange: str) -> Callable[[Channel], None]:
+    def publish(ch: Channel) -> None:
+        ch.publish(exchange, "nowhere")
+        ch.send("channel.flow", active=True)  # its answer shows that nothing was refused
+
+    return publish
+
+
+# What would succeed is made to fail later, or concerns something that is not there, so that no case
+# changes anything for the next one.
+BAD = {"x-message-ttl": -1}
+CASES = {
+    "exchange.declare": Case(
+        (40, 10),
+        _sends("exchange.declare", exchange=X[1], exchange_type="direct"),
+        ((CONFIGURE, X),),
+    ),
+    "exchange.declare passive": Case(
+        (40, 10), _sends("exchange.declare", exchange=X[1], passive=True), ()
+    ),
+    "exchange.declare alternate": Case(
+        (40, 10),
+        _sends(
+            "exchange.declare",
+            exchange=NEW_X[1],
+            exchange_type="direct",
+            auto_delete=True,
+            arguments={"alternate-exchange": Y[1]},
+        ),
+        ((CONFIGURE, NEW_X), (READ, NEW_X), (WRITE, Y)),
+    ),
+    "exchange.delete": Case(
+        (40, 20), _sends("exchange.delete", exchange=NO_X[1]), ((CONFIGURE, NO_X),)
+    ),
+    "exchange.bind": Case(
+        (40, 30),
+        _sends("exchange.bind", destination=Y[1], source=X[1]),
+        ((WRITE, Y), (READ, X)),
+    ),
+    "exchange.bind missing": Case(
+        (40, 30),
+        _sends("exchange.bind", destination=NO_X[1], source=X[1]),
+        ((WRITE, NO_X), (READ, X)),
+    ),
+    "exchange.unbind": Case(
+        (40, 40),
+        _sends("exchange.unbind", destination=Y[1], source=X[1], routing_key="other"),
+        ((WRITE, Y), (READ, X)),
+    ),
+    "queue.declare": Case((50, 10), _sends("queue.declare", queue=Q[1]), ((CONFIGURE, Q),)),
+    "queue.declare passive": Case((50, 10), _sends("queue.declare", queue=Q[1], passive=True), ()),
+    "queue.declare generated": Case(
+        (50, 10), _sends("queue.declare", arguments=BAD), ((CONFIGURE, GENERATED),)
+    ),
+    "queue.declare dead-letter": Case(
+        (50, 10),
+        _sends(
+            "queue.declare",
+            queue=NEW_Q[1],
+            arguments={"x-dead-letter-exchange": Y[1], **BAD},
+        ),
+        ((CONFIGURE, NEW_Q), (READ, NEW_Q), (WRITE, Y)),
+    ),
+    "queue.delete": Case((50, 40), _sends("queue.delete", queue=NO_Q[1]), ((CONFIGURE, NO_Q),)),
+    "queue.bind": Case(
+        (50, 20), _sends("queue.bind", queue=Q[1], exchange=X[1]), ((WRITE, Q), (READ, X))
+    ),
+    "queue.bind missing": Case(
+        (50, 20),
+        _sends("queue.bind", queue=NO_Q[1], exchange=NO_X[1]),
+        ((WRITE, NO_Q), (READ, NO_X)),
+    ),
+    "queue.unbind": Case(
+        (50, 50),
+        _sends("queue.unbind", queue=Q[1], exchange=X[1], routing_key="other"),
+        ((WRITE, Q), (READ, X)),
+    ),
+    "queue.purge": Case((50, 30), _sends("queue.purge", queue=Q[1]), ((READ, Q),)),
+    "basic.get": Case((60, 70), _sends("basic.get", queue=Q[1]), ((READ, Q),)),
+    "basic.get missing": Case((60, 70), _sends("basic.get", queue=NO_Q[1]), ((READ, NO_Q),)),
+    "basic.consume": Case((60, 20), _sends("basic.consume", queue=Q[1]), ((READ, Q),)),
+    "basic.publish": Case((60, 40), _publishes(X[1]), ((WRITE, X),)),
+    "basic.publish default": Case((60, 40), _publishes(""), ((WRITE, DEFAULT),)),
+    "basic.publish missing": Case((60, 40), _publishes(NO_X[1]), ((WRITE, NO_X),)),
+}
+
+LACKS: list[frozenset[tuple[str, str]]] = [  # (permission, beginning of the name) of each user
+    *(
+        frozenset((kind, "") for kind, has in zip(KINDS, each, strict=True) if not has)
+        for each in product((True, False), repeat=3)
+    ),
+    *sorted(
+        {frozenset({(kind, name)}) for case in CASES.values() for kind, (_, name) in case.checks},
+        key=sorted,
+    ),
+]
+
+
+def _pattern(lacks: frozenset[tuple[str, str]], permission: str) -> str:
+    """A pattern for all names but those; it needs a lookahead, as operators write them."""
+    names = [re.escape(name) for kind, name in lacks if kind == permission]
+    return f"^(?!{'|'.join(names)})" if names else ".*"
+
+
+def user(number: int, tags: str = "") -> dict[str, Any]:
+    """A user of the definitions, whose password is the name."""
+    return {"name": f"pm-{number}", "password": f"pm-{number}", "tags": tags}
+
+
+def definitions() -> dict[str, Any]:
+    """Users of the matrix, guest, and two users with topic permissions."""
+    every = dict.fromkeys(KINDS, ".*")
+    numbers = range(len(LACKS))
+    topic = {"vhost": "/", "exchange": "pm.topic"}
+    return {
+        "vhosts": [{"name": "/"}],
+        "users": [
+            {"name": "guest", "password": "guest", "tags": "administrator"},
+            {"name": "ann", "password": "ann", "tags": ""},
+            {"name": "ben", "password": "ben", "tags": ""},
+            *(user(number) for number in numbers),
+        ],
+        "permissions": [
+            *({"user": name, "vhost": "/", **every} for name in ("guest", "ann", "ben")),
+            *(
+                {"user": f"pm-{number}", "vhost": "/"}
+                | {kind: _pattern(LACKS[number], kind) for kind in KINDS}
+                for number in numbers
+            ),
+        ],
+        "topic_permissions": [
+            {"user": "ann", **topic, "write": r"^{username}\.", "read": "^ok$"},
+            {"user": "ben", **topic, "write": "", "read": "^{vhost}"},
+        ],
+        "exchanges": [
+            {"name": name, "vhost": "/", "type": kind, "durable": False, "auto_delete": False}
+            | {"internal": False, "arguments": {}}
+            for name, kind in (("pm.x", "direct"), ("pm.y", "direct"), ("pm.topic", "topic"))
+        ],
+    }
+
+
+@pytest.fixture(scope="module")
+def guarded(target: Target, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+    """A broker with these users."""
+    if URL:
+        pytest.skip("users cannot be made at a foreign broker")
+    directory = tmp_path_factory.mktemp("permissions")
+    path = directory / "definitions.json"
+    path.write_text(json.dumps(definitions()))
+    settings = {"load_definitions": str(path)}
+    with (
+        private_broker(target.kind, Path(directory, "plugins"), settings) as process,
+        Connection(process.url) as connection,
+    ):
+        connection.channel().declare(Q[1])
+        yield process
+
+
+def refusal(user_name: str, kind: str, name: str) -> str:
+    """What a client is told."""
+    place = f"{kind} '{name}' in vhost '/'"
+    return f"ACCESS_REFUSED - access to {place} refused for user '{user_name}'"
+
+
+@pytest.mark.parametrize("number", range(len(LACKS)), ids=lambda n: str(sorted(LACKS[n])))
+def test_every_method_with_a_missing_permission(number: int, guarded: Broker) -> None:
+    """A method is refused for the first permission that it asks for and the user lacks."""
+    lacks, name = LACKS[number], f"pm-{number}"
+    seen, expected = {}, {}
+    with Connection(guarded.url, user=name, password=name) as connection:
+        channel = connection.channel()
+        for title, case in CASES.items():
+            case.send(channel)
+            event = channel.next()
+            assert isinstance(event, Method)
+            if event.name == "channel.close":
+                text = re.sub(r"amq\.gen-[\w-]+", "amq.gen", event["reply_text"])
+                refused = event["reply_code"] == 403
+                ids = (event["class_id"], event["method_id"])
+                seen[title] = (ids, text) if refused else None
+                channel.send("channel.close-ok")
+                channel.reopen()
+            else:
+                seen[title] = None
+            missing = [
+                (kind, object_name)
+                for permission, (kind, object_name) in case.checks
+                if any(p == permission and object_name.startswith(n) for p, n in lacks)
+            ]
+            expected[title] = (case.ids, refusal(name, *missing[0])) if missing else None
+    with Connection(guarded.url) as connection:
+        connection.channel().call("exchange.delete", exchange=NEW_X[1])
+    assert seen == expected
+
+
+def topic_refusal(user_name: str, key: str) -> str:
+    """What a client is told about a routing key."""
+    place = f"topic '{key}' in exchange 'pm.topic' in vhost '/'"
+    return f"ACCESS_REFUSED - access to {place} refused for user '{user_name}'"
+
+
+@pytest.mark.parametrize(
+    ("name", "key", "may_write", "may_read"),
+    [
+        ("ann", "ann.1", True, False),
+        ("ann", "ben.1", False, False),
+        ("ann", "ok", False, True),
+        ("ann", "", False, False),
+        ("ben", "", True, False),
+        ("ben", "/x", False, True),
+        ("guest", "anything", True, True),
+    ],
+)
+def test_topic_permissions(
+    name: str, key: str, may_write: bool, may_read: bool, guarded: Broker
+) -> None:
+    """They bound routing keys of publishes and bindings, with the user's name and vhost in them."""
+    with Connection(guarded.url, user=name, password=name) as connection:
+        channel = connection.channel()
+        channel.publish("pm.topic", key)
+        channel.publish("pm.x", key)  # no topic exchange: any key
+        channel.send("channel.flow", active=True)
+        if may_write:
+            channel.expect("channel.flow-ok")
+        else:
+            channel.expect_channel_close(403, topic_refusal(name, key), 60, 40)
+            channel.reopen()
+        for method, ids, args in (
+            ("queue.bind", (50, 20), {"queue": Q[1], "exchange": "pm.topic"}),
+            ("queue.unbind", (50, 50), {"queue": Q[1], "exchange": "pm.topic"}),
+            ("exchange.bind", (40, 30), {"destination": Y[1], "source": "pm.topic"}),
+            ("exchange.unbind", (40, 40), {"destination": Y[1], "source": "pm.topic"}),
+        ):
+            channel.send(method, routing_key=key, **args)
+            if may_read:
+                channel.expect(f"{method}-ok")
+            else:
+                channel.expect_channel_close(403, topic_refusal(name, key), *ids)
+                channel.reopen()
