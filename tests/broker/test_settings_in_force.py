@@ -6,11 +6,15 @@ from broker.config.table import SETTINGS
 
 def test_settings_in_force_are_written_as_an_operator_would() -> None:
     """Every key is there, with its value in the units of the file."""
-    overrides = ["max_message_size=65536", "listeners.tcp.1=127.0.0.1:5673", "loopback_users=none"]
+    overrides = [
+        "leveret.disk_reserve=1048576",
+        "listeners.tcp.1=127.0.0.1:5673",
+        "loopback_users=none",
+    ]
     shown = reference.in_force(load(None, overrides, {})[0])
     assert set(shown) == {row.key for row in SETTINGS}
     assert shown["heartbeat"] == "60"
-    assert shown["max_message_size"] == "64KiB"
+    assert shown["leveret.disk_reserve"] == "1MiB"
     assert shown["listeners.tcp.NAME"] == "127.0.0.1:5673"
     assert shown["loopback_users.USER"] == ""
 
