@@ -44,10 +44,10 @@ from broker.identity import cluster_name
 from broker.net import tls
 from broker.net.listening import AmqpListeners
 from broker.net.tls import Certificates
-from broker.reserve import Reserve
 from broker.restore import Restore
 from broker.services import Listening, Service, services
 from broker.tick import Tick
+from broker.timed_disk import TimedDisk
 from broker.wal import Log, LogFailed, WalError
 from protocol.connection import Offer
 from protocol.errors import ConnectionForced
@@ -100,7 +100,7 @@ class Server:
         self.broker.vhost_defaults = vhost_defaults(config)
         self.broker.limits = limits(config, f"leveret@{socket.gethostname()}")
         self.broker.events.place = config.event_exchange_vhost or config.default_vhost
-        self._reserve = Reserve(config.disk_reserve_bytes, self._disk_is_full)
+        self.disk = TimedDisk(config.disk_reserve_bytes, self._disk_is_full)
         self.log = self._recover(Path(config.data_dir, "log"))
         self.broker.log = self.log
         if not self.broker.vhosts and not boot.has_any(config):
@@ -136,7 +136,7 @@ class Server:
         self._deserted = asyncio.Event()  # no session is left
         self._deserted.set()
         self._exit_code = 0
-        self.alarms = Alarms(config, self._reserve)
+        self.alarms = Alarms(config, self.disk)
         self._collector = garbage.Collector(self.broker)
         self._watch = timeouts.Watch(
             config.consumer_timeout_ms, self.sessions, self.call_later, self.tick.read_clock
@@ -153,7 +153,7 @@ class Server:
             on_durable=self._durable,
             on_failure=self._failed,
             call_in_loop=self.loop.call_soon_threadsafe,
-            disk=self._reserve,
+            disk=self.disk,
             report=_log.warning,
             segment_bytes=self.config.log_segment_bytes,
         )

@@ -236,21 +236,21 @@ def table(values: Mapping[str, object]) -> Table:
     return {name: field(value) for name, value in values.items()}
 
 
-def json_table(values: Mapping[str, object]) -> Table:
-    """A table of a JSON object. As in RabbitMQ integers are longs, and null is not allowed.
+def json_table(values: Mapping[str, object], *, null: bool) -> Table:
+    """A table of a JSON object. As in RabbitMQ integers are longs; ``null`` may be allowed.
 
     Raises ``ValueError`` with RabbitMQ's word for what is wrong.
     """
-    return {name: _json_field(value) for name, value in values.items()}
+    return {name: _json_field(value, null) for name, value in values.items()}
 
 
-def _json_field(value: object) -> Field:
-    if value is None:
+def _json_field(value: object, null: bool) -> Field:
+    if value is None and not null:
         raise ValueError("null_not_allowed")
     if isinstance(value, Mapping):
-        return Field("F", json_table(value))
+        return Field("F", json_table(value, null=null))
     if isinstance(value, list):
-        return Field("A", [_json_field(item) for item in value])
+        return Field("A", [_json_field(item, null) for item in value])
     if isinstance(value, int) and not isinstance(value, bool):
         if not -(1 << 63) <= value < 1 << 63:
             raise ValueError(["integer_too_large", value])

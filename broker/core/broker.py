@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from broker.core.counters import Churn
+from broker.core.counters import Churn, Spread, Totals
 from broker.core.events import Events
 from broker.core.limits import Limits
 from broker.core.log import Log, NoLog
@@ -49,6 +49,8 @@ class Broker:
         # Told of each change before it takes effect, but not of those that are recovered.
         self.watchers: list[Callable[[Operation], None]] = []
         self.churn = Churn()
+        self.totals = Totals()
+        self.waited_ms = Spread()  # how long messages waited to be delivered
         # Logins that succeeded, and that did not, by protocol as RabbitMQ names it.
         self.logins: Counter[tuple[str, bool]] = Counter()
         self.next_message_id = 1
@@ -103,6 +105,9 @@ class Broker:
         """Effect of the operation vhost.delete: queues and their messages go with it."""
         vhost = self.vhosts.pop(name, None)
         if vhost is not None:
+            for queue in vhost.queues.values():
+                self.totals.queue_gone(queue)
+            self.totals.publishes.add(exchange.publishes for exchange in vhost.exchanges.values())
             for queue in list(vhost.keepers()):
                 queue.delete()
             vhost.queues.clear()

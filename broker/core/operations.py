@@ -96,6 +96,7 @@ def _delete_queue(vhost: Vhost, operation: Operation) -> None:
     queue = vhost.queues.pop(operation["name"], None)
     if queue is not None:
         vhost.retired_deliveries.add([queue.counters])
+        vhost.broker.totals.queue_gone(queue)
         vhost.broker.churn.queue_deleted += 1
         for binding in list(queue.incoming):
             _remove_binding(binding)
@@ -124,6 +125,7 @@ def _delete_exchange(vhost: Vhost, operation: Operation) -> None:
     exchange = vhost.exchanges.pop(operation["name"], None)
     if exchange is not None:
         vhost.retired_publishes.add([exchange.publishes])
+        vhost.broker.totals.publishes.add([exchange.publishes])
         for binding in [*exchange.bindings.values(), *exchange.incoming]:
             _remove_binding(binding)
 

@@ -311,7 +311,7 @@ def _short_type(name: Any) -> str:
 
 def _arguments(entry: Entry) -> Table:
     try:
-        return json_table(entry.object("arguments"))
+        return json_table(entry.object("arguments"), null=True)
     except ValueError as error:
         raise entry.fault(f"has 'arguments' that AMQP cannot say: {error}") from None
 

@@ -198,6 +198,6 @@ def as_table(value: Any) -> Table:
     if not isinstance(value, Mapping):
         raise bad_request("arguments must be an object")
     try:
-        return json_table(value)
+        return json_table(value, null=False)
     except ValueError as error:
         raise bad_request(error.args[0]) from None
