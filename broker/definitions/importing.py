@@ -17,7 +17,7 @@ from broker.core.vhost import Vhost
 from broker.definitions.exporting import place_of
 from broker.definitions.reading import DefinitionError, Entry, entries
 from protocol.errors import AmqpError
-from protocol.tables import Table, table
+from protocol.tables import Table, json_table
 from protocol.tables import field as amqp_field
 
 _log = logging.getLogger("leveret.definitions")
@@ -313,7 +313,10 @@ def _short_type(name: Any) -> str:
 
 
 def _arguments(entry: Entry) -> Table:
-    return table(entry.object("arguments"))
+    try:
+        return json_table(entry.object("arguments"), null=True)
+    except ValueError as error:
+        raise entry.fault(f"has 'arguments' that AMQP cannot say: {error}") from None
 
 
 _SECTIONS: dict[str, Callable[[Import, Entry], None]] = {
