@@ -19,6 +19,8 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Iterator
+from contextvars import Context
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -46,10 +48,10 @@ from broker.net.listening import AmqpListeners
 from broker.net.tls import Certificates
 from broker.pager import Pager
 from broker.reclaim import CopyForward
-from broker.reserve import Reserve
 from broker.restore import Restore
 from broker.services import Listening, Service, services
 from broker.tick import Tick
+from broker.timed_disk import TimedDisk
 from broker.wal import REAL_DISK, Log, LogFailed, Scratch, WalError
 from protocol.connection import Offer
 from protocol.errors import ConnectionForced
@@ -103,16 +105,16 @@ class Server:
         self.broker.vhost_defaults = vhost_defaults(config)
         self.broker.limits = limits(config, f"leveret@{socket.gethostname()}")
         self.broker.events.place = config.event_exchange_vhost or config.default_vhost
-        self._reserve = Reserve(config.disk_reserve_bytes, self._disk_is_full)
+        self.disk = TimedDisk(config.disk_reserve_bytes, self._disk_is_full)
         self.log = self._recover(Path(config.data_dir, "log"))
         if not self.broker.vhosts and not boot.has_any(config):
             make_default_user(self.broker, config, secrets.token_bytes)
         boot.load(self.broker, config, secrets.token_bytes)
         self.broker.scratch = Scratch(REAL_DISK, str(Path(config.data_dir, "paging")), self._failed)
         self.pager = Pager(self.broker, config.messages_in_memory_max_bytes)
-        self._tick = Tick(
-            self.broker, self.log, self.loop.call_soon, self.loop.call_later, self.pager
-        )
+        # In a context of its own: what a tick does, no user does.
+        call_soon = partial(self.loop.call_soon, context=Context())
+        self._tick = Tick(self.broker, self.log, call_soon, self.loop.call_later, self.pager)
         self.tick: host.Tick = self._tick
         self.broker.wake = self.tick.wake
         self.tick.wake()  # what was recovered may have something to do at a certain time
@@ -142,7 +144,7 @@ class Server:
         self._deserted = asyncio.Event()  # no session is left
         self._deserted.set()
         self._exit_code = 0
-        self.alarms = Alarms(config, self._reserve)
+        self.alarms = Alarms(config, self.disk)
         self._copy_forward = CopyForward(self.broker, self.log, self._unacked)
         self._collector = garbage.Collector(self.broker)
         self._watch = timeouts.Watch(
@@ -161,7 +163,7 @@ class Server:
             on_durable=self._durable,
             on_failure=self._failed,
             call_in_loop=self.loop.call_soon_threadsafe,
-            disk=self._reserve,
+            disk=self.disk,
             report=_log.warning,
             segment_bytes=self.config.log_segment_bytes,
         )
@@ -272,14 +274,13 @@ class Server:
         audit.changed(self.broker, operation)
         name = operation.get("name")
         if operation["op"] == "user.delete":
-            reason = f"user '{name}' is deleted"
-            self._close(reason, lambda session: session.user == name)
+            self._close(f"user '{name}' is deleted", lambda session: session.user == name)
         elif operation["op"] == "vhost.delete":
-            reason = f"vhost '{name}' is down"
+            reason = f"vhost '{name}' is deleted"
             self._close(reason, lambda session: session.opened and session.vhost.name == name)
 
     def _close(self, reason: str, concerns: Callable[[Session], bool]) -> None:
-        error = ConnectionForced(f"broker forced connection closure with reason '{reason}'")
+        error = ConnectionForced(reason, about_method=False)
         for session in [session for session in self.sessions if concerns(session)]:
             session.close_for(error)
 

@@ -53,7 +53,7 @@ class Ldap:
         encrypted = options.use_ssl or options.use_starttls
         tls = _Tls(client_context("auth_ldap.ssl_options", options)) if encrypted else None
         self._timeout_s = None if options.timeout_ms is None else max(1, options.timeout_ms // 1000)
-        servers = [
+        self._servers = [
             ldap3.Server(
                 host,
                 options.port,
@@ -64,7 +64,6 @@ class Ldap:
             )
             for host in options.servers
         ]
-        self._servers = ldap3.ServerPool(servers, ldap3.FIRST, active=1)
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="ldap")
 
     async def authenticate(self, login: Login) -> Granted:
@@ -126,22 +125,33 @@ class Ldap:
     def _bind(self, dn: str | None, secret: str | None) -> Any:
         if dn is not None and not secret:
             raise Refused("a bind needs a password")
-        connection = ldap3.Connection(
-            self._servers,
-            user=dn,
-            password=secret,
-            read_only=True,
-            raise_exceptions=True,
-            receive_timeout=self._timeout_s,
-        )
-        if self._options.use_starttls:
-            connection.open()
-            connection.start_tls()
+        connection = self._connect(dn, secret)
         try:
             connection.bind()
         except LDAPOperationResult as error:
             raise Refused(f"'{dn}' cannot bind: {error.description}") from None
         return connection
+
+    def _connect(self, dn: str | None, secret: str | None) -> Any:
+        """Connect to the first server that can be reached."""
+        for server in self._servers:
+            connection = ldap3.Connection(
+                server,
+                user=dn,
+                password=secret,
+                read_only=True,
+                raise_exceptions=True,
+                receive_timeout=self._timeout_s,
+            )
+            try:
+                connection.open()
+                if self._options.use_starttls:
+                    connection.start_tls()
+            except (LDAPException, OSError) as error:
+                _log.warning("LDAP server %s: %s", server.host, type(error).__name__)
+            else:
+                return connection
+        raise Unavailable(f"LDAP: no answer from {', '.join(self._options.servers)}")
 
     @contextmanager
     def _bound(self, way: Way, dn: str, secret: str | None) -> Iterator[Any]:

@@ -107,6 +107,8 @@ def _check(term: Any) -> None:
     lengths, nested = _FORMS.get(term[0], ((), ()))
     if len(term) not in lengths:
         raise QueryError(f"{{{term[0]}, ...}} is no query with {len(term) - 1} parts")
+    if not nested and not all(isinstance(part, str) for part in term[1:]):
+        raise QueryError(f"{{{term[0]}, ...}} has to be of texts")
     for part in nested:
         for query in _parts(term, part):
             _check(query)
@@ -119,7 +121,9 @@ def _parts(term: tuple[Any, ...], part: int) -> list[Any]:
         if not all(isinstance(one, tuple) and len(one) == 3 for one in value):
             raise QueryError("{for, ...} has to be of {variable, value, query}")
         return [query for _, _, query in value]
-    return list(value) if term[0] in ("and", "or") else [] if isinstance(value, str) else [value]
+    if term[0] in ("match", "equals") and isinstance(value, str):
+        return []
+    return list(value) if term[0] in ("and", "or") else [value]
 
 
 # Word: (lengths of the tuple, places that hold queries)

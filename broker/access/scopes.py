@@ -47,8 +47,8 @@ def parse(texts: Iterable[str], prefix: str) -> tuple[list[Scope], frozenset[str
         if permission == "tag" and rest:
             tags.add(rest)
         elif permission in PERMISSIONS and colon and rest:
-            parts = [unquote(part) for part in rest.split("/", 2)]
-            scopes.append(Scope(permission, *parts, *["*"] * (3 - len(parts))))
+            parts = [*rest.split("/", 2), "*", "*"]
+            scopes.append(Scope(permission, *parts[:3]))
     return scopes, frozenset(tags)
 
 
@@ -80,9 +80,9 @@ def matches(pattern: str, text: str) -> bool:
     Piece by piece from the left: each search goes on behind the last, so the work is linear in
     practice and bounded by the product of the lengths whatever the pattern.
     """
-    first, *pieces = pattern.split("*")
+    first, *pieces = [unquote(piece) for piece in pattern.split("*")]
     if not pieces:
-        return text == pattern
+        return text == first
     last = pieces.pop()
     if not text.startswith(first) or len(text) < len(first) + len(last):
         return False

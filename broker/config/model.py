@@ -134,7 +134,7 @@ class Config:
     management_disable_stats: bool
     management_enable_queue_totals: bool
     prometheus_host: str
-    prometheus_port: int
+    prometheus_port: int | None
     prometheus_path: str
     prometheus_per_object_metrics: bool
 

@@ -11,6 +11,7 @@ from broker.config.kinds import (
     TEXT,
     choice,
     integer,
+    or_none,
     size,
     unset_or,
 )
@@ -79,17 +80,15 @@ NODE_SETTINGS: tuple[Setting, ...] = (
         "prometheus.tcp.ip",
         "prometheus_host",
         TEXT,
-        "",
-        "Address metrics are served on; unset is every interface.",
-        later=True,
+        "127.0.0.1",
+        "Address metrics are served on; 0.0.0.0 or :: is every interface.",
     ),
     Setting(
         "prometheus.tcp.port",
         "prometheus_port",
-        integer("port", 0, 65535),
+        or_none(integer("port", 0, 65535), "none"),
         15692,
-        "Port metrics are served on.",
-        later=True,
+        "Port metrics are served on; none switches it off.",
     ),
     Setting(
         "prometheus.path",
@@ -97,7 +96,6 @@ NODE_SETTINGS: tuple[Setting, ...] = (
         TEXT,
         "/metrics",
         "Path metrics are served under.",
-        later=True,
     ),
     Setting(
         "prometheus.return_per_object_metrics",
@@ -105,7 +103,6 @@ NODE_SETTINGS: tuple[Setting, ...] = (
         FLAG,
         False,
         "Serve metrics of each queue and connection, which is much text when there are many.",
-        later=True,
     ),
     Setting(
         "leveret.data_dir",

@@ -271,6 +271,7 @@ class Queue:
 
     def _take(self, count: int) -> tuple[list[Message], bool]:
         messages, redelivered = self.backlog.take(count)
+        self.broker.waited_ms.add(self.broker.now_ms - messages[0].published_ms, len(messages))
         if self.retention is not None:
             self.retention.expiry.take(messages)
         if self.counts:
@@ -325,8 +326,7 @@ class Queue:
 
     def drop(self, messages: list[Message], reason: str) -> None:
         """Messages end here without being acked: dead-letter them."""
-        if self.settings.dead_letter_exchange is not None and not self.deleted:
-            dead_letter(self, messages, reason)
+        dead_letter(self, messages, reason)
         self._forget(messages)
 
     def _forget(self, messages: list[Message]) -> None:

@@ -12,14 +12,12 @@ from broker.core import permissions, policies, runtime_parameters, users, vhost_
 from broker.core.broker import Broker
 from broker.core.exchange import Exchange
 from broker.core.operations import apply, snapshot
-from broker.core.parameters import InvalidParameter
-from broker.core.pattern import InvalidPattern
 from broker.core.queue import Queue
 from broker.core.vhost import Vhost
 from broker.definitions.exporting import place_of
 from broker.definitions.reading import DefinitionError, Entry, entries
 from protocol.errors import AmqpError
-from protocol.tables import Table, table
+from protocol.tables import Table, json_table
 from protocol.tables import field as amqp_field
 
 _log = logging.getLogger("leveret.definitions")
@@ -102,9 +100,14 @@ class Import:
     def _take(self, section: str, entry: Entry, take: Callable[[Import, Entry], None]) -> None:
         try:
             take(self, entry)
-        except (AmqpError, InvalidParameter, InvalidPattern) as error:
-            text = error.text if isinstance(error, AmqpError) else str(error).strip()
-            raise entry.fault(f"is refused: {text}") from None
+        except DefinitionError:
+            raise
+        except AmqpError as error:
+            raise entry.fault(f"is refused: {error.text}") from None
+        except RecursionError:
+            raise entry.fault("is nested too deeply") from None
+        except ValueError as error:  # what the model takes from nobody, and odd text and numbers
+            raise entry.fault(f"is refused: {str(error).strip()}") from None
         if entry.unknown:
             self._warn(f"{entry.place}: {', '.join(entry.unknown)}: unknown, kept without effect")
             vhost = {} if self.only_vhost is None else {"vhost": self.only_vhost}
@@ -172,8 +175,7 @@ class Import:
         vhost = self.broker.declare_vhost(entry.name())
         inner = Entry(entry.place, entry.values.get("metadata") or {})
         inner.ignore("description", "tags", "default_queue_type")
-        if not inner.unknown:
-            entry.ignore("metadata")
+        entry.ignore_but("metadata", inner.unknown)
         described = {**inner.values, **entry.values}
         entry.ignore("description", "tags", "default_queue_type")
         if "description" in described or "tags" in described:
@@ -269,7 +271,7 @@ class Import:
         auto_delete = entry.flag("auto_delete", default=False)
         arguments = _arguments(entry)
         kind = _short_type(entry.text("type", "classic"))
-        if kind != "classic" or ("type" in entry.values and vhost.default_queue_type):
+        if kind != "classic":
             arguments.setdefault("x-queue-type", amqp_field(kind))
         if not name or name.startswith("amq."):
             self._warn(f"{entry.place}: not imported, the name is reserved")
@@ -281,6 +283,7 @@ class Import:
                 auto_delete=auto_delete,
                 arguments=arguments,
                 owner=None,
+                typed=True,
             )
 
     def binding(self, entry: Entry) -> None:
@@ -310,7 +313,10 @@ def _short_type(name: Any) -> str:
 
 
 def _arguments(entry: Entry) -> Table:
-    return table(entry.object("arguments"))
+    try:
+        return json_table(entry.object("arguments"), null=True)
+    except ValueError as error:
+        raise entry.fault(f"has 'arguments' that AMQP cannot say: {error}") from None
 
 
 _SECTIONS: dict[str, Callable[[Import, Entry], None]] = {
