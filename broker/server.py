@@ -19,6 +19,8 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Iterator
+from contextvars import Context
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -106,7 +108,9 @@ class Server:
         if not self.broker.vhosts and not boot.has_any(config):
             make_default_user(self.broker, config, secrets.token_bytes)
         boot.load(self.broker, config, secrets.token_bytes)
-        self._tick = Tick(self.broker, self.log, self.loop.call_soon, self.loop.call_later)
+        # In a context of its own: what a tick does, no user does.
+        call_soon = partial(self.loop.call_soon, context=Context())
+        self._tick = Tick(self.broker, self.log, call_soon, self.loop.call_later)
         self.tick: host.Tick = self._tick
         self.broker.wake = self.tick.wake
         self.tick.wake()  # what was recovered may have something to do at a certain time

@@ -200,6 +200,10 @@ class Broker:
         finally:
             shutil.rmtree(self._temp, ignore_errors=True)
 
+    def command(self, program: str) -> tuple[Sequence[str], Mapping[str, str]]:
+        """What rabbitmqctl or rabbitmq-diagnostics is here: how to call it, and its environment."""
+        raise NotImplementedError
+
     def log_text(self) -> str:
         """Give everything the broker has written so far, over all its starts."""
         return self.log_path.read_text("utf-8", "replace") if self.log_path.exists() else ""
@@ -258,6 +262,10 @@ class Leveret(Broker):
         }
         overrides = [word for key in settings for word in ("--set", f"{key}={settings[key]}")]
         return [sys.executable, "-m", "broker", "--data-dir", str(self.data_dir), *overrides]
+
+    def command(self, program: str) -> tuple[Sequence[str], Mapping[str, str]]:
+        words = [sys.executable, "-m", "broker.admin", program]
+        return words, {"LEVERET_DATA_DIR": str(self.data_dir)}
 
 
 class RabbitMQ(Broker):
@@ -335,6 +343,12 @@ class RabbitMQ(Broker):
         if program is None:
             raise BrokerError("rabbitmq-server is not installed (apt-get install rabbitmq-server)")
         return [str(program)]
+
+    def command(self, program: str) -> tuple[Sequence[str], Mapping[str, str]]:
+        server = self._program()
+        if server is None:
+            raise BrokerError("rabbitmq-server is not installed (apt-get install rabbitmq-server)")
+        return [str(server.with_name(program))], self._environment()
 
     def _environment(self) -> Mapping[str, str]:
         temp = str(self._temp)

@@ -28,7 +28,7 @@ ADMINISTRATION: Mapping[str, tuple[str, str]] = {
     "Node": (
         "status",
         "status cluster_status listeners memory_breakdown server_version"
-        " erlang_version version log_location list_feature_flags enable_feature_flag",
+        " erlang_version version log_location log_tail list_feature_flags enable_feature_flag",
     ),
     "Health checks": (
         "health",

@@ -124,6 +124,19 @@ def log_location(session: Session) -> None:
 
 
 @command
+@click.option("-N", "--number", type=click.IntRange(1), default=50, help="How many, at most.")
+def log_tail(session: Session, number: int) -> None:
+    """Show the last lines of the broker's log."""
+    session.out.heading(f"Last {number} log lines on node {session.node} ...")
+    try:
+        found = session.api.get("logs")["lines"][-number:]
+    except NotFound:
+        raise Failure("this broker's API does not give out its log") from None
+    lines = [f"{one['time']} [{one['level']}] {one['category']}: {one['message']}" for one in found]
+    session.out.answer("\n".join(lines), found)
+
+
+@command
 def list_feature_flags(session: Session) -> None:
     """List the feature flags; all are on."""
     session.out.heading("Listing feature flags ...")

@@ -69,13 +69,17 @@ class Broker:
         self.wake()
 
     def change(self, operation: Operation, *, durable: bool, owner: object | None = None) -> None:
-        """Apply a change of topology, log it if what it changes is durable, and tell of it."""
+        """Apply a change of topology, log it if what it changes is durable, and tell of it.
+
+        ``ValueError``, and no change, for what the log could not give back.
+        """
+        octets = encode_operation(operation) if durable else b""
         for watcher in self.watchers:
             watcher(operation)
         events = self.events.of(operation, owner)
         apply(self, operation, owner)
         if durable:
-            self.log.operation(encode_operation(operation))
+            self.log.operation(octets)
             self.changed_batch = self.log.gathering
             self.wake()
         self.events.publish_all(events)
