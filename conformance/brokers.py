@@ -186,6 +186,17 @@ class Broker:
         finally:
             self._forget()
 
+    def wait(self) -> int:
+        """Wait until it ends by itself, and return the exit code."""
+        if self._child is None:
+            raise BrokerError(f"{self.name} is not running")
+        try:
+            return self._child.wait(STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            self._fail(f"was still running after {STOP_TIMEOUT_S:.0f} s")
+        finally:
+            self._forget()
+
     def kill(self) -> None:
         """End it with no chance to tidy up (SIGKILL), as a crash would."""
         if self._child is None:
