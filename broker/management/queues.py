@@ -65,6 +65,8 @@ def row(call: Call, queue: Queue) -> dict[str, Any]:
     stats = details.message_stats(rows.QUEUE, now, track, rates)
     if stats:
         shown["message_stats"] = stats
+    if track.idle:
+        shown["idle_since"] = shapes.timestamp(track.changed_ms)
     shown |= _sizes(queue)
     shown |= _consumption(queue)
     if queue.owner is not None:
@@ -76,6 +78,9 @@ def _without_statistics(call: Call, queue: Queue) -> dict[str, Any]:
     shown = basics(call, queue)
     for name in ("operator_policy", "effective_policy_definition"):
         del shown[name]
+    if queue.type != "classic":
+        node = call.state.node
+        shown |= {"leader": node, "members": [node], "online": [node]}
     if call.state.shows_totals(call):
         shown |= dict(zip(rows.LENGTHS, rows.of_queue(queue)[:3], strict=True))
     return shown
