@@ -179,10 +179,16 @@ class Broker:
         if self._child is None:
             raise BrokerError(f"{self.name} is not running")
         self._child.process.terminate()
+        return self.wait()
+
+    def wait(self) -> int:
+        """Wait until it has ended, and return the exit code."""
+        if self._child is None:
+            raise BrokerError(f"{self.name} is not running")
         try:
             return self._child.wait(STOP_TIMEOUT_S)
         except subprocess.TimeoutExpired:
-            self._fail(f"was still running {STOP_TIMEOUT_S:.0f} s after SIGTERM")
+            self._fail(f"was still running after {STOP_TIMEOUT_S:.0f} s")
         finally:
             self._forget()
 

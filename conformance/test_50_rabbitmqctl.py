@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from conformance.brokers import Broker
 from conformance.channel import Channel
 from conformance.conftest import Target
 
@@ -40,11 +41,15 @@ Ctl = Callable[..., Ran]
 @pytest.fixture
 def ctl(broker: Target) -> Ctl:
     """Run rabbitmqctl, or ``program``, on the broker."""
-    process = broker.process
-    if process is None:
+    if broker.process is None:
         pytest.skip("the programs are on the machine of the broker")
     if broker.kind == "slow":
         pytest.skip("the programs do not meet the fast path")
+    return ctl_of(broker.process)
+
+
+def ctl_of(process: Broker) -> Ctl:
+    """What runs the programs on a broker."""
 
     def run(*words: str, program: str = "rabbitmqctl", stdin: str = "") -> Ran:
         command, environment = process.command(program)
@@ -261,6 +266,15 @@ def test_status(ctl: Ctl, broker: Target) -> None:
     assert status["pid"] == broker.process.pid
     assert status["alarms"] == []
     assert broker.process.port in [listener["port"] for listener in status["listeners"]]
+
+
+def test_stop(broker: Target, restartable: Broker) -> None:
+    """stop ends the broker in order."""
+    if broker.kind == "slow":
+        pytest.skip("the programs do not meet the fast path")
+    ran = ctl_of(restartable)("stop")
+    assert (ran.code, ran.err) == (0, "")
+    assert restartable.wait() == 0
 
 
 @pytest.mark.parametrize(

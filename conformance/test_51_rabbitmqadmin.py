@@ -178,6 +178,7 @@ def reference() -> Iterator[Broker]:
     settings = {"collect_statistics_interval": 200}
     with RabbitMQ(settings=settings, plugins=["rabbitmq_management"]) as broker:
         yield broker
+        broker.kill()  # it takes its time to stop in order
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,7 @@
 """What a person does with the page: log in, add, publish, look, retry, delete."""
 
+import json
+from pathlib import Path
 from urllib.parse import quote
 
 from .api import Api
@@ -208,6 +210,63 @@ def test_user_policy_limit_and_vhost(page: Browser, api: Api) -> None:
     page.button("Delete the policy ui.short").click()
     page.one("dialog button.danger").click()
     page.sees_not("ui.short", "main")
+
+
+def test_delete_selected_queues(page: Browser, api: Api) -> None:
+    """Ticked queues are deleted together, after their names were shown; the others stay."""
+    for number in range(3):
+        api.queue(f"ui.some.{number}")
+    page.go("/queues?name=ui.some")
+    for number in (0, 2):
+        page.one(f"input[aria-label='Select ui.some.{number}']").click()
+    page.button("Delete 2 selected").click()
+    page.sees("ui.some.0\nui.some.2", "dialog .named")
+    page.one("dialog button.danger").click()
+    page.sees("2 queues deleted")
+    page.until("one row", lambda: len(page.all("tbody tr")) == 1)
+    found = api.call("GET", "/queues?name=ui.some&page=1&columns=name")["items"]
+    assert [queue["name"] for queue in found] == ["ui.some.1"]
+
+
+def test_definitions_out_and_in(page: Browser, api: Api, tmp_path: Path) -> None:
+    """Definitions are saved as a file; what was deleted since comes back when it is uploaded."""
+    api.queue("ui.kept")
+    behaviour = {"behavior": "allow", "downloadPath": str(tmp_path)}
+    page.driver.execute_cdp_cmd("Browser.setDownloadBehavior", behaviour)
+    page.go("/definitions")
+    page.fill("File name", "saved.json")
+    page.button("Download definitions").click()
+    saved = tmp_path / "saved.json"
+    page.until("the file", saved.exists)
+    names = [queue["name"] for queue in json.loads(saved.read_text())["queues"]]
+    assert "ui.kept" in names
+    api.call("DELETE", "/queues/%2F/ui.kept")
+    page.fill("File", str(saved))
+    page.button("Upload definitions…").click()
+    page.sees("1 user", "dialog")
+    page.one("dialog button.danger").click()
+    page.sees("The definitions are in place")
+    assert api.call("GET", "/queues/%2F/ui.kept")["durable"]
+
+
+def test_user_with_few_rights(stranger: Browser, api: Api) -> None:
+    """Who may not administrate is not led there, and is told so in words; no tag, no entry."""
+    for name, tags in (("ui.watcher", "management"), ("ui.none", "")):
+        api.call("PUT", f"/users/{name}", {"password": "p", "tags": tags})
+    permissions = {"configure": "", "write": "", "read": ".*"}
+    api.call("PUT", "/permissions/%2F/ui.watcher", permissions)
+    stranger.log_in("ui.none", "p")
+    stranger.sees("none of the tags")
+    stranger.fill("User name", "ui.watcher")
+    stranger.button("Log in").click()
+    stranger.heading("Overview")
+    assert "Users" not in stranger.text("nav")
+    stranger.go("/queues")
+    stranger.unfold("Add a queue")
+    stranger.fill("Name", "ui.forbidden")
+    stranger.button("Add queue").click()
+    stranger.sees("You may not do this", ".form .notice")
+    assert all("401" in complaint for complaint in stranger.complaints())
 
 
 def test_error_of_the_api_in_words(page: Browser, api: Api) -> None:

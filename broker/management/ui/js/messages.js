@@ -129,10 +129,10 @@ class Browser {
     const shown = this.#messages.length;
     const seen = next === null ? total : next;
     if (search)
-      return `${plural(shown, "match")} among the first ${count(seen)} of ${plural(total, "message")}.`;
+      return `${plural(shown, "match")} among the first ${count(seen)} of ${plural(total, "ready message")}.`;
     return total
-      ? `The first ${count(shown)} of ${plural(total, "message")}.`
-      : "The queue is empty: there is nothing to look at.";
+      ? `The first ${count(shown)} of ${plural(total, "ready message")}.`
+      : "No message is ready: there is nothing to look at.";
   }
 
   #item(message) {

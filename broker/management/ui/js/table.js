@@ -21,6 +21,7 @@ const SHORT = 10;
  * - `rowKey(row)`, `empty`: what to say where there is nothing; `selectable`; `onSelect(rows)`
  * - `inAddress`: keep page, filter and order in the address (one table of a page may)
  * - `driven`: the rows come with what the page fetches anyway; it calls reload() when it has them
+ * - `filterBy`: what the filter compares, if it is not the name
  * - `bare`: a short list as it is, nothing to filter, count or choose
  */
 export function createTable(view, options) {
@@ -34,7 +35,14 @@ class Table {
 
   constructor(view, options) {
     this.view = view;
-    this.options = { noun: "row", bare: false, sort: "", reverse: false, ...options };
+    this.options = {
+      noun: "row",
+      filterBy: "name",
+      bare: false,
+      sort: "",
+      reverse: false,
+      ...options,
+    };
     const given = options.inAddress ? location().options : new URLSearchParams();
     this.query = {
       page: Number(given.get("page")) || 1,
@@ -100,12 +108,13 @@ class Table {
   }
 
   #filter(noun) {
+    const label = `Filter ${plurals(noun)} by ${this.options.filterBy}`;
     const input = h("input", {
       type: "search",
       class: "filter",
       value: this.query.name,
-      placeholder: `Filter ${plurals(noun)}`,
-      "aria-label": `Filter ${plurals(noun)} by name`,
+      placeholder: label,
+      "aria-label": label,
       "data-filter": true,
       spellcheck: "false",
       oninput: debounce(250, () => this.#ask({ name: input.value, page: 1 })),

@@ -24,6 +24,7 @@ export async function show(view) {
     id: "delayed",
     caption: "Delayed messages",
     noun: "message",
+    filterBy: "exchange",
     inAddress: true,
     selectable: true,
     source: remote(() => path`/delayed/${vhost}`),

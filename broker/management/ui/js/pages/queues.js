@@ -73,7 +73,7 @@ export async function show(view) {
     empty: h(
       "p",
       null,
-      "There are no queues here yet. Add one below, or start an application that declares its own.",
+      "There are no queues here yet. Add one above, or start an application that declares its own.",
     ),
     columns: [
       { key: "name", label: "Name", sort: "name", cell: (row) => queueLink(row.vhost, row.name) },
