@@ -265,14 +265,13 @@ class Server:
         audit.changed(self.broker, operation)
         name = operation.get("name")
         if operation["op"] == "user.delete":
-            reason = f"user '{name}' is deleted"
-            self._close(reason, lambda session: session.user == name)
+            self._close(f"user '{name}' is deleted", lambda session: session.user == name)
         elif operation["op"] == "vhost.delete":
-            reason = f"vhost '{name}' is down"
+            reason = f"vhost '{name}' is deleted"
             self._close(reason, lambda session: session.opened and session.vhost.name == name)
 
     def _close(self, reason: str, concerns: Callable[[Session], bool]) -> None:
-        error = ConnectionForced(f"broker forced connection closure with reason '{reason}'")
+        error = ConnectionForced(reason, about_method=False)
         for session in [session for session in self.sessions if concerns(session)]:
             session.close_for(error)
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from protocol.connection import Offer
 
 AMQP_0_9_1 = "{0,9,1}"
+PROTOCOL = "amqp091"  # in counts of logins
 
 
 def node_name(offer: Offer) -> str:
@@ -42,6 +43,7 @@ def alarms(broker: Broker, offer: Offer, before: Iterable[str], now: Iterable[st
 
 def logged_in(session: Session) -> None:
     """A client proved to be a user."""
+    session.broker.logins[PROTOCOL, True] += 1
     if session.broker.events.wanted:
         facts = {"name": session.user} | _login_facts(session, session.mechanism)
         session.broker.events.publish("user.authentication.success", facts)
@@ -49,6 +51,7 @@ def logged_in(session: Session) -> None:
 
 def login_refused(session: Session, mechanism: str, error: Exception) -> None:
     """A client did not prove to be anybody."""
+    session.broker.logins[PROTOCOL, False] += 1
     if session.broker.events.wanted:
         facts = _login_facts(session, mechanism) | {"error": str(error)}
         session.broker.events.publish("user.authentication.failure", facts)

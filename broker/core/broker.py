@@ -49,6 +49,8 @@ class Broker:
         # Told of each change before it takes effect, but not of those that are recovered.
         self.watchers: list[Callable[[Operation], None]] = []
         self.churn = Churn()
+        # Logins that succeeded, and that did not, by protocol as RabbitMQ names it.
+        self.logins: Counter[tuple[str, bool]] = Counter()
         self.next_message_id = 1
         self.next_queue_id = 1
         self.now_ms = 0

@@ -235,18 +235,20 @@ class Vhost:
         arguments: Table,
         owner: object,
         generated: bool = False,
+        typed: bool = False,
         before_new: Callable[[], None] = _allowed,
     ) -> Queue:
         """queue.declare: create it, or check that what exists is the same.
 
-        ``generated``: the name is the server's own, so the reserved prefix is in order.
+        ``generated``: the name is the server's own, so the reserved prefix is in order. ``typed``:
+        the arguments say what type it is, whatever the vhost's default.
         ``before_new`` may still object, when all is checked but the arguments of a new one.
         """
         described = f"queue '{name}' in vhost '{self.name}'"
         current = self.queues.get(name)
         if not generated:
             check_name("queue", name)
-        replicable = durable and not (exclusive or auto_delete or generated)
+        replicable = durable and not (exclusive or auto_delete or generated or typed)
         arguments = with_queue_type(self, arguments, current, replicable=replicable)
         if current is not None:
             self._check_same_queue(

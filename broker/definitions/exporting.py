@@ -152,6 +152,7 @@ def _policy(policy: Policy) -> Json:
 def _queue(queue: Queue) -> Json:
     return {
         "name": queue.name,
+        "type": queue.type,
         "durable": queue.durable,
         "auto_delete": queue.auto_delete,
         "arguments": _arguments(queue.arguments),

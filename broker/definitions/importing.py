@@ -172,8 +172,7 @@ class Import:
         vhost = self.broker.declare_vhost(entry.name())
         inner = Entry(entry.place, entry.values.get("metadata") or {})
         inner.ignore("description", "tags", "default_queue_type")
-        if not inner.unknown:
-            entry.ignore("metadata")
+        entry.ignore_but("metadata", inner.unknown)
         described = {**inner.values, **entry.values}
         entry.ignore("description", "tags", "default_queue_type")
         if "description" in described or "tags" in described:
@@ -269,7 +268,7 @@ class Import:
         auto_delete = entry.flag("auto_delete", default=False)
         arguments = _arguments(entry)
         kind = _short_type(entry.text("type", "classic"))
-        if kind != "classic" or ("type" in entry.values and vhost.default_queue_type):
+        if kind != "classic":
             arguments.setdefault("x-queue-type", amqp_field(kind))
         if not name or name.startswith("amq."):
             self._warn(f"{entry.place}: not imported, the name is reserved")
@@ -281,6 +280,7 @@ class Import:
                 auto_delete=auto_delete,
                 arguments=arguments,
                 owner=None,
+                typed=True,
             )
 
     def binding(self, entry: Entry) -> None:

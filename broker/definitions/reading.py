@@ -21,6 +21,7 @@ class Entry:
             raise self.fault("is no object")
         self.values: dict[str, Any] = values
         self._known: set[str] = set()
+        self._rest: dict[str, Any] = {}
         name = values.get("name", values.get("user"))
         if isinstance(name, str):
             self.place = f"{place} ({name!r})"
@@ -78,10 +79,17 @@ class Entry:
         """Keys that say nothing we do not know otherwise."""
         self._known.update(keys)
 
+    def ignore_but(self, key: str, rest: dict[str, Any]) -> None:
+        """Of the object under this key only the rest says nothing to us."""
+        self._known.add(key)
+        if rest:
+            self._rest[key] = rest
+
     @property
     def unknown(self) -> dict[str, Any]:
         """What nobody asked for."""
-        return {key: value for key, value in self.values.items() if key not in self._known}
+        rest = {key: value for key, value in self.values.items() if key not in self._known}
+        return rest | self._rest
 
 
 def entries(document: Mapping[str, Any], section: str) -> Iterator[Entry]:

@@ -30,6 +30,7 @@ class Slices:
 
     def __init__(self) -> None:
         self._until = perf_counter() + SLICE_S
+        self.used_s = 0.0  # in slices that are over
 
     @property
     def over(self) -> bool:
@@ -38,6 +39,7 @@ class Slices:
 
     async def rest(self) -> None:
         """Let the others work."""
+        self.used_s += SLICE_S
         await asyncio.sleep(0)
         self._until = perf_counter() + SLICE_S
 

@@ -35,17 +35,17 @@ def application(state: State, *, trusted: bool = False) -> web.Application:
     """The management API of a broker; ``trusted``: who connects is the operator of this machine."""
     app = web.Application(client_max_size=BODY_MAX_BYTES, middlewares=[_outermost])
     app[TRUSTED] = trusted
-    prefix = state.server.config.management_path_prefix.rstrip("/") + "/api"
+    prefix = state.server.config.management_path_prefix.rstrip("/")
     for path in PATHS:
-        resource = app.router.add_resource(prefix + path.path)
+        resource = app.router.add_resource(f"{prefix}/api{path.path}")
         handler = _handler(state, path)
         for method in path.handlers:
             resource.add_route(method, handler)
         if "GET" in path.handlers:
             resource.add_route("HEAD", handler)
-    app.router.add_get(f"{prefix}/index.html", _index)
+    app.router.add_get(f"{prefix}/api/index.html", _index)
     if not trusted:
-        add_pages(app)
+        add_pages(app, prefix)
     return app
 
 

@@ -94,8 +94,6 @@ class Ends:
 async def get_between(call: Call) -> web.StreamResponse:
     """GET .../e/{source}/q/{queue} and .../e/{source}/e/{destination}."""
     ends = Ends(call)
-    if ends.source is None or ends.destination is None:
-        raise not_found()
     found = [shapes.of_binding(binding, ends.vhost.name) for binding in ends.bindings()]
     found.sort(key=lambda row: (row["routing_key"], row["properties_key"]))
     if ends.default is not None:

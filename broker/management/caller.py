@@ -112,10 +112,10 @@ async def identify(request: web.Request, state: State) -> Caller:
         host = str(peer[0]) if peer else ""
         identity = await state.server.auth.login(name, password, host)
     except Refused as reason:
-        state.logins[False] += 1
+        state.server.broker.logins["http", False] += 1
         _log.warning("HTTP access denied: %s", reason)
         raise _login_failed() from None
-    state.logins[True] += 1
+    state.server.broker.logins["http", True] += 1
     return Caller(identity)
 
 

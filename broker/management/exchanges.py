@@ -34,6 +34,12 @@ TYPES = {
 }
 """Exchange types that people may choose, with descriptions."""
 
+
+def exchange_types() -> list[dict[str, Any]]:
+    """The exchange types, as the overview lists them."""
+    return [{"name": name, "description": text, "enabled": True} for name, text in TYPES.items()]
+
+
 _SHOWN = ("publish_in", "publish_out", "confirm", "drop_unroutable", "return_unroutable")
 _COLUMNS = rows.EXCHANGE
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 PAGE_SIZE = 100
 PAGE_SIZE_MAX = 500
+FILTER_S = 2.0  # how long filtering may take, in time of the CPU
 SORT_SLICE = 5000  # how many are sorted at a time
 
 Row = dict[str, Any]
@@ -108,6 +109,8 @@ async def _filtered(call: Call, items: list[Item]) -> list[Item]:
         if matches(item.name):
             found.append(item)
         if slices.over:
+            if slices.used_s > FILTER_S:
+                raise bad_request(f"the expression takes more than {FILTER_S:g} s for all names")
             await slices.rest()
     return found
 

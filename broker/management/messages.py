@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
+from broker.core.counters import Tally
 from broker.core.deadletter import carbon_copies
 from broker.core.permissions import EXCHANGE, QUEUE, READ, WRITE, ResourceAccess, TopicAccess
 from broker.core.route import publish_once
@@ -100,8 +101,7 @@ async def publish(call: Call) -> web.StreamResponse:
     publisher = HttpPublisher()
     address = shortstr(name) + shortstr(key)
     refused = publish_once(call.broker, publisher, address, content, len(payload), facts, queues)
-    exchange.publishes.publish += 1
-    exchange.publishes.routed += len(queues)
+    Tally(exchange).count(queues, 1, int(facts[0]))
     if publisher.awaited_batch:
         await call.durable()
     routed = any(queue.counts_as_route for queue in queues) and not refused

@@ -31,12 +31,21 @@ _HEADERS = {
 }
 
 
-def add_pages(app: web.Application) -> None:
-    """Let ``/`` and the paths of all files be answered; nobody needs to be logged in for them."""
+def add_pages(app: web.Application, prefix: str = "") -> None:
+    """Let ``/`` and the paths of all files be answered; nobody needs to be logged in for them.
+
+    The files name each other by relative paths, so a prefix needs nothing but its slash.
+    """
+    if prefix:
+        app.router.add_get(prefix, _to_slash)
     for path in sorted(_FOLDER.rglob("*")):
         if path.suffix in _TYPES:
             name = path.relative_to(_FOLDER).as_posix()
-            app.router.add_get("/" if name == "index.html" else f"/{name}", _page(path))
+            app.router.add_get(f"{prefix}/{'' if name == 'index.html' else name}", _page(path))
+
+
+async def _to_slash(request: web.Request) -> web.Response:
+    raise web.HTTPFound(f"{request.path}/", headers=_HEADERS)
 
 
 def _page(path: Path) -> Callable[[web.Request], Awaitable[web.Response]]:

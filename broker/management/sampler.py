@@ -75,6 +75,11 @@ class Sampler:
             track.add(_now_ms(), now())
         return track
 
+    def rate(self, key: Hashable, names: tuple[str, ...], name: str) -> float:
+        """How fast one counter of an object grows."""
+        track = self.tracks.get(key)
+        return track.rate(names.index(name)) if track is not None else 0.0
+
     def watch(self, key: Hashable, retention: Retention = DETAILED) -> None:
         """Somebody asks for the history of an object: keep one from now on."""
         track = self.tracks.get(key)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-from collections import Counter
 from typing import TYPE_CHECKING
 
 from broker.identity import node_name
@@ -25,7 +24,6 @@ class State:
         self.node = node_name()
         self.sampler = Sampler(server)
         self.processors = os.cpu_count() or 1
-        self.logins: Counter[bool] = Counter()  # over HTTP, by whether they succeeded
         self.certificates: Certificates | None = None  # of the API itself
         self._started = time.monotonic()
 

@@ -13,12 +13,14 @@ from aiohttp import web
 
 from broker.management import (
     bindings,
+    browse,
     channels,
     connections,
     definitions,
     exchanges,
     health,
     messages,
+    nodes,
     overview,
     permissions,
     policies,
@@ -65,11 +67,24 @@ _BROKER = (
     _path("/version", MANAGER, get=overview.get_version),
     _path("/whoami", MANAGER, get=overview.get_whoami),
     _path("/auth", ANYBODY, get=overview.get_auth),
+    _path(
+        "/auth/attempts/{node}",
+        MONITOR.but(delete=ADMINISTRATOR),
+        get=nodes.get_attempts,
+        delete=nodes.reset_attempts,
+    ),
+    _path(
+        "/auth/attempts/{node}/source",
+        MONITOR.but(delete=ADMINISTRATOR),
+        get=nodes.get_attempts_by_source,
+        delete=nodes.reset_attempts,
+    ),
+    _path("/auth/hash_password/{password}", ADMINISTRATOR, get=users.hash_password),
     _path("/extensions", MANAGER, get=overview.get_extensions),
-    _path("/nodes", MONITOR, get=overview.get_nodes),
-    _path("/nodes/{node}", MONITOR, get=overview.get_node),
-    _path("/nodes/{node}/memory", MONITOR, get=overview.get_memory),
-    _path("/nodes/{node}/memory/relative", MONITOR, get=overview.get_memory_relative),
+    _path("/nodes", MONITOR, get=nodes.get_nodes),
+    _path("/nodes/{node}", MONITOR, get=nodes.get_node),
+    _path("/nodes/{node}/memory", MONITOR, get=nodes.get_memory),
+    _path("/nodes/{node}/memory/relative", MONITOR, get=nodes.get_memory_relative),
     _path("/feature-flags", ADMINISTRATOR, get=overview.get_feature_flags),
     _path("/feature-flags/{flag}/enable", ADMINISTRATOR, put=overview.enable_feature_flag),
     _path("/deprecated-features", ADMINISTRATOR, get=_NOTHING),
@@ -276,4 +291,21 @@ _HEALTH = (
     _path("/health/checks/below-node-connection-limit", MANAGER, get=health.below_connection_limit),
 )
 
-PATHS: tuple[Path, ...] = (*_BROKER, *_OBJECTS, *_ADMINISTRATION, *_HEALTH)
+_BEYOND_RABBITMQ = (
+    _path("/queues/{vhost}/{queue}/peek", IN_VHOST, post=browse.peek),
+    _path("/queues/{vhost}/{queue}/move", IN_VHOST, post=browse.move),
+    _path("/queues/{vhost}/{queue}/delete-messages", IN_VHOST, post=browse.delete_messages),
+    _path("/delayed/{vhost}", IN_VHOST, get=browse.get_delayed),
+    _path("/delayed/{vhost}/{id}", IN_VHOST, delete=browse.delete_delayed),
+    _path("/topology/{vhost}", IN_VHOST, get=browse.topology),
+    _path("/logs", MONITOR, get=browse.get_logs),
+    _path("/logs/stream", MONITOR, get=browse.tail_logs),
+)
+
+PATHS: tuple[Path, ...] = (
+    *_BROKER,
+    *_OBJECTS,
+    *_ADMINISTRATION,
+    *_HEALTH,
+    *_BEYOND_RABBITMQ,
+)

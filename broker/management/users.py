@@ -101,6 +101,12 @@ def _tags(given: Any) -> list[str]:
     return [tag for tag in (str(part).strip() for part in parts) if tag]
 
 
+async def hash_password(call: Call) -> web.StreamResponse:
+    """GET /api/auth/hash_password/{password}: a hash to put into definitions."""
+    salt = secrets.token_bytes(users.SALT_OCTETS)
+    return answers.answer({"ok": users.hash_password(call.path("password"), salt)})
+
+
 async def delete(call: Call) -> web.StreamResponse:
     """DELETE, with all permissions."""
     users.delete_user(call.broker, _user(call).name)

@@ -14,6 +14,7 @@ import amqp
 import kombu
 from kombu import Connection, Consumer, Exchange, Producer, Queue, pidbox
 from kombu.pools import producers
+from kombu.transport import native_delayed_delivery
 
 from conformance.clients import support
 from conformance.clients.support import Target, equal, unique
@@ -287,6 +288,71 @@ def check_heartbeats(target: Target) -> None:
             raise AssertionError("the silent connection is still there") from None
         except silent.connection_errors:
             pass
+
+
+def check_native_delayed_delivery(target: Target) -> None:
+    """The delay topology of Celery: 28 queues and exchanges, delays of seconds up to four years.
+
+    Every bit of a delay is a queue with a TTL of so many seconds; from there the message is
+    dead-lettered to the exchange of the next bit.
+    """
+    with connect(target) as connection, contextlib.ExitStack() as stack:
+        queues = {
+            kind: stack.enter_context(delayed_by(connection, kind))
+            for kind in ("classic", "quorum")
+        }
+        sent = time.monotonic()
+        delays = {(kind, delay) for kind in queues for delay in (1, 2, 3, 4, 5)}
+        for kind, delay in sorted(delays):
+            publish_delayed(connection, queues[kind], kind, delay)
+        publish_delayed(connection, queues["classic"], "classic", delay_s := 2**28 - 1)
+        seen: list[tuple[str, int, float]] = []
+
+        def note(body: Any, message: kombu.Message) -> None:
+            seen.append((*body, time.monotonic() - sent))
+            message.ack()
+
+        with Consumer(connection, list(queues.values()), callbacks=[note]):
+            drain(connection, seen, len(delays))
+        equal({(kind, delay) for kind, delay, _ in seen}, delays, "messages")
+        for kind, delay, after_s in seen:
+            assert delay - 0.1 <= after_s <= delay + 3, f"{kind}: {delay} s took {after_s:.2f} s"
+        longest = connection.default_channel.queue_declare(
+            "classic_celery_delayed_27", passive=True
+        )
+        equal(longest.message_count, 1, f"messages that wait for {delay_s} s")
+
+
+@contextlib.contextmanager
+def delayed_by(connection: Connection, kind: str) -> Iterator[Queue]:
+    """A queue for tasks, reached by a delay topology of queues of this type; all deleted."""
+    native_delayed_delivery.declare_native_delayed_delivery_exchanges_and_queues(
+        connection, kind, prefix=kind
+    )
+    # A worker declares it again whenever it starts.
+    native_delayed_delivery.declare_native_delayed_delivery_exchanges_and_queues(
+        connection, kind, prefix=kind
+    )
+    channel = connection.default_channel
+    try:
+        with own_queue(connection, type="topic") as queue:
+            native_delayed_delivery.bind_queue_to_native_delayed_delivery_exchange(
+                connection, queue, prefix=kind
+            )
+            yield queue
+    finally:
+        for level in range(28):
+            name = native_delayed_delivery.level_name(level, kind)
+            channel.queue_delete(name)
+            channel.exchange_delete(name)
+        channel.exchange_delete(f"{kind}_celery_delayed_delivery")
+
+
+def publish_delayed(connection: Connection, queue: Queue, kind: str, delay_s: int) -> None:
+    """Publish as Celery does for a task with a countdown."""
+    first = native_delayed_delivery.level_name(native_delayed_delivery.MAX_LEVEL, kind)
+    key = native_delayed_delivery.calculate_routing_key(delay_s, queue.routing_key)
+    Producer(connection, Exchange(first, type="topic"), key).publish([kind, delay_s])
 
 
 if __name__ == "__main__":

@@ -36,7 +36,9 @@ export const EXCHANGE_ARGUMENTS = [
   { key: "x-cache-ttl", type: "number", help: "Milliseconds for which it remembers them." },
 ];
 
-export const POLICY_KEYS = [...SHARED, { key: "alternate-exchange", type: "text", help: "For exchanges: where messages go that match no binding." }];
+export const POLICY_KEYS = [...SHARED,
+  { key: "alternate-exchange", type: "text", help: "For exchanges: where messages go that match no binding." },
+  { key: "delayed-message", type: "true or false", help: "For exchanges: messages with a header x-delay wait that many milliseconds." }];
 
 const OPERATOR = new Set(["message-ttl", "expires", "max-length", "max-length-bytes", "overflow", "delivery-limit"]);
 

@@ -60,7 +60,7 @@ function navigation(links) {
     })));
   });
   return h("nav", { id: "navigation", "aria-label": "Pages" }, groups,
-    h("p", { class: "version" }, `${session.overview?.product_name ?? ""} ${session.overview?.product_version ?? ""}`));
+    h("p", { class: "version" }, `Compatible with RabbitMQ ${session.overview?.rabbitmq_version ?? ""}`));
 }
 
 function vhostChoice(show) {

@@ -1,0 +1,131 @@
+"""Looking at what a queue holds ready, and taking chosen messages out of it: for operators.
+
+Looking changes nothing: no delivery is counted, nothing becomes redelivered, everything keeps its
+place. What is taken out leaves by ``Queue``'s one exit, so the log hears of it once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container
+from typing import TYPE_CHECKING
+
+from broker.core.backlog import Backlog
+from broker.core.deadletter import carbon_copies
+from broker.core.route import publish_for_nobody
+from protocol.content import headers_of, with_properties
+from protocol.methods import shortstr
+from protocol.tables import plain
+
+if TYPE_CHECKING:
+    from broker.core.exchange import Exchange
+    from broker.core.message import Message
+    from broker.core.queue import Queue
+    from broker.core.vhost import Vhost
+    from protocol.tables import Table
+
+Target = tuple[bytes, bytes, list["Queue"]]  # address, content, queues
+
+
+def ready(queue: Queue) -> list[Message]:
+    """What is ready, in the order in which it will be delivered."""
+    highest = queue.settings.max_priority or 0
+
+    def place(message: Message) -> tuple[int, int]:
+        return -min(message.priority, highest), message.id
+
+    return sorted(queue.backlog, key=place)
+
+
+def returned_ids(queue: Queue) -> set[int]:
+    """The ids of ready messages that were delivered before."""
+    backlog = queue.backlog
+    return {number for number, _ in backlog.requeued} if isinstance(backlog, Backlog) else set()
+
+
+def take_out(queue: Queue, messages: list[Message]) -> None:
+    """Ready messages end here, without being dead-lettered."""
+    for message in messages:
+        queue.backlog.remove(message)
+    if queue.retention is not None:
+        queue.retention.expiry.take(messages)
+    queue._forget(messages)
+
+
+def move(
+    queue: Queue,
+    wanted: Container[int],
+    target: Callable[[Message], Target | None],
+    count_max: int,
+) -> tuple[int, int]:
+    """Publish ready messages elsewhere and take them out: how many went, and how many could not.
+
+    What has no target, or a target that is full, stays. The copy and the end of the original are in
+    one batch of the log.
+    """
+    moved: list[Message] = []
+    stuck = 0
+    for message in ready(queue):
+        if message.id not in wanted:
+            continue
+        if len(moved) + stuck >= count_max:
+            break
+        found = target(message)
+        if found is None or any(one.rejects(message.size) for one in found[2]):
+            stuck += 1
+            continue
+        address, content, queues = found
+        publish_for_nobody(queue.broker, address, content, message.size, queues)
+        moved.append(message)
+    take_out(queue, moved)
+    return len(moved), stuck
+
+
+def to_queue(target: Queue) -> Callable[[Message], Target | None]:
+    """Straight to a queue, as by the default exchange."""
+    address = shortstr("") + shortstr(target.name)
+    return lambda message: (address, message.content, [target])
+
+
+def to_exchange(vhost: Vhost, exchange: Exchange, key: str) -> Callable[[Message], Target | None]:
+    """Through an exchange, with a routing key."""
+    address = shortstr(exchange.name) + shortstr(key)
+
+    def target(message: Message) -> Target | None:
+        copies = carbon_copies(headers_of(message.content))
+        queues = vhost.route(exchange, key, message.content, copies)
+        return (address, message.content, queues) if queues else None
+
+    return target
+
+
+def back(vhost: Vhost, message: Message) -> Target | None:
+    """Back to the queue where it died first, without the headers of its deaths."""
+    headers = headers_of(message.content)
+    deaths = headers.get("x-death")
+    if deaths is None or deaths.tag != "A" or not deaths.value or deaths.value[-1].tag != "F":
+        return None
+    first: Table = deaths.value[-1].value
+    name = _text(headers, "x-first-death-queue") or _text(first, "queue")
+    queue = vhost.queues.get(name)
+    if queue is None:
+        return None
+    keys = first.get("routing-keys")
+    key = plain(keys.value[0]) if keys is not None and keys.tag == "A" and keys.value else name
+    address = shortstr(_text(first, "exchange")) + shortstr(key)
+    kept = {name: value for name, value in headers.items() if not _is_of_death(name)}
+    changes = {"headers": kept or None}
+    expiration = first.get("original-expiration")
+    if expiration is not None and expiration.tag == "S":
+        changes["expiration"] = expiration.value
+    return address, with_properties(message.content, changes), [queue]
+
+
+def _is_of_death(name: str) -> bool:
+    return name in ("x-death", "x-delivery-count") or name.startswith(
+        ("x-first-death-", "x-last-death-")
+    )
+
+
+def _text(table: Table, name: str) -> str:
+    value = table.get(name)
+    return plain(value) if value is not None and value.tag == "S" else ""

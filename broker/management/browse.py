@@ -1,0 +1,310 @@
+"""What RabbitMQ's API lacks: looking into queues, moving messages, delayed messages, the log.
+
+Looking into a queue changes nothing in it. A message is named by its id, which it keeps as long as
+it stays in that queue.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from aiohttp import web
+
+from broker.core import browsing
+from broker.core.exchanges.delayed import DelayStore
+from broker.core.pattern import InvalidPattern, Pattern
+from broker.core.permissions import EXCHANGE, QUEUE, READ, WRITE, ResourceAccess
+from broker.logs import RECENT
+from broker.management import answers, messages, rows, shapes
+from broker.management.call import as_boolean, as_integer, exchange_name
+from broker.management.errors import bad_request, not_found
+from broker.management.listing import Item, reply
+from protocol.content import body_of
+
+if TYPE_CHECKING:
+    from broker.core.message import Message
+    from broker.core.queue import Queue
+    from broker.logs.recent import Line
+    from broker.management.call import Call
+
+SCANNED_MAX = 5000  # messages looked at in one call
+COUNT_MAX = 500  # messages shown in one call
+MOVED_MAX = 5000  # messages moved in one call
+KEEP_ALIVE_S = 15.0
+LEVELS = ("debug", "info", "notice", "warning", "error", "critical")
+
+
+# -- messages --------------------------------------------------------------------------
+
+
+async def _readable(call: Call) -> Queue:
+    """The queue, if the caller may take from it."""
+    queue = call.queue
+    await call.caller.require(ResourceAccess(queue.vhost, QUEUE, queue.name, READ))
+    return queue
+
+
+async def peek(call: Call) -> web.StreamResponse:
+    """POST .../peek: messages from ``offset`` on, all or those that ``search`` is found in."""
+    queue = await _readable(call)
+    body = await call.read()
+    offset, count = as_integer(body.get("offset", 0)), as_integer(body.get("count", 50))
+    truncate = as_integer(body.get("truncate", 50_000))
+    if offset < 0 or not 0 <= count <= COUNT_MAX or truncate < 0:
+        raise bad_request(f"offset, count and truncate are at least 0, count at most {COUNT_MAX}")
+    encoding = body.get("encoding", "auto")
+    found = _searcher(body.get("search"), is_regex=as_boolean(body.get("regex", False)))
+    ready = browsing.ready(queue)
+    returned = browsing.returned_ids(queue)
+    shown: list[dict[str, Any]] = []
+    position = offset
+    slices = answers.Slices()
+    for message in ready[offset : offset + SCANNED_MAX]:
+        if len(shown) == count:
+            break
+        if found(message):
+            redelivered = message.id in returned or message.id < queue.backlog.recovered_below
+            place = {"id": str(message.id), "position": position, "state": "ready"}
+            described = messages.describe(message, encoding, truncate)
+            shown.append(place | described | {"redelivered": redelivered})
+        position += 1
+        if slices.over:
+            await slices.rest()
+    return answers.answer(
+        {
+            "messages": shown,
+            "next_offset": position if position < len(ready) else None,
+            "scanned": position - offset,
+            "total": len(ready),
+        }
+    )
+
+
+def _searcher(wanted: Any, *, is_regex: bool) -> Callable[[Message], bool]:
+    """Whether a text is found in a message's payload, routing key or properties."""
+    if not wanted:
+        return lambda _: True
+    if not isinstance(wanted, str):
+        raise bad_request("search must be a text")
+    if not is_regex:
+        octets = wanted.encode("utf-8", "replace")
+        return lambda message: octets in message.content or octets in message.address
+    try:
+        pattern = Pattern(wanted)
+    except InvalidPattern as error:
+        raise bad_request(str(error)) from None
+
+    def found(message: Message) -> bool:
+        body = body_of(message.content).decode("utf-8", "replace")
+        return pattern.matches(body) or pattern.matches(message.routing_key)
+
+    return found
+
+
+def _chosen(body: dict[str, Any], queue: Queue) -> set[int]:
+    """The messages that a body names."""
+    if as_boolean(body.get("all", False)):
+        return {message.id for message in queue.backlog}
+    given = body.get("ids")
+    if not isinstance(given, list):
+        raise bad_request('ids must be a list, or "all" true')
+    return {as_integer(number) for number in given}
+
+
+async def move(call: Call) -> web.StreamResponse:
+    """POST .../move: publish messages elsewhere, and take them out of this queue."""
+    queue = await _readable(call)
+    body = await call.read()
+    call.need("destination")
+    target = await _target(call, body["destination"])
+    wanted = _chosen(body, queue)
+    call.server.tick.read_clock()
+    moved, stuck = call.change(lambda: browsing.move(queue, wanted, target, MOVED_MAX))
+    await call.durable()
+    missing = max(0, len(wanted) - moved - stuck)
+    return answers.answer({"moved": moved, "unroutable": stuck, "missing": missing})
+
+
+async def _target(call: Call, given: Any) -> Callable[[Message], browsing.Target | None]:
+    """Where a body says messages go: a queue, an exchange, or back."""
+    vhost = call.vhost
+    if not isinstance(given, dict):
+        raise bad_request("destination must be an object")
+    if as_boolean(given.get("redrive", False)):
+        await call.caller.require(ResourceAccess(vhost.name, EXCHANGE, "amq.default", WRITE))
+        return lambda message: browsing.back(vhost, message)
+    if "queue" in given:
+        queue = vhost.queues.get(str(given["queue"]))
+        if queue is None:
+            raise bad_request(f"no queue '{given['queue']}' in vhost '{vhost.name}'")
+        await call.caller.require(ResourceAccess(vhost.name, EXCHANGE, "amq.default", WRITE))
+        return browsing.to_queue(queue)
+    name = exchange_name(str(given.get("exchange", "")))
+    exchange = vhost.exchanges.get(name)
+    if exchange is None:
+        raise bad_request(f"no exchange '{name}' in vhost '{vhost.name}'")
+    access = ResourceAccess(vhost.name, EXCHANGE, name or "amq.default", WRITE)
+    await call.caller.require(access)
+    return browsing.to_exchange(vhost, exchange, str(given.get("routing_key", "")))
+
+
+async def delete_messages(call: Call) -> web.StreamResponse:
+    """POST .../delete-messages: drop chosen messages, without dead-lettering."""
+    queue = await _readable(call)
+    wanted = _chosen(await call.read(), queue)
+    found = [message for message in queue.backlog if message.id in wanted]
+    browsing.take_out(queue, found)
+    await call.durable()
+    return answers.answer({"deleted": len(found), "missing": len(wanted) - len(found)})
+
+
+# -- delayed messages ------------------------------------------------------------------
+
+
+def _stores(call: Call) -> Iterator[DelayStore]:
+    for exchange in call.vhost.exchanges.values():
+        for store in exchange.stores:
+            if isinstance(store, DelayStore):
+                yield store
+
+
+async def get_delayed(call: Call) -> web.StreamResponse:
+    """GET /api/delayed/{vhost}: what waits in exchanges, the next one first."""
+
+    def row(entry: tuple[int, Message]) -> dict[str, Any]:
+        due_ms, message = entry
+        return {
+            "id": str(message.id),
+            "exchange": message.exchange,
+            "vhost": call.vhost.name,
+            "routing_key": message.routing_key,
+            "due_ms": due_ms,
+            "payload_bytes": message.size,
+            "properties": messages.of_properties(message.content),
+        }
+
+    items = (
+        Item((due_ms, message.id), message.exchange, (due_ms, message))
+        for store in _stores(call)
+        for due_ms, message in store.listed()
+    )
+    return await reply(call, items, row)
+
+
+async def delete_delayed(call: Call) -> web.StreamResponse:
+    """DELETE /api/delayed/{vhost}/{id}: it will never be delivered."""
+    number = call.path("id")
+    if not number.isdigit():
+        raise not_found()
+    for store in _stores(call):
+        access = ResourceAccess(store.vhost, EXCHANGE, store.name, WRITE)
+        await call.caller.require(access)
+        if store.cancel([int(number)]):
+            await call.durable()
+            return answers.empty(204)
+    raise not_found()
+
+
+# -- topology --------------------------------------------------------------------------
+
+
+async def topology(call: Call) -> web.StreamResponse:
+    """GET /api/topology/{vhost}: exchanges, queues and bindings as a graph; ``name`` chooses."""
+    vhost, limit = call.vhost, min(call.number("limit") or 100, COUNT_MAX)
+    part = call.query.get("name", "").lower()
+    sampler = call.state.sampler
+    exchanges = [one for name, one in sorted(vhost.exchanges.items()) if part in name.lower()]
+    exchanges = [one for one in exchanges if one.bindings or one.incoming or not one.predeclared]
+    queues = [one for name, one in sorted(vhost.queues.items()) if part in name.lower()]
+    shown_exchanges, shown_queues = exchanges[:limit], queues[:limit]
+    ends = {*shown_exchanges, *shown_queues}
+    return answers.answer(
+        {
+            "exchanges": [
+                {
+                    "name": one.name,
+                    "type": one.type,
+                    "durable": one.durable,
+                    "internal": one.internal,
+                    "publish_in_rate": sampler.rate(one, rows.EXCHANGE, "publish_in"),
+                }
+                for one in shown_exchanges
+            ],
+            "queues": [
+                {
+                    "name": one.name,
+                    "type": one.type,
+                    "messages": len(one) + one.unacked,
+                    "consumers": len(one.consumers),
+                    "deliver_rate": sampler.rate(one, rows.QUEUE, "deliver_get"),
+                }
+                for one in shown_queues
+            ],
+            "bindings": [
+                shapes.of_binding(binding, vhost.name)
+                for exchange in shown_exchanges
+                for binding in exchange.bindings.values()
+                if binding.destination in ends
+            ],
+            "omitted": {
+                "exchanges": len(exchanges) - len(shown_exchanges),
+                "queues": len(queues) - len(shown_queues),
+            },
+        }
+    )
+
+
+# -- the log ---------------------------------------------------------------------------
+
+
+def _shown(line: Line) -> dict[str, Any]:
+    return {
+        "seq": line.seq,
+        "time": line.time,
+        "level": line.level,
+        "category": line.category,
+        "message": line.message,
+    }
+
+
+async def get_logs(call: Call) -> web.StreamResponse:
+    """GET /api/logs: the last lines, from behind ``after`` on."""
+    lines = RECENT.after(call.number("after") or 0, _level(call))
+    return answers.answer({"lines": [_shown(line) for line in lines], "last": RECENT.last})
+
+
+def _level(call: Call) -> str:
+    level = call.query.get("level", "debug")
+    if level not in LEVELS:
+        raise bad_request(f"level must be one of {', '.join(LEVELS)}")
+    return level
+
+
+async def tail_logs(call: Call) -> web.StreamResponse:
+    """GET /api/logs/stream: lines as they come, as server-sent events."""
+    news, level = asyncio.Event(), _level(call)
+    seen = call.number("after") or RECENT.last
+    loop = asyncio.get_running_loop()
+    response = web.StreamResponse(headers={**answers.HEADERS, "Content-Type": "text/event-stream"})
+    await response.prepare(call.request)
+
+    def tell(_: Line) -> None:
+        loop.call_soon_threadsafe(news.set)
+
+    unsubscribe = RECENT.subscribe(tell)
+    try:
+        while True:
+            news.clear()
+            for line in RECENT.after(seen, level):
+                seen = line.seq
+                octets = answers.encode(_shown(line))
+                await response.write(b"id: %d\ndata: %s\n\n" % (seen, octets))
+            try:
+                async with asyncio.timeout(KEEP_ALIVE_S):
+                    await news.wait()
+            except TimeoutError:
+                await response.write(b": nothing new\n\n")  # fails if the reader is gone
+    finally:
+        unsubscribe()

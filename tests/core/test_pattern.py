@@ -1,0 +1,77 @@
+"""Patterns of operators: PCRE, and no way to keep the broker busy with one."""
+
+import pytest
+
+from broker.core.pattern import KNOWN_MAX, InvalidPattern, Pattern
+
+
+@pytest.mark.parametrize(
+    ("text", "yes", "no"),
+    [
+        ("^a", "ab", "ba"),
+        ("b", "abc", "ac"),  # found anywhere
+        ("^(?!x).", "yx", "xy"),
+        ("^[[:alpha:]]+$", "abc", "ab1"),
+        (r"^\Qa.b\E$", "a.b", "axb"),
+        ("^a++b", "aab", "aac"),
+        ("^..$", "é", "ab c"),  # octets, as RabbitMQ counts
+        ("^a{client_id}$", "a{client_id}", "aclient_id"),
+        ("(?i)^A", "ab", "b"),
+    ],
+)
+def test_patterns_are_pcre(text: str, yes: str, no: str) -> None:
+    """What RabbitMQ's operators may write means here what it means there."""
+    pattern = Pattern(text)
+    assert pattern.matches(yes)
+    assert not pattern.matches(no)
+    assert pattern.matches(yes), "also when asked again"
+
+
+@pytest.mark.parametrize(
+    ("text", "fault", "at"),
+    [
+        ("(", "missing )", 1),
+        ("a(b", "missing )", 3),
+        ("*", "nothing to repeat", 0),
+        ("a)", "unmatched parentheses", 1),
+        ("[a", "missing terminating ] for character class", 2),
+        ("\\", "\\ at end of pattern", 1),
+        ("a{3,1}", "numbers out of order in {} quantifier", 5),
+    ],
+)
+def test_faults_are_told_as_rabbitmq_tells_them(text: str, fault: str, at: int) -> None:
+    """The words of Erlang's re, and where."""
+    with pytest.raises(InvalidPattern) as caught:
+        Pattern(text)
+    assert (caught.value.fault, caught.value.at) == (fault, at)
+
+
+@pytest.mark.parametrize("text", ["((a{1000}){1000}){1000}", "(" * 5000 + ")" * 5000, "x" * 70_000])
+def test_giant_patterns_are_refused(text: str) -> None:
+    """A short text that means a giant automaton costs no memory."""
+    with pytest.raises(InvalidPattern):
+        Pattern(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "^(a|aa|a?)+$",
+        "^(.*)(.*)(.*)(.*)(.*)(.*)(.*)(.*)[0-9]$",
+        "^((a*)*)*$",
+        "^(a+)+$",
+        "^(?:(?=(a+))(a|aa))*$",
+        "(*LIMIT_MATCH=4000000000)^(a+)+$",
+    ],
+)
+def test_a_match_that_does_not_end_is_none(text: str) -> None:
+    """After a bounded number of steps the name counts as one that does not match."""
+    assert not Pattern(text).matches("a" * 250 + "!")
+
+
+def test_the_memory_of_a_pattern_is_bounded() -> None:
+    """Names are forgotten when there are many, and found again."""
+    pattern = Pattern("7$")
+    for number in range(KNOWN_MAX + 5):
+        assert pattern.matches(str(number)) == (number % 10 == 7)
+    assert len(pattern._known) <= KNOWN_MAX
