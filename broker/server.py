@@ -49,8 +49,8 @@ from broker.restore import Restore
 from broker.services import Listening, Service, services
 from broker.tick import Tick
 from broker.wal import Log, LogFailed, WalError
-from protocol.connection import Offer
 from protocol.errors import ConnectionForced
+from protocol.offer import Offer
 from protocol.tables import Table, table
 
 EX_IOERR = 74

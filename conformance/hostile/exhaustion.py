@@ -273,7 +273,7 @@ def fanout_flood(ground: Ground) -> None:
 @attack("404, 406 or taken; others are served")
 def odd_arguments(ground: Ground) -> None:
     """Declare queues with limits, priorities and times at and beyond their bounds."""
-    values: tuple[object, ...] = (-1, 0, 2**31, 2**63 - 1, "x", {"t": True}, {"a": {"b": "c"}}, 1.5)
+    values: tuple[object, ...] = (-1, 0, {"l": 2**63 - 1}, {"l": -(2**63)}, "x", {"t": True}, 1.5)
     keys = ("x-max-priority", "x-message-ttl", "x-expires", "x-max-length", "x-delivery-limit")
     for key in keys:
         for value in values:

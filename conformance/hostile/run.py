@@ -23,6 +23,8 @@ from conformance.hostile import (  # noqa: F401 - the attacks enter themselves i
 )
 from conformance.hostile.load import Served, WellBehaved
 
+WATCHED_S = 1.0  # at least so long is looked, also at what a short attack leaves behind
+
 
 @dataclass(frozen=True)
 class Field:
@@ -78,7 +80,8 @@ class Outcome:
 
 HEAD = (
     f"{'attack':28} {'p50 ms':>13} {'p99 ms':>15} {'most':>8} {'MB':>13} {'log KB':>6}\n"
-    f"{'':28} {'quiet':>6} {'under':>6} {'quiet':>7} {'under':>7} {'':>8} {'before':>6} {'after':>6}"
+    f"{'':28} {'quiet':>6} {'under':>6} {'quiet':>7} {'under':>7} {'':>8} {'before':>6} "
+    f"{'after':>6}"
 )
 
 
@@ -89,11 +92,12 @@ def attack_once(place: Field, clients: WellBehaved, one: Attack, quiet_s: float)
     quiet = clients.served()
     before_mb = resident_mb(place.broker)
     ground = place.ground(1.0)
-    fault = ""
+    fault, began = "", time.monotonic()
     try:
         one.run(ground)
     except Exception as error:
         fault = f"{type(error).__name__}: {error}"[:200]
+    time.sleep(max(0.0, began + WATCHED_S - time.monotonic()))
     during = clients.served()
     after_mb = resident_mb(place.broker) if place.broker.running else 0.0
     log_bytes = len(ground.logged())
