@@ -29,7 +29,7 @@ def password_guessing(ground: Ground) -> None:
     guesses = [start(ground, f"\0guest\0guess-{n}") for n in range(ground.count(60))]
     began = time.monotonic()
     ground.connect().close()
-    assert time.monotonic() - began < 2.0, "an honest login had to wait"
+    assert time.monotonic() - began < 5.0, "an honest login had to wait"
     for guess in guesses:
         refused(guess, 403)
 
@@ -60,20 +60,22 @@ def other_identity(ground: Ground) -> None:
 @attack(REFUSED)
 def mechanisms_not_offered(ground: Ground) -> None:
     """Use mechanisms that would need no password, or do not exist."""
-    for mechanism in ("EXTERNAL", "ANONYMOUS", "RABBIT-CR-DEMO", "plain", "", "x" * 255):
-        refused(start(ground, "guest", mechanism))
+    mechanisms = ("EXTERNAL", "ANONYMOUS", "RABBIT-CR-DEMO", "plain", "", "x" * 255)
+    for connection in [start(ground, "guest", mechanism) for mechanism in mechanisms]:
+        refused(connection)
 
 
 @attack(REFUSED)
 def malformed_responses(ground: Ground) -> None:
     """Send responses that are none of their mechanism."""
-    for mechanism, response in (
+    responses = (
         ("PLAIN", b"\xff" * 200),
         ("PLAIN", b"\0"),
         ("AMQPLAIN", b"\x05LOGINS\xff\xff\xff\xff"),
         ("AMQPLAIN", b"\x05LOGINF" + b"\0" * 100),
-    ):
-        refused(start(ground, response, mechanism))
+    )
+    for connection in [start(ground, response, name) for name, response in responses]:
+        refused(connection)
 
 
 @attack("the connection closes at the first method out of order; nothing is published")
@@ -86,11 +88,11 @@ def login_skipped(ground: Ground) -> None:
         ("queue.declare", {"queue": "hostile-skipped"}, 1),
     ]
     octets = b"".join(frame(METHOD, ch, encode_method(name, args)) for name, args, ch in steps)
-    for stage in ("header", "start"):
-        connection = ground.connect(stage=stage)
+    connections = [ground.connect(stage=stage) for stage in ("header", "start")]
+    for connection in connections:
         connection.send_raw(octets)
-        if stage == "header":
-            connection.expect("connection.start")
+    connections[0].expect("connection.start")
+    for connection in connections:
         refused(connection)
     channel = ground.connect().channel()
     channel.send("queue.declare", queue="hostile-skipped", passive=True)
@@ -109,8 +111,8 @@ def login_pipelined(ground: Ground) -> None:
         ("queue.declare", {"queue": "hostile-pipelined"}, 1),
     ]
     octets = b"".join(frame(METHOD, ch, encode_method(name, args)) for name, args, ch in steps)
-    for _ in range(ground.count(20)):
-        closes(ground.dial(octets=PROTOCOL_HEADER + octets))
+    for peer in [ground.dial(octets=PROTOCOL_HEADER + octets) for _ in range(ground.count(20))]:
+        closes(peer)
     channel = ground.connect().channel()
     channel.send("queue.declare", queue="hostile-pipelined", passive=True)
     channel.expect("channel.close", reply_code=404)
@@ -136,9 +138,10 @@ def vhost_names(ground: Ground) -> None:
 @attack("the socket closes; nothing of that size is kept")
 def giant_response(ground: Ground) -> None:
     """Announce and send megabytes as the answer to connection.start."""
-    for size in (9000, 1 << 20, (1 << 32) - 1):
-        connection = ground.connect(stage="start")
+    connections = [ground.connect(stage="start") for _ in range(3)]
+    for connection, size in zip(connections, (9000, 1 << 20, (1 << 32) - 1), strict=True):
         connection.send_raw(struct.pack(">BHI", 1, 0, size) + b"x" * min(size, 1 << 20))
+    for connection in connections:
         closes(connection.sock)
 
 
@@ -153,8 +156,7 @@ def client_properties(ground: Ground) -> None:
         connection = ground.connect(stage="start")
         connection.send_start_ok(client_properties=properties, response="\0guest\0wrong")
         with suppress(TcpClosed, AssertionError):
-            connection.next(timeout=4.0)
-        connection.drop()
+            connection.next(timeout=1.0)
 
 
 @attack("one line of log for each event, without control characters")
@@ -179,8 +181,9 @@ def log_injection(ground: Ground) -> None:
 @attack("403; no secret is in the log")
 def secrets_in_the_log(ground: Ground) -> None:
     """Make the broker log failed and malformed logins, and look for the passwords."""
-    for response in ("\0guest\0hunter2-secret", "hunter2-secret", "\0hunter2-secret"):
-        refused(start(ground, response))
+    responses = ("\0guest\0hunter2-secret", "hunter2-secret", "\0hunter2-secret")
+    for connection in [start(ground, response) for response in responses]:
+        refused(connection)
     time.sleep(0.1)
     assert "hunter2" not in ground.logged()
 
@@ -189,7 +192,7 @@ def secrets_in_the_log(ground: Ground) -> None:
 def foreign_exclusive_queue(ground: Ground) -> None:
     """Use, purge, delete and bind the exclusive queue of another connection."""
     owner = ground.connect().channel()
-    queue = owner.declare(exclusive=True)
+    queue = owner.declare("hostile-foreign", exclusive=True)
     for name, args in (
         ("basic.consume", {"queue": queue}),
         ("basic.get", {"queue": queue}),
@@ -260,7 +263,7 @@ def reconnect_storm(ground: Ground) -> None:
 def not_amqp(ground: Ground) -> None:
     """Speak HTTP, TLS, Redis, SSH, AMQP 1.0 and noise to the AMQP port."""
     chance = random.Random(1)
-    for octets in (
+    spoken = (
         b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + chance.randbytes(500),
         b"*1\r\n$4\r\nPING\r\n",
@@ -268,8 +271,9 @@ def not_amqp(ground: Ground) -> None:
         b"AMQP\x00\x01\x00\x00",
         b"AMQP\x03\x01\x00\x00",
         *[chance.randbytes(chance.randint(8, 4000)) for _ in range(ground.count(100))],
-    ):
-        closes(ground.dial(octets=octets))
+    )
+    for peer in [ground.dial(octets=octets) for octets in spoken]:
+        closes(peer)
 
 
 @attack("dropped after handshake_timeout at the latest; others are served")
