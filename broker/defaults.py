@@ -11,7 +11,12 @@ from broker.core.limits import Limits
 from broker.core.pattern import Pattern
 from broker.core.permissions import set_permissions
 from broker.core.users import SALT_OCTETS, hash_password, put_user
-from broker.core.vhost_settings import DefaultLimits, DefaultPolicy, VhostDefaults
+from broker.core.vhost_settings import (
+    DefaultLimits,
+    DefaultPolicy,
+    VhostDefaults,
+    set_metadata,
+)
 
 
 def vhost_defaults(config: Config) -> VhostDefaults:
@@ -39,6 +44,7 @@ def limits(config: Config, node: str) -> Limits:
 def make_default_user(broker: Broker, config: Config, random: Callable[[int], bytes]) -> None:
     """What a broker without any data begins with: one vhost, and one user who may do all in it."""
     vhost = broker.declare_vhost(config.default_vhost)
+    set_metadata(vhost, "Default virtual host", ())
     put_user(
         broker,
         config.default_user,

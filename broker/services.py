@@ -44,4 +44,9 @@ def services(server: Server) -> list[Service]:
     """The services that the configuration asks for."""
     from broker.management.service import Management
 
-    return [Management(server)]
+    found: list[Service] = [Management(server)]
+    if server.config.prometheus_port is not None:
+        from broker.metrics.service import Prometheus
+
+        found.append(Prometheus(server))
+    return found

@@ -186,6 +186,17 @@ class Broker:
         finally:
             self._forget()
 
+    def wait(self) -> int:
+        """Wait until it ends by itself, and return the exit code."""
+        if self._child is None:
+            raise BrokerError(f"{self.name} is not running")
+        try:
+            return self._child.wait(STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            self._fail(f"was still running after {STOP_TIMEOUT_S:.0f} s")
+        finally:
+            self._forget()
+
     def kill(self) -> None:
         """End it with no chance to tidy up (SIGKILL), as a crash would."""
         if self._child is None:
@@ -199,6 +210,10 @@ class Broker:
                 self.stop()
         finally:
             shutil.rmtree(self._temp, ignore_errors=True)
+
+    def command(self, program: str) -> tuple[Sequence[str], Mapping[str, str]]:
+        """What rabbitmqctl or rabbitmq-diagnostics is here: how to call it, and its environment."""
+        raise NotImplementedError
 
     def log_text(self) -> str:
         """Give everything the broker has written so far, over all its starts."""
@@ -258,6 +273,10 @@ class Leveret(Broker):
         }
         overrides = [word for key in settings for word in ("--set", f"{key}={settings[key]}")]
         return [sys.executable, "-m", "broker", "--data-dir", str(self.data_dir), *overrides]
+
+    def command(self, program: str) -> tuple[Sequence[str], Mapping[str, str]]:
+        words = [sys.executable, "-m", "broker.admin", program]
+        return words, {"LEVERET_DATA_DIR": str(self.data_dir)}
 
 
 class RabbitMQ(Broker):
@@ -335,6 +354,12 @@ class RabbitMQ(Broker):
         if program is None:
             raise BrokerError("rabbitmq-server is not installed (apt-get install rabbitmq-server)")
         return [str(program)]
+
+    def command(self, program: str) -> tuple[Sequence[str], Mapping[str, str]]:
+        server = self._program()
+        if server is None:
+            raise BrokerError("rabbitmq-server is not installed (apt-get install rabbitmq-server)")
+        return [str(server.with_name(program))], self._environment()
 
     def _environment(self) -> Mapping[str, str]:
         temp = str(self._temp)

@@ -77,10 +77,13 @@ _NUMBERS = _INTEGERS | frozenset("df")
 NESTING_MAX = 64  # tables in tables; deeper is an attack on the stack, not a message
 
 
-def decode_table(octets: bytes, position: int = 0) -> tuple[Table, int]:
-    """The table whose length field stands at ``position``, and the position after it."""
+def decode_table(octets: bytes, position: int = 0, depth: int = 0) -> tuple[Table, int]:
+    """The table whose length field stands at ``position``, and the position after it.
+
+    ``depth`` is what it counts as nested; -1 for one that is put around a client's.
+    """
     start, end = _extent(octets, position, len(octets))
-    return _pairs(octets, start, end, 0), end
+    return _pairs(octets, start, end, depth), end
 
 
 def _extent(octets: bytes, position: int, limit: int) -> tuple[int, int]:
@@ -208,13 +211,20 @@ def encode_field(field: Field) -> bytes:
     return head
 
 
-def field(value: object) -> Field:
-    """A Python value as the type RabbitMQ itself would use for it."""
+def field(value: object, depth: int = 0) -> Field:
+    """A Python value as the type RabbitMQ itself would use for it.
+
+    ``ValueError`` for what no client could send: numbers of more than 64 bits, deep nesting.
+    """
+    if depth > NESTING_MAX:
+        raise ValueError("nested too deeply")
     if isinstance(value, Field):
         return value
     if isinstance(value, bool):
         return Field("t", value)
     if isinstance(value, int):
+        if not -(1 << 63) <= value < 1 << 63:
+            raise ValueError(f"{value} is too large a number")
         return Field("I" if -(1 << 31) <= value < 1 << 31 else "l", value)
     if isinstance(value, str):
         return Field("S", value.encode("utf-8", "surrogateescape"))
@@ -223,17 +233,39 @@ def field(value: object) -> Field:
     if isinstance(value, float):
         return Field("d", value)
     if isinstance(value, Mapping):
-        return Field("F", table(value))
+        return Field("F", table(value, depth + 1))
     if isinstance(value, (list, tuple)):
-        return Field("A", [field(item) for item in value])
+        return Field("A", [field(item, depth + 1) for item in value])
     if value is None:
         return Field("V", None)
     raise TypeError(f"no field type for {type(value).__name__}")
 
 
-def table(values: Mapping[str, object]) -> Table:
-    """A table of plain Python values."""
-    return {name: field(value) for name, value in values.items()}
+def table(values: Mapping[str, object], depth: int = 0) -> Table:
+    """A table of plain Python values; raises as ``field`` does."""
+    return {name: field(value, depth) for name, value in values.items()}
+
+
+def json_table(values: Mapping[str, object], *, null: bool) -> Table:
+    """A table of a JSON object. As in RabbitMQ integers are longs; ``null`` may be allowed.
+
+    Raises ``ValueError`` with RabbitMQ's word for what is wrong.
+    """
+    return {name: _json_field(value, null) for name, value in values.items()}
+
+
+def _json_field(value: object, null: bool) -> Field:
+    if value is None and not null:
+        raise ValueError("null_not_allowed")
+    if isinstance(value, Mapping):
+        return Field("F", json_table(value, null=null))
+    if isinstance(value, list):
+        return Field("A", [_json_field(item, null) for item in value])
+    if isinstance(value, int) and not isinstance(value, bool):
+        if not -(1 << 63) <= value < 1 << 63:
+            raise ValueError(["integer_too_large", value])
+        return Field("l", value)
+    return field(value)
 
 
 def plain(value: Field) -> Any:

@@ -58,6 +58,11 @@ LAYERS = (
         STDLIB | {"aiohttp", "cryptography", "jwt", "ldap3"},
     ),
     Layer(
+        "broker/definitions",
+        ("broker.definitions", "broker.config", "broker.core", "protocol"),
+        STDLIB - {"asyncio"},
+    ),
+    Layer(
         "broker/net",
         ("broker.net", "broker.amqp.host", "broker.config", "broker.services", "protocol"),
         STDLIB | {"cryptography"},

@@ -157,7 +157,11 @@ def list_bindings(session: Session, columns: Sequence[str]) -> None:
     chosen = choose(BINDINGS, columns, usual)
     session.out.heading(f"Listing bindings for vhost {session.vhost}...")
     found = _of_vhost(session, "bindings", chosen)
-    show(session, chosen, ({"source_kind": "exchange"} | item for item in found))
+    for item in found:
+        item["source_kind"] = "exchange"
+        if "arguments" in item:  # a binding's are sorted, whatever their order was
+            item["arguments"] = dict(sorted(item["arguments"].items()))
+    show(session, chosen, found)
 
 
 @command

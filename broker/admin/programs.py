@@ -27,8 +27,8 @@ from broker.admin.values import Voice, compact, printable
 ADMINISTRATION: Mapping[str, tuple[str, str]] = {
     "Node": (
         "status",
-        "status cluster_status listeners memory_breakdown server_version"
-        " erlang_version version log_location list_feature_flags enable_feature_flag",
+        "status cluster_status environment listeners memory_breakdown server_version"
+        " erlang_version version log_location log_tail list_feature_flags enable_feature_flag",
     ),
     "Health checks": (
         "health",

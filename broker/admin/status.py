@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
@@ -13,6 +13,7 @@ from broker.admin.command import Session, command
 from broker.admin.failure import EX_UNAVAILABLE, Failure
 from broker.admin.health import ALARMS, listeners_of
 from broker.admin.listings import Column, show
+from broker.admin.values import Voice
 
 UNITS = {"bytes": 1, "mb": 1000**2, "gb": 1000**3}
 _unit = click.option("--unit", type=click.Choice([*UNITS]), default="gb", help="Of memory, disk.")
@@ -115,12 +116,37 @@ def version(session: Session) -> None:
 
 
 @command
+def environment(session: Session) -> None:
+    """Show the settings in force; secrets are left out."""
+    session.out.heading(f"Application environment of node {session.node} ...")
+    try:
+        settings = session.api.get("settings")
+    except NotFound:
+        raise Failure("this broker's API does not give out its settings") from None
+    lines = (f"{key} = {value}".rstrip() for key, value in settings.items())
+    session.out.answer("\n".join(lines), settings)
+
+
+@command
 def log_location(session: Session) -> None:
     """Show where the broker writes its log."""
     node = session.node
     session.out.heading(f"Log file location(s) on node {node} ...")
     paths = session.api.get("nodes", node).get("log_files", [])
     session.out.answer("\n".join(paths), {"result": "ok", "node_name": node, "paths": paths})
+
+
+@command
+@click.option("-N", "--number", type=click.IntRange(1), default=50, help="How many, at most.")
+def log_tail(session: Session, number: int) -> None:
+    """Show the last lines of the broker's log."""
+    session.out.heading(f"Last {number} log lines on node {session.node} ...")
+    try:
+        found = session.api.get("logs")["lines"][-number:]
+    except NotFound:
+        raise Failure("this broker's API does not give out its log") from None
+    lines = [f"{one['time']} [{one['level']}] {one['category']}: {one['message']}" for one in found]
+    session.out.answer("\n".join(lines), found)
 
 
 @command
@@ -153,6 +179,7 @@ def _facts(session: Session) -> dict[str, Any]:
         "uptime": int(node["uptime"]) // 1000,
         "is_under_maintenance": False,
         "rabbitmq_version": overview["rabbitmq_version"],
+        "leveret_version": overview.get("leveret_version", ""),
         "product_name": overview["product_name"],
         "product_version": overview["product_version"],
         "release_series_support_status": overview.get("release_series_support_status"),
@@ -188,36 +215,53 @@ def _facts(session: Session) -> dict[str, Any]:
 def _status(facts: Mapping[str, Any], unit: str) -> dict[str, str]:
     memory, descriptors, totals = facts["memory"], facts["file_descriptors"], facts["totals"]
     whole = sum(memory.values()) or 1
-    return {
-        "Runtime": f"OS PID: {facts['pid']}\nOS: {facts['os']}\n"
-        f"Uptime (seconds): {facts['uptime']}\nIs under maintenance?: false\n"
-        f"RabbitMQ version: {facts['rabbitmq_version']}\nNode name: {facts['node']}\n"
-        f"Erlang configuration: {facts['erlang_version']}",
-        "Plugins": "Enabled plugins:\n\n"
-        + "\n".join(f" * {name}" for name in facts["active_plugins"]),
-        "Data directory": f"Node data directory: {facts['data_directory']}",
-        "Config files": "\n".join(f" * {path}" for path in facts["config_files"]) or "(none)",
-        "Log file(s)": "\n".join(f" * {path}" for path in facts["log_files"]) or "(none)",
-        "Alarms": "\n".join(facts["alarms"]) or "(none)",
-        "Memory": f"Total memory used: {_amount(whole, unit)}\n"
-        f"Calculation strategy: {facts['vm_memory_calculation_strategy']}\n"
-        "Memory high watermark setting: computed to: "
-        f"{_amount(facts['vm_memory_high_watermark_limit'], unit)}\n\n"
-        + "\n".join(
-            f"{name}: {_amount(count, unit)} ({round(100 * count / whole, 2)} %)"
-            for name, count in memory.items()
-        ),
-        "File Descriptors": f"Total: {descriptors['total_used']}, "
-        f"limit: {descriptors['total_limit']}\nSockets: {descriptors['sockets_used']}, "
-        f"limit: {descriptors['sockets_limit']}",
-        "Free Disk Space": "Low free disk space watermark: "
-        f"{_amount(facts['disk_free_limit'], unit)}\n"
-        f"Free disk space: {_amount(facts['disk_free'], unit)}",
-        "Totals": f"Connection count: {totals['connection_count']}\n"
-        f"Queue count: {totals['queue_count']}\n"
-        f"Virtual host count: {totals['virtual_host_count']}",
-        "Listeners": "\n".join(_listener(item, "I") for item in facts["listeners"]),
+    sections = {
+        "Runtime": [
+            f"OS PID: {facts['pid']}",
+            f"OS: {facts['os']}",
+            f"Uptime (seconds): {facts['uptime']}",
+            "Is under maintenance?: false",
+            f"RabbitMQ version: {facts['rabbitmq_version']}",
+            *([f"Leveret version: {own}"] if (own := facts["leveret_version"]) else []),
+            f"Node name: {facts['node']}",
+            f"Erlang configuration: {facts['erlang_version']}",
+        ],
+        "Plugins": ["Enabled plugins:", "", *_bullets(facts["active_plugins"])],
+        "Data directory": [f"Node data directory: {facts['data_directory']}"],
+        "Config files": _bullets(facts["config_files"]),
+        "Log file(s)": _bullets(facts["log_files"]),
+        "Alarms": facts["alarms"] or ["(none)"],
+        "Memory": [
+            f"Total memory used: {_amount(whole, unit)}",
+            f"Calculation strategy: {facts['vm_memory_calculation_strategy']}",
+            "Memory high watermark setting: computed to: "
+            f"{_amount(facts['vm_memory_high_watermark_limit'], unit)}",
+            "",
+            *(
+                f"{name}: {_amount(count, unit)} ({round(100 * count / whole, 2)} %)"
+                for name, count in memory.items()
+            ),
+        ],
+        "File Descriptors": [
+            f"Total: {descriptors['total_used']}, limit: {descriptors['total_limit']}",
+            f"Sockets: {descriptors['sockets_used']}, limit: {descriptors['sockets_limit']}",
+        ],
+        "Free Disk Space": [
+            f"Low free disk space watermark: {_amount(facts['disk_free_limit'], unit)}",
+            f"Free disk space: {_amount(facts['disk_free'], unit)}",
+        ],
+        "Totals": [
+            f"Connection count: {totals['connection_count']}",
+            f"Queue count: {totals['queue_count']}",
+            f"Virtual host count: {totals['virtual_host_count']}",
+        ],
+        "Listeners": [_listener(item, "I") for item in facts["listeners"]],
     }
+    return {title: "\n".join(lines) for title, lines in sections.items()}
+
+
+def _bullets(names: Sequence[str]) -> list[str]:
+    return [f" * {name}" for name in names] or ["(none)"]
 
 
 def _listener(item: Json, first: str) -> str:
@@ -237,7 +281,9 @@ def _memory(session: Session) -> dict[str, int]:
         found = session.api.get("nodes", session.node, "memory")["memory"]
     except NotFound:
         return {}
-    counts = {name: n for name, n in found.items() if isinstance(n, int)} if found else {}
+    counts = {name: n for name, n in (found or {}).items() if isinstance(n, int)}
+    if session.voice is Voice.LEVERET:  # a person does not read what is nothing
+        counts = {name: n for name, n in counts.items() if n}
     return dict(sorted(counts.items(), key=lambda pair: -pair[1]))
 
 

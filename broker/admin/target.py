@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import os
 import stat
-import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -148,6 +147,8 @@ def _from_file(node: str | None, environ: Mapping[str, str]) -> dict[str, str]:
     home = environ.get("XDG_CONFIG_HOME") or "~/.config"
     named = environ.get("LEVERET_ADMIN_CONFIG")
     path = Path(named or f"{home}/leveret/admin.toml").expanduser()
+    import tomllib  # here, because most commands find no file
+
     try:
         with path.open("rb") as file:
             mode = os.fstat(file.fileno()).st_mode

@@ -45,7 +45,10 @@ def text(value: Any, kind: Kind, voice: Voice) -> str:
         return printable(_ctl_text(value, kind))
     if kind is Kind.TAGS:
         return printable(", ".join(tags(value)))
-    return printable(_simple_text(value) or ("" if value in (None, {}, []) else compact(value)))
+    if value in ({}, []):
+        return ""
+    simple = _simple_text(value)
+    return printable(compact(value) if simple is None else simple)
 
 
 def document(value: Any, kind: Kind, voice: Voice) -> Any:

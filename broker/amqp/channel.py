@@ -203,6 +203,9 @@ class Channel:
         """The channel is gone: consumers end and unacked deliveries go back, as redelivered."""
         self.closed = True
         self.session.broker.churn.channel_closed += 1
+        totals = self.session.broker.totals
+        totals.received_confirm += self.confirms.counted
+        totals.confirmed += self.counters.confirmed
         emptied = [
             consumer.queue
             for consumer in self.consumers.values()

@@ -57,6 +57,11 @@ class Confirms:
             self.selected = self.fresh = True
             self.published = self._confirmed = 0
 
+    @property
+    def counted(self) -> int:
+        """Messages received since confirm.select."""
+        return self.published if self.selected else 0
+
     def count(self) -> None:
         """A message that is stored nowhere was accepted: it is confirmed in its turn."""
         self.published += 1

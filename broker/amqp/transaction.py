@@ -67,6 +67,16 @@ class Transaction:
         self.channel.put_back(taken)
         self._acked, self._rejected = {}, []
 
+    @property
+    def messages_uncommitted(self) -> int:
+        """How many publishes are kept."""
+        return len(self._publishes)
+
+    @property
+    def acks_uncommitted(self) -> int:
+        """How many deliveries were acked or rejected."""
+        return len(self.held())
+
     def held(self) -> list[Unacked]:
         """The deliveries that were acked or rejected here: unsettled until commit."""
         taken = list(self._acked.values())

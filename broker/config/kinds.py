@@ -8,7 +8,7 @@ place. Sizes follow RabbitMQ: k, kiB, M, MiB, G, GiB are powers of 1024; kB, MB,
 import ipaddress
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pcre2
 
@@ -166,7 +166,7 @@ def or_none(kind: Kind, *words: str) -> Kind:
 
 def unset_or(kind: Kind) -> Kind:
     """`kind`, where None means that the operator left it unset; no word stands for that."""
-    return Kind(kind.unit, kind.read, lambda value: "" if value is None else kind.show(value))
+    return replace(kind, show=lambda value: "" if value is None else kind.show(value))
 
 
 LEVEL = choice(*LEVELS)

@@ -134,7 +134,7 @@ class Config:
     management_disable_stats: bool
     management_enable_queue_totals: bool
     prometheus_host: str
-    prometheus_port: int
+    prometheus_port: int | None
     prometheus_path: str
     prometheus_per_object_metrics: bool
 
@@ -143,5 +143,6 @@ class Config:
     product: str
     version: str
     log_segment_bytes: int
+    messages_in_memory_max_bytes: int
     disk_reserve_bytes: int
     drain_timeout_ms: int

@@ -4,8 +4,11 @@ Owns: how a row of the table is written down. Nothing here knows any particular 
 """
 
 import textwrap
+from collections.abc import Mapping
+from functools import reduce
 
-from broker.config.rows import Setting
+from broker.config.model import Config
+from broker.config.rows import Family, Setting
 from broker.config.table import SETTINGS
 
 _HEAD = """\
@@ -21,6 +24,7 @@ _HEAD = """\
 #
 # This file is made from the program by `make reference`; `leveret settings` prints it.
 """
+SECRET_SHOWN = "(not shown)"
 _LATER = "Accepted and checked, without effect yet."
 
 
@@ -43,3 +47,20 @@ def _paragraph(row: Setting) -> str:
     meaning = f"{row.meaning} {_LATER}" if row.later else row.meaning
     prose = textwrap.wrap(meaning, width=98, break_on_hyphens=False, break_long_words=False)
     return "\n".join([*(f"# {line}" for line in prose), *(f"#{e}" for e in _examples(row)), ""])
+
+
+def in_force(config: Config) -> dict[str, str]:
+    """Give the settings as they are, by key and as an operator would write them; no secrets."""
+    secret = {row.name for row in SETTINGS if row.kind.secret}
+    return {
+        row.key: SECRET_SHOWN if row.name in secret else _shown(row, config) for row in SETTINGS
+    }
+
+
+def _shown(row: Setting, config: Config) -> str:
+    value = reduce(getattr, row.name.split("."), config)
+    if not isinstance(row, Family):
+        return row.kind.show(value)
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name}={each}" for name, each in value.items())
+    return ", ".join(map(str, value)) if isinstance(value, tuple | frozenset) else str(value)

@@ -11,6 +11,7 @@ from broker.config.kinds import (
     TEXT,
     choice,
     integer,
+    or_none,
     size,
     unset_or,
 )
@@ -79,17 +80,15 @@ NODE_SETTINGS: tuple[Setting, ...] = (
         "prometheus.tcp.ip",
         "prometheus_host",
         TEXT,
-        "",
-        "Address metrics are served on; unset is every interface.",
-        later=True,
+        "127.0.0.1",
+        "Address metrics are served on; 0.0.0.0 or :: is every interface.",
     ),
     Setting(
         "prometheus.tcp.port",
         "prometheus_port",
-        integer("port", 0, 65535),
+        or_none(integer("port", 0, 65535), "none"),
         15692,
-        "Port metrics are served on.",
-        later=True,
+        "Port metrics are served on; none switches it off.",
     ),
     Setting(
         "prometheus.path",
@@ -97,7 +96,6 @@ NODE_SETTINGS: tuple[Setting, ...] = (
         TEXT,
         "/metrics",
         "Path metrics are served under.",
-        later=True,
     ),
     Setting(
         "prometheus.return_per_object_metrics",
@@ -105,7 +103,6 @@ NODE_SETTINGS: tuple[Setting, ...] = (
         FLAG,
         False,
         "Serve metrics of each queue and connection, which is much text when there are many.",
-        later=True,
     ),
     Setting(
         "leveret.data_dir",
@@ -141,6 +138,13 @@ NODE_SETTINGS: tuple[Setting, ...] = (
         size(1 << 20, 1 << 32),
         64 << 20,
         "Size at which a log file is finished and the next begun; disk is reclaimed by the file.",
+    ),
+    Setting(
+        "leveret.messages_in_memory_max",
+        "messages_in_memory_max_bytes",
+        size(0, 1 << 50),
+        128 << 20,
+        "Memory that queued messages may take; what is above it is left on the disk.",
     ),
     Setting(
         "leveret.disk_reserve",

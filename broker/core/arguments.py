@@ -186,6 +186,10 @@ def check_queue_arguments(described: str, arguments: Table) -> str:
         value = arguments.get(name)
         if value is not None:
             _apply(described, name, check, value)
+    if "x-message-group-header" in arguments and "x-max-priority" in arguments:
+        raise PreconditionFailed(
+            f"invalid arg 'x-message-group-header' for {described}: not_with_max_priority"
+        )
     _check_locator(arguments.get("x-queue-master-locator"))
     segment = arguments.get("x-stream-max-segment-size-bytes")
     if segment is not None and segment.value > _SEGMENT_BYTES_MAX:

@@ -10,11 +10,12 @@ from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from broker.core.counters import Churn
+from broker.core.counters import Churn, Spread, Totals
 from broker.core.events import Events
 from broker.core.limits import Limits
 from broker.core.log import Log, NoLog
 from broker.core.operations import Operation, apply, encode_operation, snapshot
+from broker.core.paging import NoScratch, Scratch
 from broker.core.timers import Timers
 from broker.core.users import User
 from broker.core.vhost import Vhost
@@ -38,6 +39,7 @@ class Broker:
 
     def __init__(self, log: Log | None = None) -> None:
         self.log: Log = log if log is not None else NoLog()
+        self.scratch: Scratch = NoScratch()
         self.vhosts: dict[str, Vhost] = {}
         self.limits = Limits()
         self.vhost_defaults = VhostDefaults()
@@ -49,6 +51,8 @@ class Broker:
         # Told of each change before it takes effect, but not of those that are recovered.
         self.watchers: list[Callable[[Operation], None]] = []
         self.churn = Churn()
+        self.totals = Totals()
+        self.waited_ms = Spread()  # how long messages waited to be delivered
         # Logins that succeeded, and that did not, by protocol as RabbitMQ names it.
         self.logins: Counter[tuple[str, bool]] = Counter()
         self.next_message_id = 1
@@ -67,13 +71,17 @@ class Broker:
         self.wake()
 
     def change(self, operation: Operation, *, durable: bool, owner: object | None = None) -> None:
-        """Apply a change of topology, log it if what it changes is durable, and tell of it."""
+        """Apply a change of topology, log it if what it changes is durable, and tell of it.
+
+        ``ValueError``, and no change, for what the log could not give back.
+        """
+        octets = encode_operation(operation) if durable else b""
         for watcher in self.watchers:
             watcher(operation)
         events = self.events.of(operation, owner)
         apply(self, operation, owner)
         if durable:
-            self.log.operation(encode_operation(operation))
+            self.log.operation(octets)
             self.changed_batch = self.log.gathering
             self.wake()
         self.events.publish_all(events)
@@ -103,6 +111,9 @@ class Broker:
         """Effect of the operation vhost.delete: queues and their messages go with it."""
         vhost = self.vhosts.pop(name, None)
         if vhost is not None:
+            for queue in vhost.queues.values():
+                self.totals.queue_gone(queue)
+            self.totals.publishes.add(exchange.publishes for exchange in vhost.exchanges.values())
             for queue in list(vhost.keepers()):
                 queue.delete()
             vhost.queues.clear()

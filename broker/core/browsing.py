@@ -86,13 +86,16 @@ def to_queue(target: Queue) -> Callable[[Message], Target | None]:
     return lambda message: (address, message.content, [target])
 
 
-def to_exchange(vhost: Vhost, exchange: Exchange, key: str) -> Callable[[Message], Target | None]:
-    """Through an exchange, with a routing key."""
-    address = shortstr(exchange.name) + shortstr(key)
+def to_exchange(
+    vhost: Vhost, exchange: Exchange, key: str | None
+) -> Callable[[Message], Target | None]:
+    """Through an exchange, with a routing key or each message's own."""
 
     def target(message: Message) -> Target | None:
+        routing_key = message.routing_key if key is None else key
         copies = carbon_copies(headers_of(message.content))
-        queues = vhost.route(exchange, key, message.content, copies)
+        queues = vhost.route(exchange, routing_key, message.content, copies)
+        address = shortstr(exchange.name) + shortstr(routing_key)
         return (address, message.content, queues) if queues else None
 
     return target

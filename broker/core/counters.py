@@ -164,3 +164,42 @@ class Churn:
         self.queue_created = 0
         self.queue_declared = 0
         self.queue_deleted = 0
+
+
+class Totals:
+    """What was counted for objects that are gone, and what nobody else counts, for all vhosts."""
+
+    __slots__ = ("confirmed", "dead_lettered", "deliveries", "publishes", "received_confirm")
+
+    def __init__(self) -> None:
+        self.deliveries: dict[str, Deliveries] = {}  # of queues, by type
+        self.publishes = Publishes()
+        self.received_confirm = 0  # messages on channels with confirms that are closed
+        self.confirmed = 0  # of them
+        self.dead_lettered: dict[tuple[str, str, bool], int] = {}
+
+    def queue_gone(self, queue: Queue) -> None:
+        """Keep what a queue counted."""
+        self.deliveries.setdefault(queue.type, Deliveries()).add([queue.counters])
+
+    def ended(self, queue: Queue, reason: str, count: int, *, dead_lettered: bool) -> None:
+        """So many messages ended in a queue without being acked."""
+        key = (queue.type, reason, dead_lettered)
+        self.dead_lettered[key] = self.dead_lettered.get(key, 0) + count
+
+
+class Spread:
+    """How integers are spread: bucket ``n`` counts those from 2 ** (n - 1) to below 2 ** n."""
+
+    __slots__ = ("buckets", "total")
+
+    def __init__(self) -> None:
+        self.buckets = [0] * 65
+        self.total = 0  # their sum
+
+    def add(self, value: int, times: int = 1) -> None:
+        """Count a value. What a clock that was set back makes negative counts as 0."""
+        if value < 0:
+            value = 0
+        self.buckets[value.bit_length()] += times
+        self.total += value * times

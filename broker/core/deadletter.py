@@ -18,7 +18,6 @@ Invariants:
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from broker.core.message import Message, with_blind_copies
@@ -33,9 +32,10 @@ if TYPE_CHECKING:
 REJECTED, EXPIRED, MAXLEN, DELIVERY_LIMIT = "rejected", "expired", "maxlen", "delivery_limit"
 
 
-def dead_letter(queue: Queue, messages: Iterable[Message], reason: str) -> None:
+def dead_letter(queue: Queue, messages: list[Message], reason: str) -> None:
     """Publish copies of messages that end in ``queue``, if it has a dead-letter exchange."""
-    name = queue.settings.dead_letter_exchange
+    name = queue.settings.dead_letter_exchange if not queue.deleted else None
+    queue.broker.totals.ended(queue, reason, len(messages), dead_lettered=name is not None)
     vhost = queue.broker.vhosts.get(queue.vhost)
     exchange = vhost.exchanges.get(name) if vhost is not None and name is not None else None
     if vhost is None or exchange is None or name is None:

@@ -18,6 +18,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 from broker.core.exchange import EXCHANGE_TYPES, Exchange
@@ -35,12 +36,14 @@ if TYPE_CHECKING:
 EVENT = "amq.rabbitmq.event"
 NOBODY = "rmq-internal"
 
+_acting: ContextVar[str] = ContextVar("acting", default=NOBODY)
+
 Facts = dict[str, Any]
 Event = tuple[str, Facts]  # routing key, headers as plain values or fields
 
 
 class Events:
-    """See the module. ``user`` is who makes the changes that are being made."""
+    """See the module."""
 
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
@@ -48,7 +51,6 @@ class Events:
         self._exchange: Exchange | None = None
         self._numbers = 0
         self.place = "/"  # the name of the vhost with the exchange
-        self.user = NOBODY
 
     def vhost_added(self, vhost: Vhost) -> None:
         """A vhost has come into being: it may be the one to have the exchange."""
@@ -64,6 +66,11 @@ class Events:
             self._vhost = self._exchange = None
 
     @property
+    def user(self) -> str:
+        """Who makes the changes that are being made."""
+        return _acting.get()
+
+    @property
     def wanted(self) -> bool:
         """Whether anything is bound."""
         return self._exchange is not None and bool(self._exchange.bindings)
@@ -75,12 +82,12 @@ class Events:
 
     @contextmanager
     def acting(self, user: str) -> Iterator[None]:
-        """What is changed meanwhile is this user's doing."""
-        self.user = user
+        """What is changed meanwhile, in the same task, is this user's doing."""
+        before = _acting.set(user)
         try:
             yield
         finally:
-            self.user = NOBODY
+            _acting.reset(before)
 
     def publish(self, key: str, facts: Facts, *, user: str | None = None) -> None:
         """Tell of an event. ``user``: who did it, if that belongs to the event."""

@@ -35,7 +35,10 @@ Operation = dict[str, Any]
 
 
 def encode_operation(operation: Operation) -> bytes:
-    """The operation's octets for the log; ``arguments`` is a ``Table`` already."""
+    """The operation's octets for the log; ``arguments`` is a ``Table`` already.
+
+    ``ValueError`` for what could not be read back.
+    """
     return encode_table(
         {
             name: Field("F", value) if name == "arguments" else field(value)
@@ -46,9 +49,9 @@ def encode_operation(operation: Operation) -> bytes:
 
 def decode_operation(octets: bytes) -> Operation:
     """The inverse of ``encode_operation``."""
-    table, _ = decode_table(octets)
+    table, _ = decode_table(octets, depth=-1)
     return {
-        name: value.value.decode() if value.tag == "S" else value.value
+        name: value.value.decode("utf-8", "surrogateescape") if value.tag == "S" else value.value
         for name, value in table.items()
     }
 
@@ -96,6 +99,7 @@ def _delete_queue(vhost: Vhost, operation: Operation) -> None:
     queue = vhost.queues.pop(operation["name"], None)
     if queue is not None:
         vhost.retired_deliveries.add([queue.counters])
+        vhost.broker.totals.queue_gone(queue)
         vhost.broker.churn.queue_deleted += 1
         for binding in list(queue.incoming):
             _remove_binding(binding)
@@ -124,6 +128,7 @@ def _delete_exchange(vhost: Vhost, operation: Operation) -> None:
     exchange = vhost.exchanges.pop(operation["name"], None)
     if exchange is not None:
         vhost.retired_publishes.add([exchange.publishes])
+        vhost.broker.totals.publishes.add([exchange.publishes])
         for binding in [*exchange.bindings.values(), *exchange.incoming]:
             _remove_binding(binding)
 

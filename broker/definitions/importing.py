@@ -12,14 +12,12 @@ from broker.core import permissions, policies, runtime_parameters, users, vhost_
 from broker.core.broker import Broker
 from broker.core.exchange import Exchange
 from broker.core.operations import apply, snapshot
-from broker.core.parameters import InvalidParameter
-from broker.core.pattern import InvalidPattern
 from broker.core.queue import Queue
 from broker.core.vhost import Vhost
 from broker.definitions.exporting import place_of
 from broker.definitions.reading import DefinitionError, Entry, entries
 from protocol.errors import AmqpError
-from protocol.tables import Table, table
+from protocol.tables import Table, json_table
 from protocol.tables import field as amqp_field
 
 _log = logging.getLogger("leveret.definitions")
@@ -102,9 +100,14 @@ class Import:
     def _take(self, section: str, entry: Entry, take: Callable[[Import, Entry], None]) -> None:
         try:
             take(self, entry)
-        except (AmqpError, InvalidParameter, InvalidPattern) as error:
-            text = error.text if isinstance(error, AmqpError) else str(error).strip()
-            raise entry.fault(f"is refused: {text}") from None
+        except DefinitionError:
+            raise
+        except AmqpError as error:
+            raise entry.fault(f"is refused: {error.text}") from None
+        except RecursionError:
+            raise entry.fault("is nested too deeply") from None
+        except ValueError as error:  # what the model takes from nobody, and odd text and numbers
+            raise entry.fault(f"is refused: {str(error).strip()}") from None
         if entry.unknown:
             self._warn(f"{entry.place}: {', '.join(entry.unknown)}: unknown, kept without effect")
             vhost = {} if self.only_vhost is None else {"vhost": self.only_vhost}
@@ -310,7 +313,10 @@ def _short_type(name: Any) -> str:
 
 
 def _arguments(entry: Entry) -> Table:
-    return table(entry.object("arguments"))
+    try:
+        return json_table(entry.object("arguments"), null=True)
+    except ValueError as error:
+        raise entry.fault(f"has 'arguments' that AMQP cannot say: {error}") from None
 
 
 _SECTIONS: dict[str, Callable[[Import, Entry], None]] = {

@@ -61,7 +61,8 @@ def _handler(state: State, path: Path) -> _Handler:
         call = Call(request, state, caller)
         await rule.check(call)
         method = "GET" if request.method == "HEAD" else request.method
-        return await path.handlers[method](call)
+        with state.server.broker.events.acting(caller.name):
+            return await path.handlers[method](call)
 
     return run
 

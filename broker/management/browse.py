@@ -17,7 +17,7 @@ from broker.core.exchanges.delayed import DelayStore
 from broker.core.pattern import InvalidPattern, Pattern
 from broker.core.permissions import EXCHANGE, QUEUE, READ, WRITE, ResourceAccess
 from broker.logs import RECENT
-from broker.management import answers, messages, rows, shapes
+from broker.management import answers, messages
 from broker.management.call import as_boolean, as_integer, exchange_name
 from broker.management.errors import bad_request, not_found
 from broker.management.listing import Item, reply
@@ -147,7 +147,8 @@ async def _target(call: Call, given: Any) -> Callable[[Message], browsing.Target
         raise bad_request(f"no exchange '{name}' in vhost '{vhost.name}'")
     access = ResourceAccess(vhost.name, EXCHANGE, name or "amq.default", WRITE)
     await call.caller.require(access)
-    return browsing.to_exchange(vhost, exchange, str(given.get("routing_key", "")))
+    key = given.get("routing_key")
+    return browsing.to_exchange(vhost, exchange, None if key is None else str(key))
 
 
 async def delete_messages(call: Call) -> web.StreamResponse:
@@ -205,55 +206,6 @@ async def delete_delayed(call: Call) -> web.StreamResponse:
             await call.durable()
             return answers.empty(204)
     raise not_found()
-
-
-# -- topology --------------------------------------------------------------------------
-
-
-async def topology(call: Call) -> web.StreamResponse:
-    """GET /api/topology/{vhost}: exchanges, queues and bindings as a graph; ``name`` chooses."""
-    vhost, limit = call.vhost, min(call.number("limit") or 100, COUNT_MAX)
-    part = call.query.get("name", "").lower()
-    sampler = call.state.sampler
-    exchanges = [one for name, one in sorted(vhost.exchanges.items()) if part in name.lower()]
-    exchanges = [one for one in exchanges if one.bindings or one.incoming or not one.predeclared]
-    queues = [one for name, one in sorted(vhost.queues.items()) if part in name.lower()]
-    shown_exchanges, shown_queues = exchanges[:limit], queues[:limit]
-    ends = {*shown_exchanges, *shown_queues}
-    return answers.answer(
-        {
-            "exchanges": [
-                {
-                    "name": one.name,
-                    "type": one.type,
-                    "durable": one.durable,
-                    "internal": one.internal,
-                    "publish_in_rate": sampler.rate(one, rows.EXCHANGE, "publish_in"),
-                }
-                for one in shown_exchanges
-            ],
-            "queues": [
-                {
-                    "name": one.name,
-                    "type": one.type,
-                    "messages": len(one) + one.unacked,
-                    "consumers": len(one.consumers),
-                    "deliver_rate": sampler.rate(one, rows.QUEUE, "deliver_get"),
-                }
-                for one in shown_queues
-            ],
-            "bindings": [
-                shapes.of_binding(binding, vhost.name)
-                for exchange in shown_exchanges
-                for binding in exchange.bindings.values()
-                if binding.destination in ends
-            ],
-            "omitted": {
-                "exchanges": len(exchanges) - len(shown_exchanges),
-                "queues": len(queues) - len(shown_queues),
-            },
-        }
-    )
 
 
 # -- the log ---------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from aiohttp import web
 from broker.core.parameters import InvalidParameter
 from broker.management.errors import ApiError, bad_request, missing_keys, not_found, refused
 from protocol.errors import AccessRefused, AmqpError, NotFound
-from protocol.tables import Field, Table, field
+from protocol.tables import Table, json_table
 
 if TYPE_CHECKING:
     from broker.core.exchange import Exchange
@@ -194,22 +194,10 @@ def as_integer(value: Any) -> int:
 
 
 def as_table(value: Any) -> Table:
-    """A field table of a JSON object: integers become longs, as in RabbitMQ."""
+    """A field table of a JSON object."""
     if not isinstance(value, Mapping):
         raise bad_request("arguments must be an object")
-    return {name: as_field(item) for name, item in value.items()}
-
-
-def as_field(value: Any) -> Field:
-    """A field of a JSON value."""
-    if value is None:
-        raise bad_request("null_not_allowed")
-    if isinstance(value, Mapping):
-        return Field("F", as_table(value))
-    if isinstance(value, list):
-        return Field("A", [as_field(item) for item in value])
-    if isinstance(value, int) and not isinstance(value, bool):
-        if not -(1 << 63) <= value < 1 << 63:
-            raise bad_request(["integer_too_large", value])
-        return Field("l", value)
-    return field(value)
+    try:
+        return json_table(value, null=False)
+    except ValueError as error:
+        raise bad_request(error.args[0]) from None

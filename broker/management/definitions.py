@@ -55,12 +55,16 @@ async def _document(call: Call) -> Any:
     """The definitions in the body: JSON, or a form with a file, as pages send it."""
     kind = call.request.content_type
     if kind == "application/json":
-        return await call.read()
+        return _parsed(await call.request.text())
     if kind != "multipart/form-data":
         raise ApiError(415)
     part = (await call.request.post()).get("file")
     octets = part.file.read() if isinstance(part, web.FileField) else part
+    return _parsed(octets or b"")
+
+
+def _parsed(text: Any) -> Any:
     try:
-        return json.loads(octets or b"")
+        return json.loads(text)
     except (ValueError, TypeError, RecursionError):
-        raise bad_request("not_json") from None
+        raise bad_request("failed_to_parse_json") from None

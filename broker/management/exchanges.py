@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
+from broker.core.exchanges import EXCHANGE_TYPES
 from broker.core.permissions import CONFIGURE, EXCHANGE, READ, WRITE, ResourceAccess
 from broker.management import answers, details, rows, shapes
-from broker.management.errors import refused
+from broker.management.errors import bad_request, refused
 from broker.management.listing import Columns, Item, reply
 from broker.management.series import Track, Window
 
@@ -133,6 +134,8 @@ async def put(call: Call) -> web.StreamResponse:
     vhost, name = call.vhost_to_change(), call.exchange_name
     arguments = call.arguments()
     kind = body.get("type", "direct")
+    if kind not in EXCHANGE_TYPES:
+        raise bad_request(f"invalid exchange type '{kind}'")  # AMQP would say "unknown"
     await call.caller.require(ResourceAccess(vhost.name, EXCHANGE, name, CONFIGURE))
     if "alternate-exchange" in arguments:
         alternate = shapes.of_field(arguments["alternate-exchange"])
@@ -144,7 +147,7 @@ async def put(call: Call) -> web.StreamResponse:
     declare = partial(
         vhost.declare_exchange,
         name,
-        str(kind),
+        kind,
         durable=call.boolean("durable"),
         auto_delete=call.boolean("auto_delete"),
         internal=call.boolean("internal"),

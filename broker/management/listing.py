@@ -78,6 +78,12 @@ async def reply(
     return await answers.stream(call.request, head, (columns.of(row(item.thing)) for item in shown))
 
 
+async def reply_rows(call: Call, rows: Iterable[Row]) -> web.StreamResponse:
+    """The list that the query asks for, of rows that are in their usual order already."""
+    items = (Item((place,), str(row.get("name", "")), row) for place, row in enumerate(rows))
+    return await reply(call, items, dict)
+
+
 def _page(call: Call) -> tuple[int, int] | None:
     """Number and size of the page that the query asks for; None for all."""
     if "page" not in call.query:

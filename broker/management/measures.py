@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from broker.alarms import free_disk_bytes, resident_bytes
 from broker.management.rows import CHURN, of_churn
+from broker.resources import open_files
 
 if TYPE_CHECKING:
     from broker.management.series import Row
@@ -60,25 +61,12 @@ def row(server: Server) -> Row:
     )
 
 
-def open_files() -> int:
-    """File descriptors in use; 0 where that cannot be told."""
-    try:
-        return len(os.listdir("/proc/self/fd"))
-    except OSError:
-        return 0
-
-
 def threads() -> int:
     """Threads of the process, which is what comes nearest to Erlang's processes."""
     try:
         return len(os.listdir("/proc/self/task"))
     except OSError:
         return 0
-
-
-def open_files_max() -> int:
-    """File descriptors the process may have."""
-    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 
 
 def run_queue() -> int:

@@ -15,6 +15,7 @@ from broker.management.exchanges import exchange_types
 from broker.management.listing import Columns
 from broker.management.sampler import NODE
 from broker.management.series import BASIC
+from broker.resources import open_files_max
 
 if TYPE_CHECKING:
     from broker.management.call import Call
@@ -66,8 +67,8 @@ def _node(call: Call) -> dict[str, Any]:
     return {
         "partitions": [],
         "os_pid": str(os.getpid()),
-        "fd_total": measures.open_files_max(),
-        "sockets_total": measures.open_files_max(),
+        "fd_total": open_files_max(),
+        "sockets_total": open_files_max(),
         "mem_limit": alarms.memory_max,
         "mem_alarm": alarms.memory_alarm,
         "disk_free_limit": alarms.disk_free_min,

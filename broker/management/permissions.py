@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
@@ -11,6 +11,7 @@ from broker.core import permissions
 from broker.core.pattern import InvalidPattern
 from broker.management import answers
 from broker.management.errors import bad_request, not_found
+from broker.management.listing import reply_rows
 
 if TYPE_CHECKING:
     from broker.core.vhost import Vhost
@@ -44,19 +45,24 @@ def topic_permissions_in(vhost: Vhost, user: str | None = None) -> Iterator[dict
                 }
 
 
-def _vhosts(call: Call) -> list[Vhost]:
-    return [vhost for _, vhost in sorted(call.broker.vhosts.items())]
+def _of_all(
+    call: Call,
+    rows_in: Callable[[Vhost, str | None], Iterator[dict[str, Any]]],
+    user: str | None = None,
+) -> Iterator[dict[str, Any]]:
+    """The rows of all vhosts."""
+    return (row for _, vhost in sorted(call.broker.vhosts.items()) for row in rows_in(vhost, user))
 
 
 async def get_all(call: Call) -> web.StreamResponse:
     """GET /api/permissions."""
-    return answers.answer([row for vhost in _vhosts(call) for row in permissions_in(vhost)])
+    return await reply_rows(call, _of_all(call, permissions_in))
 
 
 async def get_of_user(call: Call) -> web.StreamResponse:
     """GET /api/users/{user}/permissions."""
     user = _user(call)
-    return answers.answer([row for vhost in _vhosts(call) for row in permissions_in(vhost, user)])
+    return await reply_rows(call, _of_all(call, permissions_in, user))
 
 
 def _user(call: Call) -> str:
@@ -115,15 +121,13 @@ async def delete(call: Call) -> web.StreamResponse:
 
 async def get_all_topics(call: Call) -> web.StreamResponse:
     """GET /api/topic-permissions."""
-    found = [row for vhost in _vhosts(call) for row in topic_permissions_in(vhost)]
-    return answers.answer(found)
+    return await reply_rows(call, _of_all(call, topic_permissions_in))
 
 
 async def get_topics_of_user(call: Call) -> web.StreamResponse:
     """GET /api/users/{user}/topic-permissions."""
     user = _user(call)
-    found = [row for vhost in _vhosts(call) for row in topic_permissions_in(vhost, user)]
-    return answers.answer(found)
+    return await reply_rows(call, _of_all(call, topic_permissions_in, user))
 
 
 async def get_topics(call: Call) -> web.StreamResponse:
@@ -133,7 +137,7 @@ async def get_topics(call: Call) -> web.StreamResponse:
         found = [row for row in found if row["exchange"] == call.exchange_name]
     if not found:
         raise not_found()
-    return answers.answer(found)
+    return await reply_rows(call, found)
 
 
 async def put_topics(call: Call) -> web.StreamResponse:

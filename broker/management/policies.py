@@ -12,7 +12,7 @@ from broker.core.parameters import InvalidParameter, term
 from broker.identity import cluster_id
 from broker.management import answers
 from broker.management.errors import bad_request, not_found
-from broker.management.listing import Item, reply
+from broker.management.listing import Item, reply, reply_rows
 
 if TYPE_CHECKING:
     from broker.core.policies import Policy
@@ -125,7 +125,7 @@ def _parameter(vhost: Vhost, component: str, name: str, value: Any) -> dict[str,
 async def get_parameters(call: Call) -> web.StreamResponse:
     """GET /api/parameters, of a component, of a component in a vhost."""
     vhosts = [call.vhost] if call.has("vhost") else await call.visible()
-    return answers.answer(list(_parameters(call, vhosts)))
+    return await reply_rows(call, _parameters(call, vhosts))
 
 
 async def get_parameter(call: Call) -> web.StreamResponse:
@@ -173,7 +173,8 @@ async def delete_parameter(call: Call) -> web.StreamResponse:
 async def get_global_parameters(call: Call) -> web.StreamResponse:
     """GET /api/global-parameters."""
     found = {"internal_cluster_id": cluster_id(call.server.config), **call.broker.global_parameters}
-    return answers.answer([{"name": name, "value": found[name]} for name in sorted(found)])
+    rows = [{"name": name, "value": found[name]} for name in sorted(found)]
+    return await reply_rows(call, rows)
 
 
 async def get_global_parameter(call: Call) -> web.StreamResponse:

@@ -25,6 +25,7 @@ from broker.management import (
     permissions,
     policies,
     queues,
+    topology,
     users,
     vhosts,
 )
@@ -297,7 +298,8 @@ _BEYOND_RABBITMQ = (
     _path("/queues/{vhost}/{queue}/delete-messages", IN_VHOST, post=browse.delete_messages),
     _path("/delayed/{vhost}", IN_VHOST, get=browse.get_delayed),
     _path("/delayed/{vhost}/{id}", IN_VHOST, delete=browse.delete_delayed),
-    _path("/topology/{vhost}", IN_VHOST, get=browse.topology),
+    _path("/topology/{vhost}", IN_VHOST, get=topology.get),
+    _path("/settings", ADMINISTRATOR, get=overview.get_settings),
     _path("/logs", MONITOR, get=browse.get_logs),
     _path("/logs/stream", MONITOR, get=browse.tail_logs),
 )

@@ -13,7 +13,7 @@ from broker.core import users
 from broker.core.parameters import InvalidParameter
 from broker.management import answers
 from broker.management.errors import bad_request, not_found
-from broker.management.listing import Columns, Item, reply
+from broker.management.listing import Columns, Item, reply, reply_rows
 
 if TYPE_CHECKING:
     from broker.core.users import User
@@ -41,7 +41,7 @@ async def get_without_permissions(call: Call) -> web.StreamResponse:
     vhosts = call.broker.vhosts.values()
     granted = {name for vhost in vhosts for name in vhost.permissions.of_users}
     found = [_row(user) for name, user in sorted(call.broker.users.items()) if name not in granted]
-    return answers.answer(found)
+    return await reply_rows(call, found)
 
 
 def _user(call: Call) -> User:
@@ -136,9 +136,8 @@ async def bulk_delete(call: Call) -> web.StreamResponse:
 async def get_limits(call: Call) -> web.StreamResponse:
     """GET /api/user-limits and /api/user-limits/{user}."""
     found = [_user(call)] if call.has("user") else call.broker.users.values()
-    return answers.answer(
-        [{"user": user.name, "value": dict(user.limits)} for user in found if user.limits]
-    )
+    rows = ({"user": user.name, "value": dict(user.limits)} for user in found if user.limits)
+    return await reply_rows(call, rows)
 
 
 async def put_limit(call: Call) -> web.StreamResponse:

@@ -11,7 +11,7 @@ from broker.core import vhost_settings
 from broker.core.parameters import InvalidParameter
 from broker.management import answers, details, rows
 from broker.management.errors import bad_request, not_found
-from broker.management.listing import Columns, Item, reply
+from broker.management.listing import Columns, Item, reply, reply_rows
 from broker.management.permissions import permissions_in, topic_permissions_in
 
 if TYPE_CHECKING:
@@ -97,12 +97,12 @@ async def delete(call: Call) -> web.StreamResponse:
 
 async def get_permissions(call: Call) -> web.StreamResponse:
     """GET /api/vhosts/{vhost}/permissions."""
-    return answers.answer(list(permissions_in(call.vhost)))
+    return await reply_rows(call, permissions_in(call.vhost))
 
 
 async def get_topic_permissions(call: Call) -> web.StreamResponse:
     """GET /api/vhosts/{vhost}/topic-permissions."""
-    return answers.answer(list(topic_permissions_in(call.vhost)))
+    return await reply_rows(call, topic_permissions_in(call.vhost))
 
 
 # -- limits ----------------------------------------------------------------------------
@@ -117,7 +117,7 @@ def _limits(vhosts: list[Vhost]) -> Iterator[dict[str, Any]]:
 async def get_limits(call: Call) -> web.StreamResponse:
     """GET /api/vhost-limits and /api/vhost-limits/{vhost}."""
     vhosts = [call.vhost] if call.has("vhost") else await call.visible()
-    return answers.answer(list(_limits(vhosts)))
+    return await reply_rows(call, _limits(vhosts))
 
 
 async def put_limit(call: Call) -> web.StreamResponse:

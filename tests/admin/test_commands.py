@@ -263,3 +263,39 @@ def test_completion_is_for_three_shells(shell: str, leveret: Run) -> None:
     ran = leveret("completion", shell)
     assert ran.code == 0
     assert "_LEVERET_COMPLETE" in ran.out
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        ("leveret list_q", {"list_queues"}),
+        ("leveret list_queues messages_un", {"messages_unacknowledged"}),
+        ("leveret list_queues --form", {"--formatter"}),
+        ("leveret list_queues --formatter pre", {"pretty_table"}),
+    ],
+)
+def test_completion_offers(
+    typed: str,
+    offered: set[str],
+    leveret: Run,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The shell completes commands, columns, options and their values, without a broker."""
+    monkeypatch.setenv("_LEVERET_COMPLETE", "bash_complete")
+    monkeypatch.setenv("COMP_WORDS", typed)
+    monkeypatch.setenv("COMP_CWORD", str(len(typed.split()) - 1))
+    with pytest.raises(SystemExit):
+        leveret()
+    lines = capsys.readouterr().out.splitlines()
+    found = {line.split(",")[1] for line in lines}
+    assert offered <= found
+    assert all(each.startswith(typed.split()[-1]) for each in found)
+
+
+def test_log_tail(api: FakeApi, leveret: Run) -> None:
+    """The newest lines of the log, where the API gives it out."""
+    assert leveret("log_tail").code == 69
+    line = {"seq": 1, "time": "T", "level": "info", "category": "queue", "message": "m"}
+    api.answers["GET /api/logs"] = (200, {"lines": [line, line | {"message": "n"}], "last": 2})
+    assert leveret("log_tail", "-N", "1").out == "T [info] queue: n\n"

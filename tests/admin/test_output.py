@@ -88,6 +88,24 @@ def test_an_unknown_vhost_is_empty_for_rabbitmqctl_only(
 
 
 @pytest.mark.parametrize(
+    ("value", "in_table"),
+    [
+        (None, ""),
+        ("", ""),
+        ({}, ""),
+        ([], ""),
+        (0, "0"),
+        (False, "false"),
+        ({"a": ["b"]}, '{"a":["b"]}'),
+    ],
+)
+def test_values_of_leveret(value: Any, in_table: str) -> None:
+    """A person sees nothing where there is nothing, and JSON where there is more than one value."""
+    assert text(value, Kind.PLAIN, Voice.LEVERET) == in_table
+    assert document(value, Kind.PLAIN, Voice.LEVERET) == value
+
+
+@pytest.mark.parametrize(
     ("kind", "value", "in_table", "in_json"),
     [
         (Kind.PLAIN, None, "", ""),

@@ -234,7 +234,7 @@ def test_settings_without_meaning_are_one_warning(tmp_path: Path) -> None:
 cluster_formation.peer_discovery_backend = k8s
 ssl_options.honor_ecc_order = true
 queue_master_locator = min-masters
-prometheus.tcp.port = 1
+stomp.listeners.tcp.1 = 1
 nonsense = x
 """
     _, warnings = read(tmp_path, text)
@@ -244,7 +244,7 @@ nonsense = x
         "cluster_formation",
         "ssl_options.honor_ecc_order",
         "queue_master_locator",
-        "prometheus",
+        "stomp",
     ):
         assert key in without_effect
     assert unknown.startswith("unknown settings were ignored: nonsense")

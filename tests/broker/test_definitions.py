@@ -295,6 +295,14 @@ def without(section: str, key: str) -> Callable[[dict[str, Any]], None]:
     return lambda document: document[section][0].pop(key)
 
 
+def nested(depth: int) -> Any:
+    """Lists in lists."""
+    value: Any = 1
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
 FAULTS: list[tuple[Callable[[dict[str, Any]], Any], str]] = [
     (set_in("users", "password_hash", "***"), "users[0] ('ann') has a password_hash that is not"),
     (set_in("users", "hashing_algorithm", "x"), "users[0] ('ann') has an unknown hashing_algo"),
@@ -316,6 +324,12 @@ FAULTS: list[tuple[Callable[[dict[str, Any]], Any], str]] = [
     (set_in("exchanges", "type", "x-jms"), "exchanges[0] ('t') is refused:"),
     (set_in("bindings", "destination_type", "x"), "bindings[0] has destination_type 'x' instead"),
     (lambda document: document["bindings"].append(5), "bindings[2] is no object"),
+    (set_in("queues", "name", "q\ud800"), "is refused: 'utf-8' codec can't encode character"),
+    (set_in("queues", "arguments", {"a": 1 << 63}), "queues[0] ('q') is refused: 9223372036854"),
+    (set_in("queues", "arguments", {"a": nested(70)}), "queues[0] ('q') is refused: nested too"),
+    (set_in("queues", "arguments", {"a": nested(900)}), "queues[0] ('q') is "),
+    (set_in("queues", "arguments", {"a" * 256: 1}), "queues[0] ('q') is refused: "),
+    (set_in("bindings", "arguments", {"a": "\ud800"}), "bindings[0] is refused: "),
     (lambda document: document.update(queues={}), "queues is no list"),
 ]
 

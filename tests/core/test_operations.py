@@ -7,7 +7,7 @@ import pytest
 from broker.core.broker import Broker
 from broker.core.operations import apply, decode_operation, encode_operation
 from broker.core.vhost import Vhost
-from protocol.tables import Field, table
+from protocol.tables import NESTING_MAX, Field, decode_table, encode_table, table
 from tests.core.doubles import ListeningLog, make_exchange, make_queue, make_vhost
 
 
@@ -111,6 +111,29 @@ def test_operations_survive_as_octets() -> None:
         assert decode_operation(encode_operation(operation)) == operation
     declared = next(o for o in log.operations if o["op"] == "queue.declare" and o["name"] == "d")
     assert declared["arguments"]["x-message-ttl"] == Field("l", 5)
+
+
+def test_what_a_client_may_nest_can_be_read_back() -> None:
+    """Arguments as deep as a client may send them are no obstacle to a restart."""
+    arguments = {"a": Field("I", 1)}
+    for _ in range(NESTING_MAX):
+        arguments = {"n": Field("F", arguments)}
+    arguments, _ = decode_table(encode_table(arguments))
+    log = ListeningLog()
+    make_queue(make_vhost(log), durable=True, arguments=arguments)
+    (declared,) = (one for one in log.operations if one["op"] == "queue.declare")
+    assert declared["arguments"] == arguments
+
+
+@pytest.mark.parametrize("value", ["\ud800", 1 << 63, {"n" * 256: 1}])
+def test_what_cannot_be_read_back_changes_nothing(value: Any) -> None:
+    """It is refused before it is applied; text that is no UTF-8 is not among it."""
+    broker = Broker(ListeningLog())
+    with pytest.raises(ValueError, match=r"surrogates|large|range"):
+        broker.change({"op": "vhost.declare", "name": "v", "x": value}, durable=True)
+    assert not broker.vhosts
+    broker.change({"op": "vhost.declare", "name": "\udcff"}, durable=True)
+    assert list(broker.vhosts) == ["\udcff"]
 
 
 def test_operations_on_what_is_missing_change_nothing() -> None:

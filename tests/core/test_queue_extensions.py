@@ -7,6 +7,7 @@ from broker.core.groups import GroupedBacklog
 from broker.core.message import Message
 from broker.core.vhost import Vhost
 from protocol.content import body_of
+from protocol.errors import PreconditionFailed
 from tests.core.doubles import (
     bodies,
     headers,
@@ -166,6 +167,13 @@ def test_a_message_that_ends_frees_its_group(vhost: Vhost, ending: str) -> None:
         queue.purge()
     publish(vhost, "q", b"2", headers={"key": "a"})
     assert body_of(take(queue).content) == b"2"
+
+
+def test_groups_have_no_priorities(vhost: Vhost) -> None:
+    """Strict order and priorities contradict each other: such a queue is refused."""
+    arguments = {"x-message-group-header": "key", "x-max-priority": 5}
+    with pytest.raises(PreconditionFailed, match="not_with_max_priority"):
+        make_queue(vhost, arguments=arguments)
 
 
 def test_size_and_order_of_groups(vhost: Vhost) -> None:

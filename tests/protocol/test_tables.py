@@ -18,6 +18,7 @@ from protocol.tables import (
     is_integer,
     is_well_formed,
     join_pairs,
+    json_table,
     plain,
     same_value,
     split_pairs,
@@ -245,3 +246,23 @@ def test_not_a_number_survives() -> None:
     decoded, _ = decode_table(b"\x00\x00\x00\x0b\x01nd\x7f\xf8\x00\x00\x00\x00\x00\x00")
     assert math.isnan(decoded["n"].value)
     assert encode_table(decoded)[-8:] == b"\x7f\xf8\x00\x00\x00\x00\x00\x00"
+
+
+def test_integers_of_json_are_longs() -> None:
+    """As RabbitMQ reads JSON, at any depth; what a long cannot hold is refused with its word."""
+    made = json_table({"n": 1, "l": [2, True], "t": {"n": 3}}, null=False)
+    assert made == {
+        "n": Field("l", 1),
+        "l": Field("A", [Field("l", 2), Field("t", True)]),
+        "t": Field("F", {"n": Field("l", 3)}),
+    }
+    for value in (1 << 63, -(1 << 63) - 1):
+        with pytest.raises(ValueError, match="integer_too_large"):
+            json_table({"l": [value]}, null=False)
+
+
+def test_null_of_json_is_asked_for() -> None:
+    """Requests may not say null; definitions may, as exports of tables with voids do."""
+    with pytest.raises(ValueError, match="null_not_allowed"):
+        json_table({"t": {"n": None}}, null=False)
+    assert json_table({"l": [None]}, null=True) == {"l": Field("A", [Field("V", None)])}

@@ -215,12 +215,12 @@ class Features:
     def reject(self, tag: int, *, requeue: bool) -> None:
         """basic.reject."""
         queue, message, consumer = self.held.pop(tag)
-        self._let_go(consumer)
-        self._free(queue, message)
         if requeue:
             queue.put(replace(message, redelivered=True))
         else:
             self._bury(queue, message, "rejected")
+        self._free(queue, message)  # only now may the consumer get another one
+        self._let_go(consumer)
         self._settle_down()
 
     def purge(self, name: str) -> int:

@@ -24,7 +24,10 @@ export function path(parts, ...names) {
 
 function escape(name) {
   if (name === "." || name === "..") {
-    throw new ApiError(0, `The name “${name}” cannot be part of an address; use an AMQP client for it.`);
+    throw new ApiError(
+      0,
+      `The name “${name}” cannot be part of an address; use an AMQP client for it.`,
+    );
   }
   return encodeURIComponent(name);
 }
@@ -103,10 +106,13 @@ function sentence(status, answer) {
     return `You may not do this${reason && reason !== "Access refused." ? `: ${reason}` : ""}.`;
   }
   if (status === 401) return "Login failed: the user name or the password is wrong.";
-  if (status === 404) return reason && reason !== "Not Found" ? capital(reason) : "It does not exist, or no longer.";
+  if (status === 404)
+    return reason && reason !== "Not Found" ? capital(reason) : "It does not exist, or no longer.";
   if (status === 413) return "This is larger than the broker takes in one request.";
   if (reason) return capital(reason);
-  return status >= 500 ? `The broker failed to do this (HTTP ${status}). Its log says more.` : `The broker refused this (HTTP ${status}).`;
+  return status >= 500
+    ? `The broker failed to do this (HTTP ${status}). Its log says more.`
+    : `The broker refused this (HTTP ${status}).`;
 }
 
 /** Flattens a reason, which may be a list of terms with texts as lists of codes. */

@@ -11,18 +11,44 @@ import { createTable } from "./table.js";
 /** Lists bindings; `other` is the end to show, "source" or "destination". */
 export function bindingsTable(view, { vhost, load, other, empty }) {
   const table = createTable(view, {
-    id: `bindings-${other}`, caption: other === "source" ? "Bindings to it" : "Bindings from it", noun: "binding",
+    id: `bindings-${other}`,
+    caption: other === "source" ? "Bindings to it" : "Bindings from it",
+    noun: "binding",
     source: local(load, (row) => `${row[other]} ${row.routing_key}`),
-    rowKey: (row) => [row.source, row.destination_type, row.destination, row.properties_key].join("\n"),
+    rowKey: (row) =>
+      [row.source, row.destination_type, row.destination, row.properties_key].join("\n"),
     empty,
     columns: [
-      { key: "end", label: other === "source" ? "From exchange" : "To", sort: other, cell: (row) => end(vhost, row, other) },
-      { key: "key", label: "Routing key", sort: "routing_key", cell: (row) => h("code", null, row.routing_key || "(empty)") },
+      {
+        key: "end",
+        label: other === "source" ? "From exchange" : "To",
+        sort: other,
+        cell: (row) => end(vhost, row, other),
+      },
+      {
+        key: "key",
+        label: "Routing key",
+        sort: "routing_key",
+        cell: (row) => h("code", null, row.routing_key || "(empty)"),
+      },
       { key: "arguments", label: "Arguments", cell: (row) => argumentTable(row.arguments) ?? "" },
-      { key: "actions", label: "", numeric: true, cell: (row) => row.source !== "" && h("button", {
-        type: "button", class: "danger", "aria-label": `Unbind ${row.routing_key || "(empty key)"} from ${row[other]}`,
-        onclick: () => unbind(table, vhost, row),
-      }, "Unbind") },
+      {
+        key: "actions",
+        label: "",
+        numeric: true,
+        cell: (row) =>
+          row.source !== "" &&
+          h(
+            "button",
+            {
+              type: "button",
+              class: "danger",
+              "aria-label": `Unbind ${row.routing_key || "(empty key)"} from ${row[other]}`,
+              onclick: () => unbind(table, vhost, row),
+            },
+            "Unbind",
+          ),
+      },
     ],
   });
   return table;
@@ -37,7 +63,9 @@ function end(vhost, row, other) {
 
 async function unbind(table, vhost, row) {
   const sure = await confirmLoss({
-    action: "Unbind", what: "binding", name: `${row.source} → ${row.destination}, key “${row.routing_key}”`,
+    action: "Unbind",
+    what: "binding",
+    name: `${row.source} → ${row.destination}, key “${row.routing_key}”`,
     loses: "Messages with this key no longer take this way.",
   });
   if (!sure) return;
@@ -52,19 +80,42 @@ function between(vhost, { source, destination, destination_type: type }) {
 
 /** A form that binds; one end is given, `source` or `queue`, the other is asked for. */
 export function bindForm(table, { vhost, source, queue }) {
-  const ends = source === undefined
-    ? [{ name: "source", label: "From exchange", required: true }]
-    : [
-      { name: "destination_type", label: "Bind a", type: "select", options: ["queue", "exchange"] },
-      { name: "destination", label: "Its name", required: true },
-    ];
+  const ends =
+    source === undefined
+      ? [{ name: "source", label: "From exchange", required: true }]
+      : [
+          {
+            name: "destination_type",
+            label: "Bind a",
+            type: "select",
+            options: ["queue", "exchange"],
+          },
+          { name: "destination", label: "Its name", required: true },
+        ];
   return createForm({
     submit: "Bind",
     done: () => "The binding is there.",
-    fields: [...ends,
-      { name: "routing_key", label: "Routing key", hint: "In a topic exchange * stands for one word and # for any number of words." },
-      { name: "arguments", label: "Arguments", type: "arguments", hint: "A headers exchange compares these with the headers of messages.",
-        known: [{ key: "x-match", type: "text", options: ["all", "any", "all-with-x", "any-with-x"], help: "Whether all of the headers must be equal or any of them." }] },
+    fields: [
+      ...ends,
+      {
+        name: "routing_key",
+        label: "Routing key",
+        hint: "In a topic exchange * stands for one word and # for any number of words.",
+      },
+      {
+        name: "arguments",
+        label: "Arguments",
+        type: "arguments",
+        hint: "A headers exchange compares these with the headers of messages.",
+        known: [
+          {
+            key: "x-match",
+            type: "text",
+            options: ["all", "any", "all-with-x", "any-with-x"],
+            help: "Whether all of the headers must be equal or any of them.",
+          },
+        ],
+      },
     ],
     onSubmit: async ({ routing_key: key, arguments: given, ...other }) => {
       const binding = { source, destination: queue, destination_type: "queue", ...other };

@@ -23,39 +23,80 @@ export function createChart({ title, series, format, integer = false, unit = "10
   const cursor = h("p", { class: "cursor", hidden: true });
   let points = {};
   let limit = null;
-  const element = h("figure", { class: "chart" }, h("figcaption", null, title), legend, plot, cursor);
+  const element = h(
+    "figure",
+    { class: "chart" },
+    h("figcaption", null, title),
+    legend,
+    plot,
+    cursor,
+  );
 
   const draw = () => {
     const visible = series.filter(({ key }) => points[key]?.length && !hidden.has(key));
-    const most = Math.max(0, limit?.value ?? 0, ...visible.flatMap(({ key }) => points[key].map(({ v }) => v)));
+    const most = Math.max(
+      0,
+      limit?.value ?? 0,
+      ...visible.flatMap(({ key }) => points[key].map(({ v }) => v)),
+    );
     const step = unit === "1024" ? niceStep1024(most / 3) : niceStep(most / 3, integer);
-    const scale = scales(visible.flatMap(({ key }) => points[key].map(({ t }) => t)), most, step, plot.clientWidth || 640);
-    update(plot, grid(scale, format), limit ? limitLine(scale, limit) : null,
-      visible.map(({ key, tone }) => line(scale, points[key], tone)));
+    const scale = scales(
+      visible.flatMap(({ key }) => points[key].map(({ t }) => t)),
+      most,
+      step,
+      plot.clientWidth || 640,
+    );
+    update(
+      plot,
+      grid(scale, format),
+      limit ? limitLine(scale, limit) : null,
+      visible.map(({ key, tone }) => line(scale, points[key], tone)),
+    );
     plot.scale = scale;
-    update(legend, series.filter(({ key }) => points[key]).map((one) => legendEntry(one)));
+    update(
+      legend,
+      series.filter(({ key }) => points[key]).map((one) => legendEntry(one)),
+    );
   };
 
-  const legendEntry = ({ key, label, tone }) => h("li", null, h("button", {
-    type: "button", class: `tone-${tone}`, "aria-pressed": String(!hidden.has(key)), title: "Show or hide this line",
-    onclick: () => {
-      if (!hidden.delete(key)) hidden.add(key);
-      draw();
-    },
-  }, h("span", { class: "swatch", "aria-hidden": "true" }), label, " ", h("b", null, format(points[key].at(-1)?.v))));
+  const legendEntry = ({ key, label, tone }) =>
+    h(
+      "li",
+      null,
+      h(
+        "button",
+        {
+          type: "button",
+          class: `tone-${tone}`,
+          "aria-pressed": String(!hidden.has(key)),
+          title: "Show or hide this line",
+          onclick: () => {
+            if (!hidden.delete(key)) hidden.add(key);
+            draw();
+          },
+        },
+        h("span", { class: "swatch", "aria-hidden": "true" }),
+        label,
+        " ",
+        h("b", null, format(points[key].at(-1)?.v)),
+      ),
+    );
 
   plot.addEventListener("pointermove", (event) => {
     const box = plot.getBoundingClientRect();
     const { scale } = plot;
     const t = scale.t(event.clientX - box.left);
-    const lines = series.filter(({ key }) => points[key]?.length && !hidden.has(key))
+    const lines = series
+      .filter(({ key }) => points[key]?.length && !hidden.has(key))
       .map(({ key, label }) => `${label} ${format(nearest(points[key], t).v)}`);
     const first = series.find(({ key }) => points[key]?.length);
     if (!first) return;
     cursor.textContent = `${clock(nearest(points[first.key], t).t)}: ${lines.join(", ")}`;
     cursor.hidden = false;
   });
-  plot.addEventListener("pointerleave", () => { cursor.hidden = true; });
+  plot.addEventListener("pointerleave", () => {
+    cursor.hidden = true;
+  });
   new ResizeObserver(() => draw()).observe(element);
 
   return {
@@ -69,7 +110,9 @@ export function createChart({ title, series, format, integer = false, unit = "10
 }
 
 function nearest(list, t) {
-  return list.reduce((best, point) => (Math.abs(point.t - t) < Math.abs(best.t - t) ? point : best));
+  return list.reduce((best, point) =>
+    Math.abs(point.t - t) < Math.abs(best.t - t) ? point : best,
+  );
 }
 
 function scales(times, most, step, width) {
@@ -78,7 +121,12 @@ function scales(times, most, step, width) {
   const top = Math.max(step, Math.ceil(most / step) * step);
   const inner = width - LEFT - RIGHT;
   return {
-    from, to, top, step, width, empty: !times.length,
+    from,
+    to,
+    top,
+    step,
+    width,
+    empty: !times.length,
     x: (t) => LEFT + ((t - from) / (to - from)) * inner,
     y: (v) => TOP + (1 - v / top) * (HEIGHT - TOP - BOTTOM),
     t: (x) => from + ((x - LEFT) / inner) * (to - from),
@@ -101,32 +149,73 @@ function niceStep1024(least) {
 function grid(scale, format) {
   const lines = [];
   for (let v = 0; v <= scale.top * 1.001; v += scale.step) {
-    lines.push(svg("line", { class: "grid", x1: LEFT, x2: scale.width - RIGHT, y1: scale.y(v), y2: scale.y(v) }),
-      svg("text", { class: "tick", x: LEFT - 8, y: scale.y(v) + 4, "text-anchor": "end" }, format(v)));
+    lines.push(
+      svg("line", {
+        class: "grid",
+        x1: LEFT,
+        x2: scale.width - RIGHT,
+        y1: scale.y(v),
+        y2: scale.y(v),
+      }),
+      svg(
+        "text",
+        { class: "tick", x: LEFT - 8, y: scale.y(v) + 4, "text-anchor": "end" },
+        format(v),
+      ),
+    );
   }
   if (scale.empty) {
-    lines.push(svg("text", { class: "tick", x: scale.width / 2, y: HEIGHT / 2, "text-anchor": "middle" }, "Nothing measured yet"));
+    lines.push(
+      svg(
+        "text",
+        { class: "tick", x: scale.width / 2, y: HEIGHT / 2, "text-anchor": "middle" },
+        "Nothing measured yet",
+      ),
+    );
   } else {
-    lines.push(svg("text", { class: "tick", x: LEFT, y: HEIGHT - 3 }, clock(scale.from)),
-      svg("text", { class: "tick", x: scale.width - RIGHT, y: HEIGHT - 3, "text-anchor": "end" }, clock(scale.to)));
+    lines.push(
+      svg("text", { class: "tick", x: LEFT, y: HEIGHT - 3 }, clock(scale.from)),
+      svg(
+        "text",
+        { class: "tick", x: scale.width - RIGHT, y: HEIGHT - 3, "text-anchor": "end" },
+        clock(scale.to),
+      ),
+    );
   }
   return lines;
 }
 
 function limitLine(scale, { label, value }) {
   const y = scale.y(value);
-  return [svg("line", { class: "limit", x1: LEFT, x2: scale.width - RIGHT, y1: y, y2: y }),
-    svg("text", { class: "tick limit-label", x: scale.width - RIGHT, y: y < 24 ? y + 14 : y - 5, "text-anchor": "end" }, label)];
+  return [
+    svg("line", { class: "limit", x1: LEFT, x2: scale.width - RIGHT, y1: y, y2: y }),
+    svg(
+      "text",
+      {
+        class: "tick limit-label",
+        x: scale.width - RIGHT,
+        y: y < 24 ? y + 14 : y - 5,
+        "text-anchor": "end",
+      },
+      label,
+    ),
+  ];
 }
 
 function line(scale, list, tone) {
-  const d = list.map(({ t, v }, index) => `${index ? "L" : "M"}${scale.x(t).toFixed(1)} ${scale.y(v).toFixed(1)}`).join("");
+  const d = list
+    .map(
+      ({ t, v }, index) => `${index ? "L" : "M"}${scale.x(t).toFixed(1)} ${scale.y(v).toFixed(1)}`,
+    )
+    .join("");
   return svg("path", { class: `line tone-${tone}`, d });
 }
 
 /** Reads sampled levels of the API, oldest first. */
 export function levels(details) {
-  return (details?.samples ?? []).map(({ sample, timestamp }) => ({ t: timestamp, v: sample })).reverse();
+  return (details?.samples ?? [])
+    .map(({ sample, timestamp }) => ({ t: timestamp, v: sample }))
+    .reverse();
 }
 
 /** Reads sampled counters of the API as rates, oldest first. */

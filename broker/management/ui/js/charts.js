@@ -4,7 +4,13 @@ import { createChart, levels, rates } from "./chart.js";
 import { h } from "./dom.js";
 import { bytes, compact, rate } from "./format.js";
 
-const PERIODS = [[60, 5, "last minute"], [600, 5, "last 10 minutes"], [3600, 60, "last hour"], [28800, 600, "last 8 hours"], [86400, 1800, "last day"]];
+const PERIODS = [
+  [60, 5, "last minute"],
+  [600, 5, "last 10 minutes"],
+  [3600, 60, "last hour"],
+  [28800, 600, "last 8 hours"],
+  [86400, 1800, "last day"],
+];
 
 const TOTALS = [
   { key: "messages", label: "Total", tone: 1 },
@@ -25,21 +31,33 @@ const RATES = [
 
 /** A select for the period, and the query that asks for its samples. */
 export function periodChoice(onChange) {
-  const select = h("select", { onchange: onChange },
-    PERIODS.map(([age, , text]) => h("option", { value: age, selected: age === 600 }, text)));
+  const select = h(
+    "select",
+    { onchange: onChange },
+    PERIODS.map(([age, , text]) => h("option", { value: age, selected: age === 600 }, text)),
+  );
   return {
     element: h("label", { class: "inline" }, "Charts of the", select),
     query() {
       const [age, incr] = PERIODS.find(([seconds]) => seconds === Number(select.value));
-      return Object.fromEntries(["lengths", "msg_rates", "data_rates", "node_stats"]
-        .flatMap((name) => [[`${name}_age`, age], [`${name}_incr`, incr]]));
+      return Object.fromEntries(
+        ["lengths", "msg_rates", "data_rates", "node_stats"].flatMap((name) => [
+          [`${name}_age`, age],
+          [`${name}_incr`, incr],
+        ]),
+      );
     },
   };
 }
 
 /** Queued messages of an object with messages_details and so on. */
 export function queuedChart() {
-  const chart = createChart({ title: "Queued messages", series: TOTALS, format: compact, integer: true });
+  const chart = createChart({
+    title: "Queued messages",
+    series: TOTALS,
+    format: compact,
+    integer: true,
+  });
   return {
     element: chart.element,
     show: (totals) => chart.show(pick(TOTALS, totals, levels)),
@@ -57,8 +75,16 @@ export function ratesChart() {
 
 /** Octets from and to clients. */
 export function dataChart() {
-  const series = [{ key: "recv_oct", label: "From client", tone: 1 }, { key: "send_oct", label: "To client", tone: 2 }];
-  const chart = createChart({ title: "Data rates", series, format: (v) => `${bytes(v)}/s`, unit: "1024" });
+  const series = [
+    { key: "recv_oct", label: "From client", tone: 1 },
+    { key: "send_oct", label: "To client", tone: 2 },
+  ];
+  const chart = createChart({
+    title: "Data rates",
+    series,
+    format: (v) => `${bytes(v)}/s`,
+    unit: "1024",
+  });
   return { element: chart.element, show: (object) => chart.show(pick(series, object, rates)) };
 }
 
@@ -73,6 +99,9 @@ export function levelChart(title, key, label, format, tone = 1) {
 }
 
 function pick(series, object, read) {
-  return Object.fromEntries(series.filter(({ key }) => object?.[`${key}_details`])
-    .map(({ key }) => [key, read(object[`${key}_details`])]));
+  return Object.fromEntries(
+    series
+      .filter(({ key }) => object?.[`${key}_details`])
+      .map(({ key }) => [key, read(object[`${key}_details`])]),
+  );
 }

@@ -14,8 +14,12 @@ export function open(title, fill, { wide = false } = {}) {
       result = value;
       dialog.close();
     };
-    const dialog = h("dialog", { "aria-labelledby": id, class: wide ? "wide" : null },
-      h("h2", { id }, title), fill(close));
+    const dialog = h(
+      "dialog",
+      { "aria-labelledby": id, class: wide ? "wide" : null },
+      h("h2", { id }, title),
+      fill(close),
+    );
     dialog.addEventListener("close", () => {
       dialog.remove();
       resolve(result);
@@ -32,15 +36,32 @@ export function confirmLoss({ action, what, name, loses, typed = false }) {
     const button = h("button", { class: "danger", disabled: typed }, action);
     const id = freshId("name");
     const input = h("input", {
-      id, autocomplete: "off", spellcheck: "false",
-      oninput: () => { button.disabled = input.value !== name; },
+      id,
+      autocomplete: "off",
+      spellcheck: "false",
+      oninput: () => {
+        button.disabled = input.value !== name;
+      },
     });
-    return h("form", { onsubmit: (event) => { event.preventDefault(); if (!button.disabled) close(true); } },
+    return h(
+      "form",
+      {
+        onsubmit: (event) => {
+          event.preventDefault();
+          if (!button.disabled) close(true);
+        },
+      },
       h("p", { class: "named" }, h("code", null, name === "" ? "(default)" : name)),
       loses && h("p", null, loses),
-      typed && h("div", { class: "field" }, h("label", { for: id }, "Type the name to confirm"), input),
-      h("div", { class: "buttons" },
-        h("button", { type: "button", autofocus: !typed, onclick: () => close(false) }, "Keep it"), button));
+      typed &&
+        h("div", { class: "field" }, h("label", { for: id }, "Type the name to confirm"), input),
+      h(
+        "div",
+        { class: "buttons" },
+        h("button", { type: "button", autofocus: !typed, onclick: () => close(false) }, "Keep it"),
+        button,
+      ),
+    );
   });
 }
 

@@ -42,14 +42,16 @@ export function update(parent, ...children) {
     const old = parent.childNodes[index];
     if (!old) parent.append(node);
     else if (old.isEqualNode(node)) return;
-    else if (old.contains(document.activeElement) && old.nodeName === node.nodeName) merge(old, node);
+    else if (old.contains(document.activeElement) && old.nodeName === node.nodeName)
+      merge(old, node);
     else old.replaceWith(node);
   });
   while (parent.childNodes.length > nodes.length) parent.lastChild.remove();
 }
 
 function merge(old, node) {
-  for (const { name } of [...old.attributes]) if (!node.hasAttribute(name)) old.removeAttribute(name);
+  for (const { name } of [...old.attributes])
+    if (!node.hasAttribute(name)) old.removeAttribute(name);
   for (const { name, value } of [...node.attributes]) old.setAttribute(name, value);
   update(old, [...node.childNodes]);
 }

@@ -25,45 +25,66 @@ export function createForm({ fields, submit, onSubmit, done, keep = false, dange
       if (input) input.disabled = element.hidden;
     }
   };
-  const form = h("form", {
-    class: "form", novalidate: true, onchange: showNeeded,
-    onreset: () => setTimeout(() => {
-      inputs.forEach(({ reset }) => reset?.());
-      showNeeded();
-    }),
-    onsubmit: async (event) => {
-      event.preventDefault();
-      trouble.hidden = true;
-      const missing = inputs.find(({ field, input, element }) => field.required && !element.hidden && !input.value);
-      if (missing) {
-        trouble.textContent = `${missing.field.label} is needed.`;
-        trouble.hidden = false;
-        missing.input.focus();
-        return;
-      }
-      button.disabled = true;
-      try {
-        const now = values();
-        await onSubmit(now, form);
-        if (done) note(done(now));
-        if (!keep) form.reset();
-      } catch (error) {
-        trouble.textContent = error.message;
-        trouble.hidden = false;
-      } finally {
-        button.disabled = false;
-      }
+  const form = h(
+    "form",
+    {
+      class: "form",
+      novalidate: true,
+      onchange: showNeeded,
+      onreset: () =>
+        setTimeout(() => {
+          inputs.forEach(({ reset }) => reset?.());
+          showNeeded();
+        }),
+      onsubmit: async (event) => {
+        event.preventDefault();
+        trouble.hidden = true;
+        const missing = inputs.find(
+          ({ field, input, element }) => field.required && !element.hidden && !input.value,
+        );
+        if (missing) {
+          trouble.textContent = `${missing.field.label} is needed.`;
+          trouble.hidden = false;
+          missing.input.focus();
+          return;
+        }
+        button.disabled = true;
+        try {
+          const now = values();
+          await onSubmit(now, form);
+          if (done) note(done(now));
+          if (!keep) form.reset();
+        } catch (error) {
+          trouble.textContent = error.message;
+          trouble.hidden = false;
+        } finally {
+          button.disabled = false;
+        }
+      },
     },
-  }, inputs.map(({ element }) => element), trouble, h("div", { class: "buttons" }, button));
+    inputs.map(({ element }) => element),
+    trouble,
+    h("div", { class: "buttons" }, button),
+  );
   showNeeded();
   return form;
 }
 
 /** A form that stays folded until it is wanted; the shortcut `n` opens the first of a page. */
 export function folded(title, form, { open = false } = {}) {
-  const details = h("details", { class: "folded", "data-new": true, open,
-    ontoggle: () => details.open && details.querySelector("input:not([type=hidden]), select, textarea")?.focus() },
-  h("summary", null, title), form);
+  const details = h(
+    "details",
+    {
+      class: "folded",
+      "data-new": true,
+      open,
+      ontoggle: () =>
+        details.open &&
+        details.querySelector("input:not([type=hidden]), select, textarea")?.focus(),
+    },
+    h("summary", null, title),
+    form,
+  );
   return details;
 }
 
@@ -75,34 +96,62 @@ function makeField(field) {
   const input = makeInput(field, common);
   const hint = field.hint && h("small", { id: hintId }, field.hint);
   if (field.type === "checkbox") {
-    return { input, read: () => input.checked, element: h("div", { class: "field check" }, h("label", { for: id }, input, field.label), hint) };
+    return {
+      input,
+      read: () => input.checked,
+      element: h(
+        "div",
+        { class: "field check" },
+        h("label", { for: id }, input, field.label),
+        hint,
+      ),
+    };
   }
-  return { input, read: () => valueOf(field, input), element: h("div", { class: "field" }, h("label", { for: id }, field.label), input, hint) };
+  return {
+    input,
+    read: () => valueOf(field, input),
+    element: h("div", { class: "field" }, h("label", { for: id }, field.label), input, hint),
+  };
 }
 
 function makeInput(field, common) {
   switch (field.type) {
     case "select":
-      return h("select", common, field.options.map((option) => {
-        const { value, label } = typeof option === "string" ? { value: option, label: option } : option;
-        const chosen = value === field.value;
-        const element = h("option", { value }, label);
-        element.defaultSelected = chosen;
-        return element;
-      }));
+      return h(
+        "select",
+        common,
+        field.options.map((option) => {
+          const { value, label } =
+            typeof option === "string" ? { value: option, label: option } : option;
+          const chosen = value === field.value;
+          const element = h("option", { value }, label);
+          element.defaultSelected = chosen;
+          return element;
+        }),
+      );
     case "checkbox": {
       const box = h("input", { ...common, type: "checkbox" });
       box.defaultChecked = Boolean(field.value);
       return box;
     }
     case "area":
-      return filled(h("textarea", { ...common, rows: field.rows ?? 4, spellcheck: "false" }), field.value);
+      return filled(
+        h("textarea", { ...common, rows: field.rows ?? 4, spellcheck: "false" }),
+        field.value,
+      );
     default:
-      return filled(h("input", {
-        ...common, type: field.type ?? "text", spellcheck: "false", accept: field.accept,
-        autocomplete: field.autocomplete ?? (field.type === "password" ? "new-password" : "off"),
-        list: field.list, placeholder: field.placeholder,
-      }), field.value);
+      return filled(
+        h("input", {
+          ...common,
+          type: field.type ?? "text",
+          spellcheck: "false",
+          accept: field.accept,
+          autocomplete: field.autocomplete ?? (field.type === "password" ? "new-password" : "off"),
+          list: field.list,
+          placeholder: field.placeholder,
+        }),
+        field.value,
+      );
   }
 }
 

@@ -4,7 +4,12 @@ const INTEGER = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
 const ONE_DIGIT = new Intl.NumberFormat("en", { maximumFractionDigits: 1 });
 const COMPACT = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 });
 const UNITS = ["B", "KiB", "MiB", "GiB", "TiB"];
-const SPANS = [[86400, "d"], [3600, "h"], [60, "min"], [1, "s"]];
+const SPANS = [
+  [86400, "d"],
+  [3600, "h"],
+  [60, "min"],
+  [1, "s"],
+];
 
 export const NONE = "–";
 
@@ -65,7 +70,8 @@ export function moment(ms) {
 export function clock(ms) {
   const date = new Date(ms);
   return [date.getHours(), date.getMinutes(), date.getSeconds()]
-    .map((n) => String(n).padStart(2, "0")).join(":");
+    .map((n) => String(n).padStart(2, "0"))
+    .join(":");
 }
 
 /** "1 message", "2 messages". */

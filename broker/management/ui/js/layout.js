@@ -16,8 +16,12 @@ export function layout(nodes, edges) {
   const neighbours = adjacency(nodes, edges);
   for (let sweep = 0; sweep < SWEEPS; sweep += 1) {
     const forward = sweep % 2 === 0;
-    const position = new Map(order.flatMap((ids) => ids.map((id, index) => [id, index / Math.max(1, ids.length - 1)])));
-    (forward ? order : [...order].reverse()).forEach((ids) => sortByNeighbours(ids, neighbours, position));
+    const position = new Map(
+      order.flatMap((ids) => ids.map((id, index) => [id, index / Math.max(1, ids.length - 1)])),
+    );
+    (forward ? order : [...order].reverse()).forEach((ids) =>
+      sortByNeighbours(ids, neighbours, position),
+    );
   }
   const rows = Math.max(1, ...order.map((ids) => ids.length));
   const height = rows * ROW - BOX.gap + 2 * BOX.margin;
@@ -32,10 +36,14 @@ export function layout(nodes, edges) {
 /** Puts each box of a column level with what it leads to, as far as the boxes above and below let it. */
 function stack(ids, neighbours, places, height) {
   const wished = ids.map((id, row) => {
-    const near = neighbours.get(id).filter((other) => places.has(other)).map((other) => places.get(other).y);
+    const near = neighbours
+      .get(id)
+      .filter((other) => places.has(other))
+      .map((other) => places.get(other).y);
     return { id, y: near.length ? mean(near) : BOX.margin + row * ROW };
   });
-  if (ids.some((id) => neighbours.get(id).some((other) => places.has(other)))) wished.sort((a, b) => a.y - b.y);
+  if (ids.some((id) => neighbours.get(id).some((other) => places.has(other))))
+    wished.sort((a, b) => a.y - b.y);
   let free = BOX.margin;
   for (const box of wished) {
     box.y = Math.max(box.y, free);
@@ -60,7 +68,8 @@ function columnsOf(nodes, edges) {
   for (let round = 1; round < exchanges.length; round += 1) {
     let changed = false;
     for (const { from, to } of edges) {
-      if (!depth.has(to) || !depth.has(from) || from === to || depth.get(to) > depth.get(from)) continue;
+      if (!depth.has(to) || !depth.has(from) || from === to || depth.get(to) > depth.get(from))
+        continue;
       if (depth.get(from) + 1 >= exchanges.length) continue;
       depth.set(to, depth.get(from) + 1);
       changed = true;
@@ -84,10 +93,15 @@ function adjacency(nodes, edges) {
 
 /** Orders a column by the mean place of what its boxes are joined with, which uncrosses most lines. */
 function sortByNeighbours(ids, neighbours, position) {
-  const weight = new Map(ids.map((id) => {
-    const near = neighbours.get(id).map((other) => position.get(other)).filter(Number.isFinite);
-    return [id, near.length ? mean(near) : position.get(id)];
-  }));
+  const weight = new Map(
+    ids.map((id) => {
+      const near = neighbours
+        .get(id)
+        .map((other) => position.get(other))
+        .filter(Number.isFinite);
+      return [id, near.length ? mean(near) : position.get(id)];
+    }),
+  );
   ids.sort((a, b) => weight.get(a) - weight.get(b) || a.localeCompare(b));
   ids.forEach((id, index) => position.set(id, index / Math.max(1, ids.length - 1)));
 }

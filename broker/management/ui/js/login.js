@@ -38,12 +38,26 @@ export function loginPage(enter, trouble) {
       return accept();
     },
   });
-  document.body.replaceChildren(h("main", { class: "login" },
-    h("img", { src: "icon.svg", alt: "", width: 56, height: 56 }),
-    h("h1", null, "Leveret"),
-    h("p", { class: "hint" }, "Log in with a user of this broker that has one of the tags management, policymaker, monitoring or administrator."),
-    trouble && h("p", { class: "notice bad", role: "alert" }, trouble),
-    password,
-    h("details", { class: "folded" }, h("summary", null, "Use an OAuth 2.0 token instead"), token)));
+  document.body.replaceChildren(
+    h(
+      "main",
+      { class: "login" },
+      h("img", { src: "icon.svg", alt: "", width: 56, height: 56 }),
+      h("h1", null, "Leveret"),
+      h(
+        "p",
+        { class: "hint" },
+        "Log in with a user of this broker that has one of the tags management, policymaker, monitoring or administrator.",
+      ),
+      trouble && h("p", { class: "notice bad", role: "alert" }, trouble),
+      password,
+      h(
+        "details",
+        { class: "folded" },
+        h("summary", null, "Use an OAuth 2.0 token instead"),
+        token,
+      ),
+    ),
+  );
   document.querySelector("input[name=user]").focus();
 }

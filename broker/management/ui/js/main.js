@@ -52,16 +52,22 @@ async function show() {
   } catch (error) {
     if (error.name === "AbortError" || mine !== turn) return;
     if (error.status === undefined) console.error(error);
-    if (!shown.root.querySelector("h1")) shown.heading(Object.values(found.params).at(-1) ?? found.route.nav);
-    shown.add(h("p", { class: "notice bad", role: "alert" }, error.message),
-      found.route.parent && h("p", null, h("a", { href: `#${found.route.parent}` }, "Back to the list")));
+    if (!shown.root.querySelector("h1"))
+      shown.heading(Object.values(found.params).at(-1) ?? found.route.nav);
+    shown.add(
+      h("p", { class: "notice bad", role: "alert" }, error.message),
+      found.route.parent &&
+        h("p", null, h("a", { href: `#${found.route.parent}` }, "Back to the list")),
+    );
   }
 }
 
 function nowhere(pathname) {
   view.heading("No such page");
-  view.add(h("p", null, "There is nothing at ", h("code", null, pathname), "."),
-    h("p", null, h("a", { href: "#/" }, "Go to the overview")));
+  view.add(
+    h("p", null, "There is nothing at ", h("code", null, pathname), "."),
+    h("p", null, h("a", { href: "#/" }, "Go to the overview")),
+  );
 }
 
 window.addEventListener("hashchange", async () => {

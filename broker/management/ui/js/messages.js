@@ -5,12 +5,12 @@
 import { get, path, post } from "./api.js";
 import { attempt, confirmLoss, note, open } from "./dialog.js";
 import { freshId, h } from "./dom.js";
-import { bytes, count, duration, moment, plural } from "./format.js";
+import { count, plural } from "./format.js";
 import { createForm } from "./form.js";
-import { badge, download, facts, queueLink, table } from "./parts.js";
+import { contents, headline, TRUNCATE_BYTES } from "./message.js";
+import { download } from "./parts.js";
 
 const PAGE = 50;
-const TRUNCATE_BYTES = 65536;
 
 /** The part of a queue's page that shows its messages. */
 export function messageBrowser(view, { vhost, name }) {
@@ -29,28 +29,63 @@ class Browser {
     this.name = name;
     this.list = h("ol", { class: "messages" });
     this.position = h("span", { class: "position", role: "status" });
-    this.more = h("button", { type: "button", hidden: true, onclick: () => this.#fetch() }, "Show more");
-    this.element = h("div", { class: "browser" }, this.#bar(), this.actions = this.#actions(), this.list, this.more);
-    this.position.textContent = "Looking does not change anything: messages stay where they are, and are not marked as redelivered.";
+    this.more = h(
+      "button",
+      { type: "button", hidden: true, onclick: () => this.#fetch() },
+      "Show more",
+    );
+    this.element = h(
+      "div",
+      { class: "browser" },
+      this.#bar(),
+      (this.actions = this.#actions()),
+      this.list,
+      this.more,
+    );
+    this.position.textContent =
+      "Looking does not change anything: messages stay where they are, and are not marked as redelivered.";
   }
 
   #bar() {
-    this.search = h("input", { type: "search", class: "filter", "aria-label": "Search in messages", spellcheck: "false",
-      placeholder: "Search payload, key, headers" });
+    this.search = h("input", {
+      type: "search",
+      class: "filter",
+      "aria-label": "Search in messages",
+      spellcheck: "false",
+      placeholder: "Search payload, key, headers",
+    });
     this.regex = h("input", { type: "checkbox" });
-    return h("form", { class: "listing-bar", onsubmit: (event) => { event.preventDefault(); this.#begin(); } },
-      h("button", { type: "submit", class: "primary" }, "Look at messages"), this.search,
-      h("label", { class: "inline" }, this.regex, "Regular expression"), this.position);
+    return h(
+      "form",
+      {
+        class: "listing-bar",
+        onsubmit: (event) => {
+          event.preventDefault();
+          this.#begin();
+        },
+      },
+      h("button", { type: "submit", class: "primary" }, "Look at messages"),
+      this.search,
+      h("label", { class: "inline" }, this.regex, "Regular expression"),
+      this.position,
+    );
   }
 
   #actions() {
-    const button = (text, onclick, kind) => h("button", { type: "button", class: kind, onclick }, text);
+    const button = (text, onclick, kind) =>
+      h("button", { type: "button", class: kind, onclick }, text);
     this.all = h("input", { type: "checkbox", onchange: () => this.#tickAll(this.all.checked) });
     this.chosen = h("span", { class: "position" });
-    return h("div", { class: "actions message-actions", hidden: true },
-      h("label", { class: "inline" }, this.all, "All shown"), this.chosen,
-      button("Retry", () => this.#retry()), button("Move to…", () => this.#move()),
-      button("Save as JSON", () => this.#save()), button("Delete", () => this.#delete(), "danger"));
+    return h(
+      "div",
+      { class: "actions message-actions", hidden: true },
+      h("label", { class: "inline" }, this.all, "All shown"),
+      this.chosen,
+      button("Retry", () => this.#retry()),
+      button("Move to…", () => this.#move()),
+      button("Save as JSON", () => this.#save()),
+      button("Delete", () => this.#delete(), "danger"),
+    );
   }
 
   async #begin() {
@@ -66,10 +101,17 @@ class Browser {
     this.position.textContent = "Looking…";
     let answer;
     try {
-      answer = await post(`${this.address}/peek`, {
-        offset: this.#next, count: PAGE, encoding: "auto", truncate: TRUNCATE_BYTES,
-        ...(search.value && { search: search.value, regex: this.regex.checked }),
-      }, this.view.signal);
+      answer = await post(
+        `${this.address}/peek`,
+        {
+          offset: this.#next,
+          count: PAGE,
+          encoding: "auto",
+          truncate: TRUNCATE_BYTES,
+          ...(search.value && { search: search.value, regex: this.regex.checked }),
+        },
+        this.view.signal,
+      );
     } catch (error) {
       if (error.name !== "AbortError") this.position.textContent = error.message;
       return;
@@ -86,24 +128,40 @@ class Browser {
   #found({ total, next_offset: next }, search) {
     const shown = this.#messages.length;
     const seen = next === null ? total : next;
-    if (search) return `${plural(shown, "match")} among the first ${count(seen)} of ${plural(total, "message")}.`;
-    return total ? `The first ${count(shown)} of ${plural(total, "message")}.` : "The queue is empty: there is nothing to look at.";
+    if (search)
+      return `${plural(shown, "match")} among the first ${count(seen)} of ${plural(total, "ready message")}.`;
+    return total
+      ? `The first ${count(shown)} of ${plural(total, "ready message")}.`
+      : "No message is ready: there is nothing to look at.";
   }
 
   #item(message) {
-    const box = h("input", { type: "checkbox", "aria-label": `Select message ${message.position + 1}`, onchange: () => {
-      if (box.checked) this.#ticked.add(message.id);
-      else this.#ticked.delete(message.id);
-      this.#showChosen();
-    } });
-    const details = h("details", { ontoggle: () => {
-      if (details.open && details.children.length === 1) details.append(contents(this.vhost, message));
-    } }, h("summary", null, headline(message)));
+    const box = h("input", {
+      type: "checkbox",
+      "aria-label": `Select message ${message.position + 1}`,
+      onchange: () => {
+        if (box.checked) this.#ticked.add(message.id);
+        else this.#ticked.delete(message.id);
+        this.#showChosen();
+      },
+    });
+    const details = h(
+      "details",
+      {
+        ontoggle: () => {
+          if (details.open && details.children.length === 1)
+            details.append(contents(this.vhost, message));
+        },
+      },
+      h("summary", null, headline(message)),
+    );
     return h("li", { "data-id": message.id }, box, details);
   }
 
   #tickAll(on) {
-    this.list.querySelectorAll("li > input").forEach((box) => { box.checked = on; });
+    this.list.querySelectorAll("li > input").forEach((box) => {
+      box.checked = on;
+    });
     this.#ticked = new Set(on ? this.#messages.map(({ id }) => id) : []);
     this.#showChosen();
   }
@@ -111,15 +169,37 @@ class Browser {
   #showChosen() {
     this.actions.hidden = !this.#messages.length;
     this.all.checked = this.#messages.length > 0 && this.#ticked.size === this.#messages.length;
-    this.chosen.textContent = this.#ticked.size ? `${count(this.#ticked.size)} selected` : "Select messages to act on them";
-    this.actions.querySelectorAll("button").forEach((button) => { button.disabled = !this.#ticked.size; });
+    this.chosen.textContent = this.#ticked.size
+      ? `${count(this.#ticked.size)} selected`
+      : "Select messages to act on them";
+    this.actions.querySelectorAll("button").forEach((button) => {
+      button.disabled = !this.#ticked.size;
+    });
   }
 
   async #retry() {
-    const sure = await open("Retry messages?", (close) => h("form", { onsubmit: (event) => { event.preventDefault(); close(true); } },
-      h("p", null, `${plural(this.#ticked.size, "message")} will go back to where they were dead-lettered from, as their x-death header says. Those without one stay here.`),
-      h("div", { class: "buttons" }, h("button", { type: "button", onclick: () => close(false) }, "Cancel"),
-        h("button", { class: "primary", autofocus: true }, "Retry"))));
+    const sure = await open("Retry messages?", (close) =>
+      h(
+        "form",
+        {
+          onsubmit: (event) => {
+            event.preventDefault();
+            close(true);
+          },
+        },
+        h(
+          "p",
+          null,
+          `${plural(this.#ticked.size, "message")} will go back to where they were dead-lettered from, as their x-death header says. Those without one stay here.`,
+        ),
+        h(
+          "div",
+          { class: "buttons" },
+          h("button", { type: "button", onclick: () => close(false) }, "Cancel"),
+          h("button", { class: "primary", autofocus: true }, "Retry"),
+        ),
+      ),
+    );
     if (sure) await this.#send({ redrive: true });
   }
 
@@ -129,12 +209,37 @@ class Browser {
       const form = createForm({
         submit: "Move",
         fields: [
-          { name: "to", label: "To", type: "select", options: [{ value: "queue", label: "a queue" }, { value: "exchange", label: "an exchange, to be routed" }] },
-          { name: "queue", label: "Name of the queue", required: true, when: ({ to }) => to === "queue", list: suggestions.id },
-          { name: "exchange", label: "Name of the exchange", required: true, when: ({ to }) => to === "exchange" },
-          { name: "key", label: "Routing key", when: ({ to }) => to === "exchange", hint: "Leave it empty to keep each message's own." },
+          {
+            name: "to",
+            label: "To",
+            type: "select",
+            options: [
+              { value: "queue", label: "a queue" },
+              { value: "exchange", label: "an exchange, to be routed" },
+            ],
+          },
+          {
+            name: "queue",
+            label: "Name of the queue",
+            required: true,
+            when: ({ to }) => to === "queue",
+            list: suggestions.id,
+          },
+          {
+            name: "exchange",
+            label: "Name of the exchange",
+            required: true,
+            when: ({ to }) => to === "exchange",
+          },
+          {
+            name: "key",
+            label: "Routing key",
+            when: ({ to }) => to === "exchange",
+            hint: "Leave it empty to keep each message's own.",
+          },
         ],
-        onSubmit: ({ to, queue, exchange, key }) => close(to === "queue" ? { queue } : { exchange, ...(key && { routing_key: key }) }),
+        onSubmit: ({ to, queue, exchange, key }) =>
+          close(to === "queue" ? { queue } : { exchange, ...(key && { routing_key: key }) }),
       });
       return [form, suggestions];
     });
@@ -145,27 +250,41 @@ class Browser {
   async #queueNames() {
     const query = { page: 1, page_size: 100, pagination: "true", columns: "name", sort: "name" };
     const { items } = await get(path`/queues/${this.vhost}`, query).catch(() => ({ items: [] }));
-    return h("datalist", { id: freshId("queues") }, items.map(({ name }) => h("option", { value: name })));
+    return h(
+      "datalist",
+      { id: freshId("queues") },
+      items.map(({ name }) => h("option", { value: name })),
+    );
   }
 
   async #send(destination) {
     const ids = [...this.#ticked];
-    await attempt(() => post(`${this.address}/move`, { ids, destination }), ({ moved, unroutable, missing }) => {
-      if (unroutable) note(`${plural(unroutable, "message")} stayed: nothing takes them there.`, "bad");
-      if (missing) note(`${plural(missing, "message")} had been taken by a consumer meanwhile.`, "bad");
-      return moved ? `${plural(moved, "message")} moved.` : "";
-    });
+    await attempt(
+      () => post(`${this.address}/move`, { ids, destination }),
+      ({ moved, unroutable, missing }) => {
+        if (unroutable)
+          note(`${plural(unroutable, "message")} stayed: nothing takes them there.`, "bad");
+        if (missing)
+          note(`${plural(missing, "message")} had been taken by a consumer meanwhile.`, "bad");
+        return moved ? `${plural(moved, "message")} moved.` : "";
+      },
+    );
     await this.#again();
   }
 
   async #delete() {
     const sure = await confirmLoss({
-      action: "Delete", what: plural(this.#ticked.size, "message"), name: this.name,
+      action: "Delete",
+      what: plural(this.#ticked.size, "message"),
+      name: this.name,
       loses: "They are gone for good, and are not dead-lettered.",
     });
     if (!sure) return;
-    await attempt(() => post(`${this.address}/delete-messages`, { ids: [...this.#ticked] }),
-      ({ deleted, missing }) => `${plural(deleted, "message")} deleted${missing ? `; ${count(missing)} had been taken by a consumer` : ""}.`);
+    await attempt(
+      () => post(`${this.address}/delete-messages`, { ids: [...this.#ticked] }),
+      ({ deleted, missing }) =>
+        `${plural(deleted, "message")} deleted${missing ? `; ${count(missing)} had been taken by a consumer` : ""}.`,
+    );
     await this.#again();
   }
 
@@ -177,83 +296,4 @@ class Browser {
     const chosen = this.#messages.filter(({ id }) => this.#ticked.has(id));
     download("messages.json", JSON.stringify(chosen, null, 2));
   }
-}
-
-/** One line that tells messages apart. */
-function headline(message) {
-  const death = deaths(message)[0];
-  return [
-    h("span", { class: "number" }, `${message.position + 1}`), " ",
-    h("code", { class: "key" }, message.routing_key || "(empty key)"),
-    h("span", { class: "preview" }, preview(message)),
-    h("span", { class: "badges" },
-      message.state === "unacked" && badge("Unacked", "delivered to a consumer, not acknowledged yet"),
-      message.redelivered && badge("Redelivered", "was delivered before"),
-      death && badge(`${death.reason} from ${death.queue}${death.count > 1 ? ` ×${death.count}` : ""}`, "dead-lettered", "bad")),
-    h("small", null, bytes(message.payload_bytes)),
-  ];
-}
-
-function preview({ payload, payload_encoding: encoding }) {
-  return encoding === "base64" ? "(binary)" : payload.slice(0, 160).replace(/\s+/g, " ");
-}
-
-function deaths({ properties }) {
-  const list = properties?.headers?.["x-death"];
-  return Array.isArray(list) ? list : [];
-}
-
-function contents(vhost, message) {
-  const { headers, ...properties } = message.properties ?? {};
-  const { "x-death": death, ...other } = headers ?? {};
-  return h("div", { class: "message-contents" },
-    h("dl", { class: "facts" }, facts([
-      ["Published to", message.exchange || "(default exchange)"],
-      ["Routing key", h("code", null, message.routing_key || "(empty)")],
-      ["Properties", table(readable(properties))],
-      ["Headers", table(other)],
-      ["Dead-lettered", deaths(message).length ? h("ul", null, deaths(message).map((each) => h("li", null,
-        `${each.reason} from `, each.queue ? queueLink(vhost, each.queue) : "?",
-        `, ${plural(each.count ?? 1, "time")}, first ${moment((each.time ?? NaN) * 1000)}`))) : null],
-    ])),
-    payloadOf(message));
-}
-
-function readable(properties) {
-  const shown = { ...properties };
-  if (shown.delivery_mode) shown.delivery_mode = shown.delivery_mode === 2 ? "2 (persistent)" : "1 (transient)";
-  if (shown.timestamp) shown.timestamp = `${shown.timestamp} (${moment(shown.timestamp * 1000)})`;
-  if (shown.expiration) shown.expiration = `${shown.expiration} (${duration(Number(shown.expiration))})`;
-  return shown;
-}
-
-function payloadOf({ payload, payload_encoding: encoding, payload_bytes: size }) {
-  const text = encoding === "base64" ? hex(payload) : pretty(payload);
-  const truncated = size > TRUNCATE_BYTES;
-  return [
-    h("div", { class: "actions" }, h("h3", null, encoding === "base64" ? "Payload in hexadecimal" : "Payload"),
-      h("button", { type: "button", class: "quiet", onclick: () => attempt(() => navigator.clipboard.writeText(payload), "The payload is copied.") }, "Copy"),
-      truncated && h("small", null, `The first ${bytes(TRUNCATE_BYTES)} of ${bytes(size)}.`)),
-    h("pre", { class: "payload", tabindex: "0", "aria-label": "Payload" }, text),
-  ];
-}
-
-function pretty(text) {
-  try {
-    return JSON.stringify(JSON.parse(text), null, 2);
-  } catch {
-    return text;
-  }
-}
-
-/** Sixteen octets a line, with their printable characters beside them. */
-function hex(base64) {
-  const octets = [...atob(base64)];
-  const lines = [];
-  for (let at = 0; at < octets.length; at += 16) {
-    const row = octets.slice(at, at + 16);
-    const codes = row.map((c) => c.charCodeAt(0).toString(16).padStart(2, "0")).join(" ");
-    lines.push(`${at.toString(16).padStart(6, "0")}  ${codes.padEnd(47)}  ${row.map((c) => (c >= " " && c <= "~" ? c : ".")).join("")}`);
-  }
-  return lines.join("\n");
 }

@@ -11,7 +11,11 @@ export function queueLink(vhost, name) {
 }
 
 export function exchangeLink(vhost, name) {
-  return h("a", { href: link`/exchanges/${vhost}/${exchangeSegment(name)}`, class: "name" }, name || "(default)");
+  return h(
+    "a",
+    { href: link`/exchanges/${vhost}/${exchangeSegment(name)}`, class: "name" },
+    name || "(default)",
+  );
 }
 
 export function connectionLink(name, text) {
@@ -23,7 +27,9 @@ export function channelLink(name) {
 }
 
 export function userLink(name) {
-  return session.may("administrator") ? h("a", { href: link`/users/${name}`, class: "name" }, name) : name;
+  return session.may("administrator")
+    ? h("a", { href: link`/users/${name}`, class: "name" }, name)
+    : name;
 }
 
 /** The column for the virtual host, unless one is chosen. */
@@ -46,14 +52,23 @@ export async function listInScope(address, signal) {
 /** A rate out of message_stats, quiet where nothing moves. */
 export function rateCell(stats, key) {
   const perSecond = stats?.[`${key}_details`]?.rate;
-  return h("span", { class: perSecond ? null : "quiet-text" }, perSecond === undefined ? NONE : rate(perSecond));
+  return h(
+    "span",
+    { class: perSecond ? null : "quiet-text" },
+    perSecond === undefined ? NONE : rate(perSecond),
+  );
 }
 
 /** The column of a rate; sorted by the server. */
 export function rateColumn(key, label, more = {}) {
   return {
-    key: `rate.${key}`, label, numeric: true, narrow: false, sort: `message_stats.${key}_details.rate`,
-    cell: (row) => rateCell(row.message_stats, key), ...more,
+    key: `rate.${key}`,
+    label,
+    numeric: true,
+    narrow: false,
+    sort: `message_stats.${key}_details.rate`,
+    cell: (row) => rateCell(row.message_stats, key),
+    ...more,
   };
 }
 
@@ -63,13 +78,18 @@ export function badge(text, title, tone = "") {
 
 export function state(text, idleSince) {
   if (!text) return idleSince ? "idle" : NONE;
-  const tone = { running: "good", idle: "", flow: "warn", blocked: "bad", blocking: "warn" }[text] ?? "warn";
+  const tone =
+    { running: "good", idle: "", flow: "warn", blocked: "bad", blocking: "warn" }[text] ?? "warn";
   return h("span", { class: `state ${tone}` }, text);
 }
 
 /** A list of facts: [label, content] pairs; empty ones are left out. */
 export function facts(pairs) {
-  return pairs.filter(([, content]) => content !== null && content !== undefined && content !== "" && content !== false)
+  return pairs
+    .filter(
+      ([, content]) =>
+        content !== null && content !== undefined && content !== "" && content !== false,
+    )
     .map(([label, content]) => h("div", null, h("dt", null, label), h("dd", null, content)));
 }
 
@@ -77,8 +97,21 @@ export function facts(pairs) {
 export function table(object) {
   const entries = Object.entries(object ?? {});
   if (!entries.length) return null;
-  return h("ul", { class: "pairs" }, entries.map(([key, content]) => h("li", null,
-    h("b", null, key), " ", typeof content === "object" && content !== null && !Array.isArray(content) ? table(content) ?? "{}" : value(content))));
+  return h(
+    "ul",
+    { class: "pairs" },
+    entries.map(([key, content]) =>
+      h(
+        "li",
+        null,
+        h("b", null, key),
+        " ",
+        typeof content === "object" && content !== null && !Array.isArray(content)
+          ? (table(content) ?? "{}")
+          : value(content),
+      ),
+    ),
+  );
 }
 
 /** How much of a limit is used, as bar and text. */
@@ -87,7 +120,12 @@ export function meter(used, limit, text, label) {
   const tone = share > 0.9 ? "bad" : share > 0.7 ? "warn" : "good";
   const bar = h("span", { class: `meter ${tone}`, "aria-hidden": "true" }, h("span"));
   bar.firstChild.style.setProperty("width", `${(share * 100).toFixed(1)}%`);
-  return h("div", { class: "metered" }, h("span", null, label && h("b", null, label), " ", text), bar);
+  return h(
+    "div",
+    { class: "metered" },
+    h("span", null, label && h("b", null, label), " ", text),
+    bar,
+  );
 }
 
 /** A part of a page with a heading. */
@@ -101,13 +139,22 @@ export async function getNamed(address, what, query, signal) {
     return await get(address, query, signal);
   } catch (error) {
     if (error.status !== 404) throw error;
-    throw new ApiError(404, `There is no such ${what}, or no longer. It may have been deleted, or its owner is gone.`);
+    throw new ApiError(
+      404,
+      `There is no such ${what}, or no longer. It may have been deleted, or its owner is gone.`,
+    );
   }
 }
 
 /** Choices of virtual hosts for forms. */
 export function vhostField() {
-  return { name: "vhost", label: "Virtual host", type: "select", options: session.vhosts, value: session.defaultVhost };
+  return {
+    name: "vhost",
+    label: "Virtual host",
+    type: "select",
+    options: session.vhosts,
+    value: session.defaultVhost,
+  };
 }
 
 /** Saves text as a file. */

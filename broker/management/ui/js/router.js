@@ -17,7 +17,8 @@ export function location() {
 export function setOptions(changes) {
   const { pathname, options } = location();
   for (const [name, value] of Object.entries(changes)) {
-    if (value === "" || value === null || value === undefined || value === false) options.delete(name);
+    if (value === "" || value === null || value === undefined || value === false)
+      options.delete(name);
     else options.set(name, value === true ? "1" : value);
   }
   history.replaceState(null, "", `#${pathname}${options.size ? `?${options}` : ""}`);

@@ -40,7 +40,7 @@ export const session = {
 
   /** The vhost that a form starts with. */
   get defaultVhost() {
-    return preference.vhost || (this.vhosts.includes("/") ? "/" : this.vhosts[0] ?? "/");
+    return preference.vhost || (this.vhosts.includes("/") ? "/" : (this.vhosts[0] ?? "/"));
   },
 };
 
@@ -58,14 +58,34 @@ function store(key, value) {
 
 /** Preferences; an empty vhost means all of them, an interval of 0 means never. */
 export const preference = {
-  get vhost() { return stored("vhost", ""); },
-  set vhost(name) { store("vhost", name); },
-  get refreshMs() { return stored("refresh_ms", 5000); },
-  set refreshMs(ms) { store("refresh_ms", ms); },
-  get singleKeys() { return stored("single_keys", true); },
-  set singleKeys(on) { store("single_keys", on); },
-  get pageSize() { return stored("page_size", 50); },
-  set pageSize(n) { store("page_size", n); },
-  hiddenColumns(table, fallback) { return new Set(stored(`columns.${table}`, fallback)); },
-  hideColumns(table, keys) { store(`columns.${table}`, [...keys]); },
+  get vhost() {
+    return stored("vhost", "");
+  },
+  set vhost(name) {
+    store("vhost", name);
+  },
+  get refreshMs() {
+    return stored("refresh_ms", 5000);
+  },
+  set refreshMs(ms) {
+    store("refresh_ms", ms);
+  },
+  get singleKeys() {
+    return stored("single_keys", true);
+  },
+  set singleKeys(on) {
+    store("single_keys", on);
+  },
+  get pageSize() {
+    return stored("page_size", 50);
+  },
+  set pageSize(n) {
+    store("page_size", n);
+  },
+  hiddenColumns(table, fallback) {
+    return new Set(stored(`columns.${table}`, fallback));
+  },
+  hideColumns(table, keys) {
+    store(`columns.${table}`, [...keys]);
+  },
 };

@@ -22,7 +22,10 @@ const KEYS = {
   "]": ["Next page of the list", () => turn("next")],
   j: ["Next row", () => step(1)],
   k: ["Previous row", () => step(-1)],
-  x: ["Tick the row", () => document.activeElement.closest("tr")?.querySelector("input[type=checkbox]")?.click()],
+  x: [
+    "Tick the row",
+    () => document.activeElement.closest("tr")?.querySelector("input[type=checkbox]")?.click(),
+  ],
   d: ["Change the theme", () => document.querySelector("[data-theme-button]").click()],
 };
 
@@ -90,19 +93,45 @@ function step(by) {
 /** Shows what every key does, and lets it be switched off. */
 export function openHelp() {
   const line = (keys, text) => [
-    h("dt", null, keys.map((key, index) => [index ? " " : "", h("kbd", null, key)])), h("dd", null, text),
+    h(
+      "dt",
+      null,
+      keys.map((key, index) => [index ? " " : "", h("kbd", null, key)]),
+    ),
+    h("dd", null, text),
   ];
-  return open("Keyboard shortcuts", (close) => {
-    const box = h("input", { type: "checkbox", checked: preference.singleKeys,
-      onchange: () => { preference.singleKeys = box.checked; } });
-    return h("div", null,
-      h("dl", { class: "keys" },
-        line(["Ctrl K"], "Go to a page, queue or exchange by name"),
-        Object.entries(KEYS).map(([key, [text]]) => line([key], text)),
-        line(["Esc"], "Close a dialog, clear the filter"),
-        line(["Enter"], "In the filter: go to the first row"),
-        ROUTES.filter(({ key, tag }) => key && (!tag || session.may(tag))).map(({ key, nav }) => line(["g", key], nav))),
-      h("label", { class: "inline" }, box, "Single-key shortcuts are on"),
-      h("div", { class: "buttons" }, h("button", { type: "button", autofocus: true, onclick: () => close() }, "Close")));
-  }, { wide: true });
+  return open(
+    "Keyboard shortcuts",
+    (close) => {
+      const box = h("input", {
+        type: "checkbox",
+        checked: preference.singleKeys,
+        onchange: () => {
+          preference.singleKeys = box.checked;
+        },
+      });
+      return h(
+        "div",
+        null,
+        h(
+          "dl",
+          { class: "keys" },
+          line(["Ctrl K"], "Go to a page, queue or exchange by name"),
+          Object.entries(KEYS).map(([key, [text]]) => line([key], text)),
+          line(["Esc"], "Close a dialog, clear the filter"),
+          line(["Enter"], "In the filter: go to the first row"),
+          ROUTES.filter(({ key, tag }) => key && (!tag || session.may(tag))).map(({ key, nav }) =>
+            line(["g", key], nav),
+          ),
+        ),
+        h("label", { class: "inline" }, box, "Single-key shortcuts are on"),
+        h(
+          "div",
+          { class: "buttons" },
+          h("button", { type: "button", autofocus: true, onclick: () => close() }, "Close"),
+        ),
+      );
+    },
+    { wide: true },
+  );
 }

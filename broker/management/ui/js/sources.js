@@ -5,15 +5,26 @@ import { ApiError, get } from "./api.js";
 /** Rows of a list that the server pages, sorts and filters; `address()` may follow the chosen vhost. */
 export function remote(address, fields) {
   const fetchPage = async (query, signal) => {
-    const answer = await get(address(), {
-      page: query.page, page_size: query.size, pagination: "true",
-      name: query.name, use_regex: query.regex ? "true" : "false",
-      sort: query.sort, sort_reverse: query.sort ? String(query.reverse) : "",
-      columns: fields?.join(","),
-    }, signal);
+    const answer = await get(
+      address(),
+      {
+        page: query.page,
+        page_size: query.size,
+        pagination: "true",
+        name: query.name,
+        use_regex: query.regex ? "true" : "false",
+        sort: query.sort,
+        sort_reverse: query.sort ? String(query.reverse) : "",
+        columns: fields?.join(","),
+      },
+      signal,
+    );
     return {
-      rows: answer.items, total: answer.total_count, filtered: answer.filtered_count,
-      page: answer.page, pages: Math.max(1, answer.page_count),
+      rows: answer.items,
+      total: answer.total_count,
+      filtered: answer.filtered_count,
+      page: answer.page,
+      pages: Math.max(1, answer.page_count),
     };
   };
   return async (query, signal) => {
@@ -40,7 +51,10 @@ export function local(load, text = (row) => row.name) {
     const page = Math.min(query.page, pages);
     return {
       rows: rows.slice((page - 1) * query.size, page * query.size),
-      total: all.length, filtered: rows.length, page, pages,
+      total: all.length,
+      filtered: rows.length,
+      page,
+      pages,
     };
   };
 }

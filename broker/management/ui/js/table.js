@@ -4,12 +4,12 @@
  * - Only one page of rows is ever fetched or shown, so a list of 10,000 queues costs as much as one of 50.
  * - A refresh changes the cells that differ and nothing else: focus and selection stay. */
 
-import { debounce, freshId, h, update } from "./dom.js";
+import { debounce, h, update } from "./dom.js";
 import { count, plural, plurals } from "./format.js";
+import { createPager } from "./pager.js";
 import { location, setOptions } from "./router.js";
 import { preference } from "./session.js";
 
-const SIZES = [20, 50, 100, 500];
 const SHORT = 10;
 
 /**
@@ -21,6 +21,7 @@ const SHORT = 10;
  * - `rowKey(row)`, `empty`: what to say where there is nothing; `selectable`; `onSelect(rows)`
  * - `inAddress`: keep page, filter and order in the address (one table of a page may)
  * - `driven`: the rows come with what the page fetches anyway; it calls reload() when it has them
+ * - `filterBy`: what the filter compares, if it is not the name
  * - `bare`: a short list as it is, nothing to filter, count or choose
  */
 export function createTable(view, options) {
@@ -34,7 +35,14 @@ class Table {
 
   constructor(view, options) {
     this.view = view;
-    this.options = { noun: "row", bare: false, sort: "", reverse: false, ...options };
+    this.options = {
+      noun: "row",
+      filterBy: "name",
+      bare: false,
+      sort: "",
+      reverse: false,
+      ...options,
+    };
     const given = options.inAddress ? location().options : new URLSearchParams();
     this.query = {
       page: Number(given.get("page")) || 1,
@@ -44,11 +52,16 @@ class Table {
       sort: given.get("sort") ?? this.options.sort,
       reverse: given.has("sort") ? given.has("reverse") : this.options.reverse,
     };
-    this.hidden = preference.hiddenColumns(options.id,
-      options.columns.filter((column) => column.optional).map((column) => column.key));
+    this.hidden = preference.hiddenColumns(
+      options.id,
+      options.columns.filter((column) => column.optional).map((column) => column.key),
+    );
     this.#build();
     /** Fetches the rows again, and nothing else of the page. */
-    this.reload = view.schedule((signal) => this.#load(signal), options.driven ? () => 0 : undefined);
+    this.reload = view.schedule(
+      (signal) => this.#load(signal),
+      options.driven ? () => 0 : undefined,
+    );
     this.ready = this.reload();
   }
 
@@ -67,20 +80,43 @@ class Table {
     this.head = h("tr", { role: "row" });
     this.body = h("tbody", { role: "rowgroup" });
     this.position = h("span", { class: "position", role: "status" });
-    this.pager = h("div", { class: "pager" });
+    this.pager = createPager((changes) => this.#ask(changes));
     this.emptiness = h("div", { class: "empty", hidden: true });
-    this.table = h("table", { role: "table", class: selectable ? "list selectable" : "list" },
+    this.table = h(
+      "table",
+      { role: "table", class: selectable ? "list selectable" : "list" },
       h("caption", { class: "unseen" }, caption),
-      h("thead", { role: "rowgroup" }, this.head), this.body);
-    this.bar = h("div", { class: "listing-bar", hidden: bare }, this.#filter(noun), this.position, this.#columnPicker());
-    this.element = h("section", { class: "listing", "aria-label": caption }, this.bar, this.table, this.emptiness, this.pager);
+      h("thead", { role: "rowgroup" }, this.head),
+      this.body,
+    );
+    this.bar = h(
+      "div",
+      { class: "listing-bar", hidden: bare },
+      this.#filter(noun),
+      this.position,
+      this.#columnPicker(),
+    );
+    this.element = h(
+      "section",
+      { class: "listing", "aria-label": caption },
+      this.bar,
+      this.table,
+      this.emptiness,
+      this.pager.element,
+    );
     this.#showHead();
   }
 
   #filter(noun) {
+    const label = `Filter ${plurals(noun)} by ${this.options.filterBy}`;
     const input = h("input", {
-      type: "search", class: "filter", value: this.query.name, placeholder: `Filter ${plurals(noun)}`,
-      "aria-label": `Filter ${plurals(noun)} by name`, "data-filter": true, spellcheck: "false",
+      type: "search",
+      class: "filter",
+      value: this.query.name,
+      placeholder: label,
+      "aria-label": label,
+      "data-filter": true,
+      spellcheck: "false",
       oninput: debounce(250, () => this.#ask({ name: input.value, page: 1 })),
       onkeydown: async (event) => {
         if (event.key !== "Enter") return;
@@ -89,34 +125,50 @@ class Table {
       },
     });
     const regex = h("input", {
-      type: "checkbox", checked: this.query.regex,
+      type: "checkbox",
+      checked: this.query.regex,
       onchange: () => this.#ask({ regex: regex.checked, page: 1 }),
     });
     return [input, h("label", { class: "inline" }, regex, "Regular expression")];
   }
 
   #columnPicker() {
-    const choices = this.options.columns.slice(1).filter((column) => column.label).map((column) => {
-      const box = h("input", {
-        type: "checkbox", checked: !this.hidden.has(column.key),
-        onchange: () => {
-          this.hidden[box.checked ? "delete" : "add"](column.key);
-          preference.hideColumns(this.options.id, this.hidden);
-          this.#showHead();
-          this.#show();
-        },
+    const choices = this.options.columns
+      .slice(1)
+      .filter((column) => column.label)
+      .map((column) => {
+        const box = h("input", {
+          type: "checkbox",
+          checked: !this.hidden.has(column.key),
+          onchange: () => {
+            this.hidden[box.checked ? "delete" : "add"](column.key);
+            preference.hideColumns(this.options.id, this.hidden);
+            this.#showHead();
+            this.#show();
+          },
+        });
+        return h("label", { class: "inline" }, box, column.label);
       });
-      return h("label", { class: "inline" }, box, column.label);
-    });
     if (choices.length < 4) return null;
-    return h("details", { class: "columns" }, h("summary", null, "Columns"), h("div", { class: "menu" }, choices));
+    return h(
+      "details",
+      { class: "columns" },
+      h("summary", null, "Columns"),
+      h("div", { class: "menu" }, choices),
+    );
   }
 
   #ask(changes) {
     Object.assign(this.query, changes);
     if (this.options.inAddress) {
       const { page, name, regex, sort, reverse } = this.query;
-      setOptions({ page: page > 1 ? page : "", name, regex, sort, reverse: Boolean(sort) && reverse });
+      setOptions({
+        page: page > 1 ? page : "",
+        name,
+        regex,
+        sort,
+        reverse: Boolean(sort) && reverse,
+      });
     }
     return this.reload();
   }
@@ -135,31 +187,57 @@ class Table {
   }
 
   #showHead() {
-    const cells = this.#columns.map((column) => h("th", {
-      role: "columnheader", scope: "col",
-      class: classes(column),
-      "aria-sort": column.sort && this.query.sort === column.sort ? (this.query.reverse ? "descending" : "ascending") : null,
-    }, column.sort ? this.#sorter(column) : column.label || h("span", { class: "unseen" }, "Actions")));
-    if (this.options.selectable) cells.unshift(h("th", { role: "columnheader", class: "tick" }, this.#tickAll()));
+    const cells = this.#columns.map((column) =>
+      h(
+        "th",
+        {
+          role: "columnheader",
+          scope: "col",
+          class: classes(column),
+          "aria-sort":
+            column.sort && this.query.sort === column.sort
+              ? this.query.reverse
+                ? "descending"
+                : "ascending"
+              : null,
+        },
+        column.sort
+          ? this.#sorter(column)
+          : column.label || h("span", { class: "unseen" }, "Actions"),
+      ),
+    );
+    if (this.options.selectable)
+      cells.unshift(h("th", { role: "columnheader", class: "tick" }, this.#tickAll()));
     update(this.head, cells);
   }
 
   #sorter(column) {
     const current = this.query.sort === column.sort;
-    return h("button", {
-      type: "button", class: "sorter",
-      onclick: () => {
-        // The first click on a number shows the largest first: that is what one looks for.
-        const again = this.query.sort === column.sort;
-        this.#ask({ sort: column.sort, reverse: again ? !this.query.reverse : Boolean(column.numeric), page: 1 });
-        this.#showHead();
+    return h(
+      "button",
+      {
+        type: "button",
+        class: "sorter",
+        onclick: () => {
+          // The first click on a number shows the largest first: that is what one looks for.
+          const again = this.query.sort === column.sort;
+          this.#ask({
+            sort: column.sort,
+            reverse: again ? !this.query.reverse : Boolean(column.numeric),
+            page: 1,
+          });
+          this.#showHead();
+        },
       },
-    }, column.label, h("span", { "aria-hidden": "true" }, current ? (this.query.reverse ? " ↓" : " ↑") : ""));
+      column.label,
+      h("span", { "aria-hidden": "true" }, current ? (this.query.reverse ? " ↓" : " ↑") : ""),
+    );
   }
 
   #tickAll() {
     const box = h("input", {
-      type: "checkbox", "aria-label": "Select all rows of this page",
+      type: "checkbox",
+      "aria-label": "Select all rows of this page",
       onchange: () => {
         for (const row of this.#rows) {
           if (box.checked) this.#selected.set(this.options.rowKey(row), row);
@@ -188,23 +266,39 @@ class Table {
     const { total, filtered } = this.#answer;
     this.table.hidden = !this.#rows.length;
     // What can be taken in at a glance needs no controls, unless the list is what the page is for.
-    this.bar.hidden = this.options.bare || (!this.options.inAddress && total <= SHORT && !this.query.name);
+    this.bar.hidden =
+      this.options.bare || (!this.options.inAddress && total <= SHORT && !this.query.name);
     this.emptiness.hidden = Boolean(this.#rows.length);
     if (!this.#rows.length) {
-      const nothing = this.query.name && total
-        ? h("p", null, `Nothing matches “${this.query.name}” among ${plural(total, this.options.noun)}.`)
-        : empty;
+      const nothing =
+        this.query.name && total
+          ? h(
+              "p",
+              null,
+              `Nothing matches “${this.query.name}” among ${plural(total, this.options.noun)}.`,
+            )
+          : empty;
       update(this.emptiness, typeof nothing === "string" ? h("p", null, nothing) : nothing);
     }
     this.#showPosition(total, filtered);
+    this.pager.show(this.#answer, this.query.size);
     onSelect?.(this.selected);
   }
 
   #cells(row, key) {
-    const cells = this.#columns.map((column, index) => h("td", {
-      role: "cell", class: classes(column), "data-label": index ? column.label : null,
-    }, column.cell(row)));
-    if (this.options.selectable) cells.unshift(h("td", { role: "cell", class: "tick" }, this.#tick(row, key)));
+    const cells = this.#columns.map((column, index) =>
+      h(
+        "td",
+        {
+          role: "cell",
+          class: classes(column),
+          "data-label": index ? column.label : null,
+        },
+        column.cell(row),
+      ),
+    );
+    if (this.options.selectable)
+      cells.unshift(h("td", { role: "cell", class: "tick" }, this.#tick(row, key)));
     return cells;
   }
 
@@ -213,7 +307,10 @@ class Table {
     const checked = this.#selected.has(key);
     if (checked) this.#selected.set(key, row);
     const box = h("input", {
-      type: "checkbox", "aria-label": `Select ${name}`, checked, "data-checked": checked,
+      type: "checkbox",
+      "aria-label": `Select ${name}`,
+      checked,
+      "data-checked": checked,
       onchange: () => {
         if (box.checked) this.#selected.set(key, row);
         else this.#selected.delete(key);
@@ -228,28 +325,18 @@ class Table {
     const { noun } = this.options;
     const first = (page - 1) * this.query.size + 1;
     const last = first + this.#rows.length - 1;
-    const all = filtered === total ? plural(total, noun) : `${count(filtered)} of ${plural(total, noun)}`;
-    const text = this.#rows.length && pages > 1 ? `${count(first)} to ${count(last)} of ${all}` : all;
+    const all =
+      filtered === total ? plural(total, noun) : `${count(filtered)} of ${plural(total, noun)}`;
+    const text =
+      this.#rows.length && pages > 1 ? `${count(first)} to ${count(last)} of ${all}` : all;
     if (this.position.textContent !== text) this.position.textContent = text;
-    const turn = (label, to, key) => h("button", {
-      type: "button", disabled: to < 1 || to > pages, "data-turn": key, onclick: () => this.#ask({ page: to }),
-    }, label);
-    const id = freshId("size");
-    const sizes = h("select", {
-      id, onchange: () => { preference.pageSize = Number(sizes.value); this.#ask({ size: Number(sizes.value), page: 1 }); },
-    }, SIZES.map((size) => h("option", { value: size, selected: size === this.query.size }, size)));
-    const shown = `${page}/${pages}/${this.query.size}`;
-    this.pager.hidden = pages <= 1 && total <= SIZES[0];
-    if (this.pager.dataset.shown === shown) return; // its controls keep the focus
-    this.pager.dataset.shown = shown;
-    const focused = this.pager.querySelector(":focus")?.dataset.turn;
-    this.pager.replaceChildren(turn("Previous", page - 1, "previous"),
-      h("span", null, `Page ${count(page)} of ${count(pages)}`), turn("Next", page + 1, "next"),
-      h("label", { for: id }, "Rows"), sizes);
-    if (focused) this.pager.querySelector(`[data-turn=${focused}]`).focus();
   }
 }
 
 function classes(column) {
-  return [column.numeric && "number", column.narrow === false && "wide-only"].filter(Boolean).join(" ") || null;
+  return (
+    [column.numeric && "number", column.narrow === false && "wide-only"]
+      .filter(Boolean)
+      .join(" ") || null
+  );
 }

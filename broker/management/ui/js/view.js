@@ -17,7 +17,9 @@ export class View {
     this.root = root;
     root.replaceChildren(this.#trouble);
     root.classList.remove("missing");
-    document.addEventListener("visibilitychange", () => document.hidden || this.refresh(), { signal: this.signal });
+    document.addEventListener("visibilitychange", () => document.hidden || this.refresh(), {
+      signal: this.signal,
+    });
   }
 
   get signal() {
@@ -38,9 +40,20 @@ export class View {
   heading(title, { kind, actions = [], hint } = {}) {
     document.title = `${title} · Leveret`;
     const heading = h("h1", { tabindex: "-1" }, title);
-    this.add(h("header", { class: "page-head" },
-      h("div", null, kind && h("p", { class: "kind" }, kind), heading, hint && h("p", { class: "hint" }, hint)),
-      actions.length ? h("div", { class: "actions" }, actions) : null));
+    this.add(
+      h(
+        "header",
+        { class: "page-head" },
+        h(
+          "div",
+          null,
+          kind && h("p", { class: "kind" }, kind),
+          heading,
+          hint && h("p", { class: "hint" }, hint),
+        ),
+        actions.length ? h("div", { class: "actions" }, actions) : null,
+      ),
+    );
     return heading;
   }
 
@@ -85,7 +98,9 @@ export class View {
     }
     const ms = poll.intervalMs();
     if (ms && !this.signal.aborted) {
-      poll.timer = setTimeout(() => { if (!document.hidden) this.#run(poll); }, ms);
+      poll.timer = setTimeout(() => {
+        if (!document.hidden) this.#run(poll);
+      }, ms);
     }
   }
 }

@@ -23,7 +23,8 @@ export async function show(view, { name }) {
   });
   if (!channel) return;
   consumers = consumersTable(view, {
-    details: () => channel.consumer_details, of: "channel",
+    details: () => channel.consumer_details,
+    of: "channel",
     empty: "Nothing is consumed on this channel.",
   });
   view.add(section("Consumers", consumers.element));
@@ -35,7 +36,10 @@ function describe(channel) {
     ["State", state(channel.state, channel.idle_since)],
     ["User", channel.user && userLink(channel.user)],
     ["Virtual host", channel.vhost],
-    ["Mode", channel.transactional ? "transactional" : channel.confirm ? "publisher confirms" : "plain"],
+    [
+      "Mode",
+      channel.transactional ? "transactional" : channel.confirm ? "publisher confirms" : "plain",
+    ],
     ["Prefetch of each consumer", channel.prefetch_count || "no limit"],
     ["Prefetch of the channel", channel.global_prefetch_count || "no limit"],
     ["Unacknowledged", count(channel.messages_unacknowledged)],

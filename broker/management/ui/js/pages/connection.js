@@ -14,20 +14,31 @@ import { CHANNEL_COLUMNS } from "./channels.js";
 
 export async function show(view, { name }) {
   const period = periodChoice(() => view.refresh());
-  const close = h("button", { type: "button", class: "danger", onclick: () => closing(name) }, "Close connection");
+  const close = h(
+    "button",
+    { type: "button", class: "danger", onclick: () => closing(name) },
+    "Close connection",
+  );
   view.heading(name, { kind: "Connection", actions: [period.element, close] });
   const details = h("dl", { class: "facts" });
   const data = dataChart();
   view.add(details, h("div", { class: "charts" }, data.element));
   await view.poll(async (signal) => {
-    const connection = await getNamed(path`/connections/${name}`, "connection", period.query(), signal);
+    const connection = await getNamed(
+      path`/connections/${name}`,
+      "connection",
+      period.query(),
+      signal,
+    );
     update(details, describe(connection));
     data.show(connection);
   });
   if (!details.children.length) return;
   const properties = h("div");
   const channels = createTable(view, {
-    id: "connection-channels", caption: "Channels of this connection", noun: "channel",
+    id: "connection-channels",
+    caption: "Channels of this connection",
+    noun: "channel",
     source: local((signal) => get(path`/connections/${name}/channels`, null, signal)),
     rowKey: (row) => row.name,
     empty: "It has no channel open.",
@@ -50,7 +61,12 @@ function describe(connection) {
     ["Heartbeat", connection.timeout ? duration(connection.timeout * 1000) : "none"],
     ["Largest frame", bytes(connection.frame_max)],
     ["Channels allowed", connection.channel_max],
-    ["TLS", connection.ssl ? [connection.ssl_protocol, connection.ssl_cipher].filter(Boolean).join(", ") || "yes" : "no"],
+    [
+      "TLS",
+      connection.ssl
+        ? [connection.ssl_protocol, connection.ssl_cipher].filter(Boolean).join(", ") || "yes"
+        : "no",
+    ],
     ["Certificate of the client", connection.peer_cert_subject],
     ["Client properties", table(connection.client_properties)],
   ]);
@@ -58,8 +74,15 @@ function describe(connection) {
 
 async function closing(name) {
   const sure = await confirmLoss({
-    action: "Close", what: "connection", name,
-    loses: "The client sees connection.close. Its unacknowledged messages go back to their queues; most clients connect again by themselves.",
+    action: "Close",
+    what: "connection",
+    name,
+    loses:
+      "The client sees connection.close. Its unacknowledged messages go back to their queues; most clients connect again by themselves.",
   });
-  if (sure && await attempt(() => remove(path`/connections/${name}`), "The connection is closed.")) go("/connections");
+  if (
+    sure &&
+    (await attempt(() => remove(path`/connections/${name}`), "The connection is closed."))
+  )
+    go("/connections");
 }

@@ -17,8 +17,18 @@ export async function show(view, { vhost, name: segment }) {
   const period = periodChoice(() => view.refresh());
   view.heading(name || "(default)", {
     kind: "Exchange",
-    hint: name === "" && "The default exchange: every queue is bound to it with its own name as the key. It cannot be bound or deleted.",
-    actions: [period.element, own && h("button", { type: "button", class: "danger", onclick: () => deleting(name, address) }, "Delete exchange")],
+    hint:
+      name === "" &&
+      "The default exchange: every queue is bound to it with its own name as the key. It cannot be bound or deleted.",
+    actions: [
+      period.element,
+      own &&
+        h(
+          "button",
+          { type: "button", class: "danger", onclick: () => deleting(name, address) },
+          "Delete exchange",
+        ),
+    ],
   });
   const details = h("dl", { class: "facts" });
   const moving = ratesChart();
@@ -33,12 +43,29 @@ export async function show(view, { vhost, name: segment }) {
   if (!details.children.length) return;
   if (name !== "") {
     const side = (end) => (signal) => get(`${address}/bindings/${end}`, null, signal);
-    const from = bindingsTable(view, { vhost, load: side("source"), other: "destination", empty: "Nothing is bound to this exchange: what is published here goes nowhere." });
-    const to = bindingsTable(view, { vhost, load: side("destination"), other: "source", empty: "No other exchange routes to this one." });
-    view.add(section("Routes to", from.element, folded("Bind a queue or exchange to it", bindForm(from, { vhost, source: name }))),
-      section("Gets from", to.element));
+    const from = bindingsTable(view, {
+      vhost,
+      load: side("source"),
+      other: "destination",
+      empty: "Nothing is bound to this exchange: what is published here goes nowhere.",
+    });
+    const to = bindingsTable(view, {
+      vhost,
+      load: side("destination"),
+      other: "source",
+      empty: "No other exchange routes to this one.",
+    });
+    view.add(
+      section(
+        "Routes to",
+        from.element,
+        folded("Bind a queue or exchange to it", bindForm(from, { vhost, source: name })),
+      ),
+      section("Gets from", to.element),
+    );
   }
-  if (!internal) view.add(section("Publish a message", publishForm(view, { vhost, exchange: name })));
+  if (!internal)
+    view.add(section("Publish a message", publishForm(view, { vhost, exchange: name })));
 }
 
 function describe(exchange) {
@@ -55,8 +82,12 @@ function describe(exchange) {
 
 async function deleting(name, address) {
   const sure = await confirmLoss({
-    action: "Delete", what: "exchange", name,
-    loses: "Its bindings go with it. Publishing to it then closes the publisher's channel with an error.",
+    action: "Delete",
+    what: "exchange",
+    name,
+    loses:
+      "Its bindings go with it. Publishing to it then closes the publisher's channel with an error.",
   });
-  if (sure && await attempt(() => remove(address), `The exchange “${name}” is deleted.`)) go("/exchanges");
+  if (sure && (await attempt(() => remove(address), `The exchange “${name}” is deleted.`)))
+    go("/exchanges");
 }

@@ -9,17 +9,35 @@ import { session } from "../session.js";
 import { remote } from "../sources.js";
 import { createTable } from "../table.js";
 
-const FIELDS = ["name", "vhost", "type", "durable", "auto_delete", "internal", "arguments", "policy", "message_stats"];
+const FIELDS = [
+  "name",
+  "vhost",
+  "type",
+  "durable",
+  "auto_delete",
+  "internal",
+  "arguments",
+  "policy",
+  "message_stats",
+];
 
 export async function show(view) {
   view.heading("Exchanges");
   const table = createTable(view, {
-    id: "exchanges", caption: "Exchanges", noun: "exchange", inAddress: true,
+    id: "exchanges",
+    caption: "Exchanges",
+    noun: "exchange",
+    inAddress: true,
     source: remote(scoped("/exchanges"), FIELDS),
     rowKey: (row) => `${row.vhost}\n${row.name}`,
     empty: "There are no exchanges here that you may see.",
     columns: [
-      { key: "name", label: "Name", sort: "name", cell: (row) => exchangeLink(row.vhost, row.name) },
+      {
+        key: "name",
+        label: "Name",
+        sort: "name",
+        cell: (row) => exchangeLink(row.vhost, row.name),
+      },
       ...vhostColumn(),
       { key: "type", label: "Type", sort: "type", cell: (row) => row.type },
       { key: "features", label: "Features", cell: features },
@@ -32,12 +50,16 @@ export async function show(view) {
 }
 
 function features(row) {
-  return h("span", { class: "badges" },
+  return h(
+    "span",
+    { class: "badges" },
     !row.durable && badge("Transient", "does not survive a restart"),
     row.auto_delete && badge("AD", "is deleted with its last binding"),
     row.internal && badge("Internal", "clients cannot publish to it"),
-    row.arguments?.["alternate-exchange"] && badge("AE", `alternate exchange “${row.arguments["alternate-exchange"]}”`),
-    row.policy && badge(row.policy, `policy “${row.policy}”`, "policy"));
+    row.arguments?.["alternate-exchange"] &&
+      badge("AE", `alternate exchange “${row.arguments["alternate-exchange"]}”`),
+    row.policy && badge(row.policy, `policy “${row.policy}”`, "policy"),
+  );
 }
 
 function addForm(table) {
@@ -48,15 +70,29 @@ function addForm(table) {
     fields: [
       vhostField(),
       { name: "name", label: "Name", required: true },
-      { name: "type", label: "Type", type: "select", value: "direct",
-        options: types.map(({ name, description }) => ({ value: name, label: description ? `${name}: ${description}` : name })) },
+      {
+        name: "type",
+        label: "Type",
+        type: "select",
+        value: "direct",
+        options: types.map(({ name, description }) => ({
+          value: name,
+          label: description ? `${name}: ${description}` : name,
+        })),
+      },
       { name: "durable", label: "Durable: survives a restart", type: "checkbox", value: true },
       { name: "autoDelete", label: "Delete with the last binding", type: "checkbox" },
       { name: "internal", label: "Internal: only other exchanges route to it", type: "checkbox" },
       { name: "arguments", label: "Arguments", type: "arguments", known: EXCHANGE_ARGUMENTS },
     ],
     onSubmit: async ({ vhost, name, type, durable, autoDelete, internal, arguments: given }) => {
-      await put(path`/exchanges/${vhost}/${name}`, { type, durable, auto_delete: autoDelete, internal, arguments: given });
+      await put(path`/exchanges/${vhost}/${name}`, {
+        type,
+        durable,
+        auto_delete: autoDelete,
+        internal,
+        arguments: given,
+      });
       await table.reload();
     },
   });

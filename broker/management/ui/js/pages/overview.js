@@ -32,8 +32,17 @@ export async function show(view) {
     queued.show(totals.queue_totals ?? {});
     moving.show(totals.message_stats ?? {});
     showCounts(counts, overview.object_totals, overview.churn_rates);
-    update(ports, (overview.listeners ?? []).map((listener) =>
-      h("li", null, h("b", null, listener.protocol), ` ${listener.ip_address} port ${listener.port}`)));
+    update(
+      ports,
+      (overview.listeners ?? []).map((listener) =>
+        h(
+          "li",
+          null,
+          h("b", null, listener.protocol),
+          ` ${listener.ip_address} port ${listener.port}`,
+        ),
+      ),
+    );
   });
 }
 
@@ -45,30 +54,57 @@ async function ofVhost(query, signal) {
 }
 
 function showFigures(element, totals = {}, stats = {}) {
-  const figure = (label, text, href) => h("div", null, h("dt", null, label), h("dd", null, href ? h("a", { href }, text) : text));
+  const figure = (label, text, href) =>
+    h("div", null, h("dt", null, label), h("dd", null, href ? h("a", { href }, text) : text));
   const flow = (key) => rate(stats[`${key}_details`]?.rate ?? 0);
-  update(element,
+  update(
+    element,
     figure("Queued messages", compact(totals.messages ?? 0), "#/queues?sort=messages&reverse=1"),
     figure("Ready", compact(totals.messages_ready ?? 0)),
     figure("Unacknowledged", compact(totals.messages_unacknowledged ?? 0)),
     figure("Published", flow("publish")),
     figure("Delivered", flow("deliver_get")),
-    figure("Acknowledged", flow("ack")));
+    figure("Acknowledged", flow("ack")),
+  );
 }
 
 function showCounts(element, totals = {}, churn = {}) {
   const opened = (key) => churn[`${key}_details`]?.rate ?? 0;
-  const entry = (label, n, href, hint) => h("div", null, h("dt", null, label),
-    h("dd", null, href ? h("a", { href }, count(n ?? 0)) : count(n ?? 0), hint && h("small", null, hint)));
-  update(element,
-    entry("Connections", totals.connections, "#/connections",
-      opened("connection_created") ? `${rate(opened("connection_created"))} opened` : ""),
-    entry("Channels", totals.channels, "#/channels",
-      opened("channel_created") ? `${rate(opened("channel_created"))} opened` : ""),
+  const entry = (label, n, href, hint) =>
+    h(
+      "div",
+      null,
+      h("dt", null, label),
+      h(
+        "dd",
+        null,
+        href ? h("a", { href }, count(n ?? 0)) : count(n ?? 0),
+        hint && h("small", null, hint),
+      ),
+    );
+  update(
+    element,
+    entry(
+      "Connections",
+      totals.connections,
+      "#/connections",
+      opened("connection_created") ? `${rate(opened("connection_created"))} opened` : "",
+    ),
+    entry(
+      "Channels",
+      totals.channels,
+      "#/channels",
+      opened("channel_created") ? `${rate(opened("channel_created"))} opened` : "",
+    ),
     entry("Consumers", totals.consumers),
     entry("Exchanges", totals.exchanges, "#/exchanges"),
-    entry("Queues", totals.queues, "#/queues",
-      opened("queue_declared") ? `${rate(opened("queue_declared"))} declared` : ""));
+    entry(
+      "Queues",
+      totals.queues,
+      "#/queues",
+      opened("queue_declared") ? `${rate(opened("queue_declared"))} declared` : "",
+    ),
+  );
 }
 
 function nodes(view, period, alarms) {
@@ -76,7 +112,13 @@ function nodes(view, period, alarms) {
   const memory = levelChart("Memory", "mem_used", "Used", bytes);
   const disk = levelChart("Disk space", "disk_free", "Free", bytes, 2);
   const files = levelChart("File descriptors", "fd_used", "Open", count, 4);
-  view.add(section("Node", list, h("div", { class: "charts three" }, memory.element, disk.element, files.element)));
+  view.add(
+    section(
+      "Node",
+      list,
+      h("div", { class: "charts three" }, memory.element, disk.element, files.element),
+    ),
+  );
   view.poll(async (signal) => {
     const all = await get("/nodes", period.query(), signal);
     update(alarms, all.flatMap(alarmsOf));
@@ -84,7 +126,8 @@ function nodes(view, period, alarms) {
     const [node] = all;
     if (!node) return;
     // A limit far above the line would press it flat; one far below says nothing.
-    const near = (now, limit, label) => (limit > now / 10 && limit < now * 4 ? { value: limit, label } : null);
+    const near = (now, limit, label) =>
+      limit > now / 10 && limit < now * 4 ? { value: limit, label } : null;
     memory.show(node, near(node.mem_used, node.mem_limit, "alarm above"));
     disk.show(node, near(node.disk_free, node.disk_free_limit, "alarm below"));
     files.show(node, near(node.fd_used, node.fd_total, "limit"));
@@ -92,39 +135,102 @@ function nodes(view, period, alarms) {
 }
 
 function alarmsOf(node) {
-  const alarm = (text) => h("p", { class: "notice bad", role: "alert" }, h("b", null, "Alarm on ", node.name, ": "), text);
+  const alarm = (text) =>
+    h(
+      "p",
+      { class: "notice bad", role: "alert" },
+      h("b", null, "Alarm on ", node.name, ": "),
+      text,
+    );
   return [
-    node.mem_alarm && alarm(`memory use of ${bytes(node.mem_used)} is above ${bytes(node.mem_limit)}. Publishers are blocked until queues shrink; consume or purge, or raise vm_memory_high_watermark.`),
-    node.disk_free_alarm && alarm(`only ${bytes(node.disk_free)} of disk are free, the limit is ${bytes(node.disk_free_limit)}. Publishers are blocked until there is more room; free space, or lower disk_free_limit.`),
+    node.mem_alarm &&
+      alarm(
+        `memory use of ${bytes(node.mem_used)} is above ${bytes(node.mem_limit)}. Publishers are blocked until queues shrink; consume or purge, or raise vm_memory_high_watermark.`,
+      ),
+    node.disk_free_alarm &&
+      alarm(
+        `only ${bytes(node.disk_free)} of disk are free, the limit is ${bytes(node.disk_free_limit)}. Publishers are blocked until there is more room; free space, or lower disk_free_limit.`,
+      ),
     node.running === false && alarm("this node is down."),
   ];
 }
 
 function nodeLine(node) {
-  return h("div", { class: "node" },
-    h("p", null, h("a", { href: link`/nodes/${node.name}`, class: "name" }, node.name),
-      h("span", { class: "quiet-text" }, ` up for ${duration(node.uptime)}`)),
-    meter(node.mem_used, node.mem_limit, `${bytes(node.mem_used)} of ${bytes(node.mem_limit)}`, "Memory"),
-    meter(node.disk_free_limit, node.disk_free, `${bytes(node.disk_free)} free, alarm below ${bytes(node.disk_free_limit)}`, "Disk"),
-    meter(node.fd_used, node.fd_total, `${count(node.fd_used)} of ${count(node.fd_total)}`, "File descriptors"));
+  return h(
+    "div",
+    { class: "node" },
+    h(
+      "p",
+      null,
+      h("a", { href: link`/nodes/${node.name}`, class: "name" }, node.name),
+      h("span", { class: "quiet-text" }, ` up for ${duration(node.uptime)}`),
+    ),
+    meter(
+      node.mem_used,
+      node.mem_limit,
+      `${bytes(node.mem_used)} of ${bytes(node.mem_limit)}`,
+      "Memory",
+    ),
+    meter(
+      node.disk_free_limit,
+      node.disk_free,
+      `${bytes(node.disk_free)} free, alarm below ${bytes(node.disk_free_limit)}`,
+      "Disk",
+    ),
+    meter(
+      node.fd_used,
+      node.fd_total,
+      `${count(node.fd_used)} of ${count(node.fd_total)}`,
+      "File descriptors",
+    ),
+  );
 }
 
 function longest(view) {
-  const source = remote(scoped("/queues"), ["name", "vhost", "messages", "messages_ready", "consumers", "message_stats"]);
+  const source = remote(scoped("/queues"), [
+    "name",
+    "vhost",
+    "messages",
+    "messages_ready",
+    "consumers",
+    "message_stats",
+  ]);
   return createTable(view, {
-    id: "longest", caption: "Longest queues", noun: "queue", bare: true,
+    id: "longest",
+    caption: "Longest queues",
+    noun: "queue",
+    bare: true,
     rowKey: (row) => `${row.vhost}\n${row.name}`,
-    empty: h("p", null, "There are no queues yet. ", h("a", { href: "#/queues" }, "Add one"), ", or start an application that declares its own."),
+    empty: h(
+      "p",
+      null,
+      "There are no queues yet. ",
+      h("a", { href: "#/queues" }, "Add one"),
+      ", or start an application that declares its own.",
+    ),
     source: async (query, signal) => {
-      const answer = await source({ ...query, page: 1, size: 5, sort: "messages", reverse: true }, signal);
+      const answer = await source(
+        { ...query, page: 1, size: 5, sort: "messages", reverse: true },
+        signal,
+      );
       return { ...answer, pages: 1, total: answer.rows.length, filtered: answer.rows.length };
     },
     columns: [
       { key: "name", label: "Queue", cell: (row) => queueLink(row.vhost, row.name) },
       { key: "messages", label: "Messages", numeric: true, cell: (row) => count(row.messages) },
       { key: "consumers", label: "Consumers", numeric: true, cell: (row) => count(row.consumers) },
-      { key: "in", label: "Published", numeric: true, cell: (row) => rateCell(row.message_stats, "publish") },
-      { key: "out", label: "Delivered", numeric: true, cell: (row) => rateCell(row.message_stats, "deliver_get") },
+      {
+        key: "in",
+        label: "Published",
+        numeric: true,
+        cell: (row) => rateCell(row.message_stats, "publish"),
+      },
+      {
+        key: "out",
+        label: "Delivered",
+        numeric: true,
+        cell: (row) => rateCell(row.message_stats, "deliver_get"),
+      },
     ],
   });
 }

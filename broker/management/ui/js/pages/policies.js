@@ -13,13 +13,22 @@ import { createTable } from "../table.js";
 
 const KINDS = {
   policies: {
-    title: "User policies", article: "a", noun: "policy", known: POLICY_KEYS, tag: "policymaker",
+    title: "User policies",
+    article: "a",
+    noun: "policy",
+    known: POLICY_KEYS,
+    tag: "policymaker",
     hint: "Set arguments of all queues and exchanges whose names match. Of several that match, the one with the highest priority applies.",
-    empty: "There are no policies. With one, a limit or a dead-letter exchange can be changed later without declaring queues anew.",
+    empty:
+      "There are no policies. With one, a limit or a dead-letter exchange can be changed later without declaring queues anew.",
     targets: ["queues", "exchanges", "all", "classic_queues", "quorum_queues", "streams"],
   },
   "operator-policies": {
-    title: "Operator policies", article: "an", noun: "operator policy", known: OPERATOR_KEYS, tag: "administrator",
+    title: "Operator policies",
+    article: "an",
+    noun: "operator policy",
+    known: OPERATOR_KEYS,
+    tag: "administrator",
     hint: "Limits that an application cannot raise: the lower of both values applies.",
     empty: "There are no operator policies.",
     targets: ["queues", "classic_queues", "quorum_queues", "streams"],
@@ -30,8 +39,15 @@ export async function show(view) {
   view.heading("Policies");
   const parts = Object.entries(KINDS).map(([address, kind]) => {
     const table = policyTable(view, address, kind);
-    view.add(section(kind.title, h("p", { class: "hint" }, kind.hint), table.element,
-      session.may(kind.tag) && folded(`Set ${kind.article} ${kind.noun}`, policyForm(address, kind, table))));
+    view.add(
+      section(
+        kind.title,
+        h("p", { class: "hint" }, kind.hint),
+        table.element,
+        session.may(kind.tag) &&
+          folded(`Set ${kind.article} ${kind.noun}`, policyForm(address, kind, table)),
+      ),
+    );
     return table.ready;
   });
   await Promise.all(parts);
@@ -39,20 +55,52 @@ export async function show(view) {
 
 function policyTable(view, address, { title, noun, empty, tag }) {
   const table = createTable(view, {
-    id: address, caption: title, noun,
+    id: address,
+    caption: title,
+    noun,
     source: local((signal) => listInScope(`/${address}`, signal)),
     rowKey: (row) => `${row.vhost}\n${row.name}`,
     empty,
     columns: [
       { key: "name", label: "Name", sort: "name", cell: (row) => row.name },
       ...vhostColumn(),
-      { key: "pattern", label: "Pattern", sort: "pattern", cell: (row) => h("code", null, row.pattern) },
-      { key: "target", label: "Applies to", sort: "apply-to", cell: (row) => row["apply-to"].replaceAll("_", " ") },
+      {
+        key: "pattern",
+        label: "Pattern",
+        sort: "pattern",
+        cell: (row) => h("code", null, row.pattern),
+      },
+      {
+        key: "target",
+        label: "Applies to",
+        sort: "apply-to",
+        cell: (row) => row["apply-to"].replaceAll("_", " "),
+      },
       { key: "definition", label: "Definition", cell: (row) => pairs(row.definition) },
-      { key: "priority", label: "Priority", numeric: true, sort: "priority", cell: (row) => count(row.priority) },
-      { key: "actions", label: "", numeric: true, cell: (row) => session.may(tag) && h("button", {
-        type: "button", class: "danger", "aria-label": `Delete the ${noun} ${row.name}`, onclick: () => deleting(table, address, noun, row),
-      }, "Delete") },
+      {
+        key: "priority",
+        label: "Priority",
+        numeric: true,
+        sort: "priority",
+        cell: (row) => count(row.priority),
+      },
+      {
+        key: "actions",
+        label: "",
+        numeric: true,
+        cell: (row) =>
+          session.may(tag) &&
+          h(
+            "button",
+            {
+              type: "button",
+              class: "danger",
+              "aria-label": `Delete the ${noun} ${row.name}`,
+              onclick: () => deleting(table, address, noun, row),
+            },
+            "Delete",
+          ),
+      },
     ],
   });
   return table;
@@ -64,15 +112,36 @@ function policyForm(address, { noun, known, targets }, table) {
     done: ({ name }) => `The ${noun} “${name}” is set.`,
     fields: [
       vhostField(),
-      { name: "name", label: "Name", required: true, hint: "An existing one of this name is replaced." },
-      { name: "pattern", label: "Pattern", required: true, hint: "A regular expression over names, such as ^orders\\." },
-      { name: "target", label: "Applies to", type: "select", options: targets.map((value) => ({ value, label: value.replaceAll("_", " ") })) },
+      {
+        name: "name",
+        label: "Name",
+        required: true,
+        hint: "An existing one of this name is replaced.",
+      },
+      {
+        name: "pattern",
+        label: "Pattern",
+        required: true,
+        hint: "A regular expression over names, such as ^orders\\.",
+      },
+      {
+        name: "target",
+        label: "Applies to",
+        type: "select",
+        options: targets.map((value) => ({ value, label: value.replaceAll("_", " ") })),
+      },
       { name: "priority", label: "Priority", type: "number", value: 0 },
       { name: "definition", label: "Definition", type: "arguments", known },
     ],
     onSubmit: async ({ vhost, name, pattern, target, priority, definition }) => {
-      if (!Object.keys(definition).length) throw new ApiError(0, "The definition needs at least one entry.");
-      await put(`/${address}${path`/${vhost}/${name}`}`, { pattern, definition, priority: priority ?? 0, "apply-to": target });
+      if (!Object.keys(definition).length)
+        throw new ApiError(0, "The definition needs at least one entry.");
+      await put(`/${address}${path`/${vhost}/${name}`}`, {
+        pattern,
+        definition,
+        priority: priority ?? 0,
+        "apply-to": target,
+      });
       await table.reload();
     },
   });
@@ -80,8 +149,18 @@ function policyForm(address, { noun, known, targets }, table) {
 
 async function deleting(table, address, noun, row) {
   const sure = await confirmLoss({
-    action: "Delete", what: noun, name: row.name,
-    loses: "What it set no longer holds for the queues and exchanges it matches; another policy may take its place.",
+    action: "Delete",
+    what: noun,
+    name: row.name,
+    loses:
+      "What it set no longer holds for the queues and exchanges it matches; another policy may take its place.",
   });
-  if (sure && await attempt(() => remove(`/${address}${path`/${row.vhost}/${row.name}`}`), `The ${noun} “${row.name}” is deleted.`)) table.reload();
+  if (
+    sure &&
+    (await attempt(
+      () => remove(`/${address}${path`/${row.vhost}/${row.name}`}`),
+      `The ${noun} “${row.name}” is deleted.`,
+    ))
+  )
+    table.reload();
 }

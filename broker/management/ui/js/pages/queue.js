@@ -21,8 +21,11 @@ export async function show(view, { vhost, name }) {
   const button = (text, onclick) => h("button", { type: "button", class: "danger", onclick }, text);
   view.heading(name, {
     kind: "Queue",
-    actions: [period.element,
-      button("Purge", () => purging(view, address, queue)), button("Delete queue", () => deleting(address, queue))],
+    actions: [
+      period.element,
+      button("Purge", () => purging(view, address, queue)),
+      button("Delete queue", () => deleting(address, queue)),
+    ],
   });
   const figures = h("dl", { class: "figures small" });
   const details = h("dl", { class: "facts" });
@@ -39,27 +42,49 @@ export async function show(view, { vhost, name }) {
   });
   if (!queue.name && queue.name !== "") return;
   consumers = consumersTable(view, {
-    details: () => queue.consumer_details, of: "queue",
+    details: () => queue.consumer_details,
+    of: "queue",
     empty: "Nobody consumes from this queue: its messages wait.",
   });
   const bindings = bindingsTable(view, {
-    vhost, load: (signal) => get(`${address}/bindings`, null, signal), other: "source",
+    vhost,
+    load: (signal) => get(`${address}/bindings`, null, signal),
+    other: "source",
     empty: "No exchange routes here.",
   });
-  view.add(section("Messages", messageBrowser(view, { vhost, name })),
+  view.add(
+    section("Messages", messageBrowser(view, { vhost, name })),
     section("Consumers", consumers.element),
-    section("Bindings", bindings.element, folded("Bind it to an exchange", bindForm(bindings, { vhost, queue: name }))),
-    folded("Publish a message to this queue", publishForm(view, { vhost, exchange: "", key: name })));
+    section(
+      "Bindings",
+      bindings.element,
+      folded("Bind it to an exchange", bindForm(bindings, { vhost, queue: name })),
+    ),
+    folded(
+      "Publish a message to this queue",
+      publishForm(view, { vhost, exchange: "", key: name }),
+    ),
+  );
 }
 
 function summary(queue) {
-  const figure = (label, text, under) => h("div", null, h("dt", null, label), h("dd", null, text, under && h("small", null, under)));
+  const figure = (label, text, under) =>
+    h("div", null, h("dt", null, label), h("dd", null, text, under && h("small", null, under)));
   return [
     figure("Ready", compact(queue.messages_ready ?? 0), bytes(queue.message_bytes_ready)),
-    figure("Unacknowledged", compact(queue.messages_unacknowledged ?? 0), bytes(queue.message_bytes_unacknowledged)),
+    figure(
+      "Unacknowledged",
+      compact(queue.messages_unacknowledged ?? 0),
+      bytes(queue.message_bytes_unacknowledged),
+    ),
     figure("Total", compact(queue.messages ?? 0), bytes(queue.message_bytes)),
-    figure("Consumers", count(queue.consumers ?? 0),
-      Number.isFinite(queue.consumer_utilisation) && queue.consumers ? `could take ${Math.round(queue.consumer_utilisation * 100)} % of the time` : null),
+    figure(
+      "Consumers",
+      count(queue.consumers ?? 0),
+      Number.isFinite(queue.consumer_utilisation) && queue.consumers
+        ? `could take ${Math.round(queue.consumer_utilisation * 100)} % of the time`
+        : null,
+    ),
   ];
 }
 
@@ -83,26 +108,42 @@ function describe(queue) {
 
 function features(queue) {
   const badges = [
-    queue.durable ? badge("Durable", "survives a restart") : badge("Transient", "does not survive a restart"),
+    queue.durable
+      ? badge("Durable", "survives a restart")
+      : badge("Transient", "does not survive a restart"),
     queue.auto_delete && badge("Auto-delete", "is deleted with its last consumer"),
     queue.exclusive && badge("Exclusive", "belongs to one connection"),
-    queue.arguments?.["x-expires"] && badge("Expires", `is deleted after ${duration(queue.arguments["x-expires"])} without use`),
+    queue.arguments?.["x-expires"] &&
+      badge("Expires", `is deleted after ${duration(queue.arguments["x-expires"])} without use`),
   ];
   return h("span", { class: "badges" }, badges);
 }
 
 async function purging(view, address, queue) {
   const sure = await confirmLoss({
-    action: "Purge", what: "queue", name: queue.name, typed: queue.messages_ready > 0,
-    loses: queue.messages_ready ? `${plural(queue.messages_ready, "ready message")} will be gone for good. Unacknowledged ones stay.` : "No message is ready, so there is nothing to lose.",
+    action: "Purge",
+    what: "queue",
+    name: queue.name,
+    typed: queue.messages_ready > 0,
+    loses: queue.messages_ready
+      ? `${plural(queue.messages_ready, "ready message")} will be gone for good. Unacknowledged ones stay.`
+      : "No message is ready, so there is nothing to lose.",
   });
-  if (sure && await attempt(() => remove(`${address}/contents`), `The queue “${queue.name}” is purged.`)) view.refresh();
+  if (
+    sure &&
+    (await attempt(() => remove(`${address}/contents`), `The queue “${queue.name}” is purged.`))
+  )
+    view.refresh();
 }
 
 async function deleting(address, queue) {
   const sure = await confirmLoss({
-    action: "Delete", what: "queue", name: queue.name, typed: queue.messages > 0,
+    action: "Delete",
+    what: "queue",
+    name: queue.name,
+    typed: queue.messages > 0,
     loses: `${plural(queue.messages ?? 0, "message")} and its bindings go with it; ${plural(queue.consumers ?? 0, "consumer")} will be cancelled.`,
   });
-  if (sure && await attempt(() => remove(address), `The queue “${queue.name}” is deleted.`)) go("/queues");
+  if (sure && (await attempt(() => remove(address), `The queue “${queue.name}” is deleted.`)))
+    go("/queues");
 }

@@ -11,8 +11,24 @@ import { link } from "../router.js";
 import { remote } from "../sources.js";
 import { createTable } from "../table.js";
 
-const FIELDS = ["name", "vhost", "type", "state", "durable", "auto_delete", "exclusive", "arguments", "policy",
-  "messages", "messages_ready", "messages_unacknowledged", "message_bytes", "consumers", "idle_since", "message_stats"];
+const FIELDS = [
+  "name",
+  "vhost",
+  "type",
+  "state",
+  "durable",
+  "auto_delete",
+  "exclusive",
+  "arguments",
+  "policy",
+  "messages",
+  "messages_ready",
+  "messages_unacknowledged",
+  "message_bytes",
+  "consumers",
+  "idle_since",
+  "message_stats",
+];
 
 /** Arguments worth a badge: what they are called, and what they do. */
 const BADGES = {
@@ -28,11 +44,24 @@ const BADGES = {
 };
 
 export async function show(view) {
-  const purge = h("button", { type: "button", class: "danger", hidden: true, onclick: () => losing(table, "Purge") });
-  const drop = h("button", { type: "button", class: "danger", hidden: true, onclick: () => losing(table, "Delete") });
+  const purge = h("button", {
+    type: "button",
+    class: "danger",
+    hidden: true,
+    onclick: () => losing(table, "Purge"),
+  });
+  const drop = h("button", {
+    type: "button",
+    class: "danger",
+    hidden: true,
+    onclick: () => losing(table, "Delete"),
+  });
   view.heading("Queues and streams", { actions: [purge, drop] });
   const table = createTable(view, {
-    id: "queues", caption: "Queues and streams", noun: "queue", inAddress: true,
+    id: "queues",
+    caption: "Queues and streams",
+    noun: "queue",
+    inAddress: true,
     source: remote(scoped("/queues"), FIELDS),
     selectable: true,
     onSelect: (rows) => {
@@ -41,18 +70,59 @@ export async function show(view) {
       update(drop, `Delete ${count(rows.length)} selected`);
     },
     rowKey: (row) => `${row.vhost}\n${row.name}`,
-    empty: h("p", null, "There are no queues here yet. Add one below, or start an application that declares its own."),
+    empty: h(
+      "p",
+      null,
+      "There are no queues here yet. Add one above, or start an application that declares its own.",
+    ),
     columns: [
       { key: "name", label: "Name", sort: "name", cell: (row) => queueLink(row.vhost, row.name) },
       ...vhostColumn(),
       { key: "type", label: "Type", sort: "type", cell: (row) => row.type },
       { key: "features", label: "Features", narrow: false, cell: features },
-      { key: "state", label: "State", sort: "state", narrow: false, cell: (row) => state(row.state, row.idle_since) },
-      { key: "ready", label: "Ready", numeric: true, sort: "messages_ready", cell: (row) => count(row.messages_ready) },
-      { key: "unacked", label: "Unacked", numeric: true, sort: "messages_unacknowledged", cell: (row) => count(row.messages_unacknowledged) },
-      { key: "total", label: "Total", numeric: true, sort: "messages", cell: (row) => count(row.messages) },
-      { key: "bytes", label: "Bytes", numeric: true, optional: true, sort: "message_bytes", cell: (row) => bytes(row.message_bytes) },
-      { key: "consumers", label: "Consumers", numeric: true, sort: "consumers", cell: (row) => count(row.consumers) },
+      {
+        key: "state",
+        label: "State",
+        sort: "state",
+        narrow: false,
+        cell: (row) => state(row.state, row.idle_since),
+      },
+      {
+        key: "ready",
+        label: "Ready",
+        numeric: true,
+        sort: "messages_ready",
+        cell: (row) => count(row.messages_ready),
+      },
+      {
+        key: "unacked",
+        label: "Unacked",
+        numeric: true,
+        sort: "messages_unacknowledged",
+        cell: (row) => count(row.messages_unacknowledged),
+      },
+      {
+        key: "total",
+        label: "Total",
+        numeric: true,
+        sort: "messages",
+        cell: (row) => count(row.messages),
+      },
+      {
+        key: "bytes",
+        label: "Bytes",
+        numeric: true,
+        optional: true,
+        sort: "message_bytes",
+        cell: (row) => bytes(row.message_bytes),
+      },
+      {
+        key: "consumers",
+        label: "Consumers",
+        numeric: true,
+        sort: "consumers",
+        cell: (row) => count(row.consumers),
+      },
       rateColumn("publish", "In"),
       rateColumn("deliver_get", "Out"),
       rateColumn("ack", "Ack"),
@@ -67,29 +137,45 @@ export async function show(view) {
 async function losing(table, action) {
   const rows = table.selected;
   const messages = rows.reduce((sum, row) => sum + (row.messages ?? 0), 0);
-  const names = rows.slice(0, 8).map(({ name }) => name).join("\n") + (rows.length > 8 ? `\nand ${rows.length - 8} more` : "");
+  const names =
+    rows
+      .slice(0, 8)
+      .map(({ name }) => name)
+      .join("\n") + (rows.length > 8 ? `\nand ${rows.length - 8} more` : "");
   const sure = await confirmLoss({
-    action, what: plural(rows.length, "queue"), name: names,
-    loses: messages ? `${plural(messages, "message")} will be gone for good.` : "They hold no message.",
+    action,
+    what: plural(rows.length, "queue"),
+    name: names,
+    loses: messages
+      ? `${plural(messages, "message")} will be gone for good.`
+      : "They hold no message.",
   });
   if (!sure) return;
   const end = action === "Purge" ? "/contents" : "";
-  await attempt(async () => {
-    for (const { vhost, name } of rows) await remove(path`/queues/${vhost}/${name}` + end);
-  }, `${plural(rows.length, "queue")} ${action === "Purge" ? "purged" : "deleted"}.`);
+  await attempt(
+    async () => {
+      for (const { vhost, name } of rows) await remove(path`/queues/${vhost}/${name}` + end);
+    },
+    `${plural(rows.length, "queue")} ${action === "Purge" ? "purged" : "deleted"}.`,
+  );
   table.clearSelection();
   table.reload();
 }
 
 /** What sets a queue apart, as badges. */
 function features(row) {
-  const shown = Object.keys(row.arguments ?? {}).filter((key) => BADGES[key])
+  const shown = Object.keys(row.arguments ?? {})
+    .filter((key) => BADGES[key])
     .map((key) => badge(BADGES[key][0], `${BADGES[key][1]} (${key}: ${row.arguments[key]})`));
-  return h("span", { class: "badges" },
+  return h(
+    "span",
+    { class: "badges" },
     !row.durable && badge("Transient", "does not survive a restart"),
     row.auto_delete && badge("AD", "is deleted with its last consumer"),
     row.exclusive && badge("Excl", "belongs to one connection"),
-    shown, row.policy && badge(row.policy, `policy “${row.policy}”`, "policy"));
+    shown,
+    row.policy && badge(row.policy, `policy “${row.policy}”`, "policy"),
+  );
 }
 
 function addForm(table) {
@@ -98,14 +184,31 @@ function addForm(table) {
     done: ({ name }) => `The queue “${name}” is there.`,
     fields: [
       vhostField(),
-      { name: "type", label: "Type", type: "select", value: "classic", options: [
-        { value: "classic", label: "classic: any queue, transient or durable" },
-        { value: "quorum", label: "quorum: always durable, counts returns" },
-        { value: "stream", label: "stream: keeps messages after they are read" },
-      ] },
+      {
+        name: "type",
+        label: "Type",
+        type: "select",
+        value: "classic",
+        options: [
+          { value: "classic", label: "classic: any queue, transient or durable" },
+          { value: "quorum", label: "quorum: always durable, counts returns" },
+          { value: "stream", label: "stream: keeps messages after they are read" },
+        ],
+      },
       { name: "name", label: "Name", required: true },
-      { name: "durable", label: "Durable: survives a restart", type: "checkbox", value: true, when: ({ type }) => type === "classic" },
-      { name: "autoDelete", label: "Delete with the last consumer", type: "checkbox", when: ({ type }) => type === "classic" },
+      {
+        name: "durable",
+        label: "Durable: survives a restart",
+        type: "checkbox",
+        value: true,
+        when: ({ type }) => type === "classic",
+      },
+      {
+        name: "autoDelete",
+        label: "Delete with the last consumer",
+        type: "checkbox",
+        when: ({ type }) => type === "classic",
+      },
       { name: "arguments", label: "Arguments", type: "arguments", known: QUEUE_ARGUMENTS },
     ],
     onSubmit: async ({ vhost, name, type, durable, autoDelete, arguments: given }) => {

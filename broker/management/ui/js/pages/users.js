@@ -9,16 +9,30 @@ import { local } from "../sources.js";
 import { createTable } from "../table.js";
 
 export async function show(view) {
-  view.heading("Users", { hint: "Who may log in over AMQP and to this page. A tag says what of the management a user sees; permissions say what a user may do in a virtual host." });
+  view.heading("Users", {
+    hint: "Who may log in over AMQP and to this page. A tag says what of the management a user sees; permissions say what a user may do in a virtual host.",
+  });
   const table = createTable(view, {
-    id: "users", caption: "Users", noun: "user", inAddress: true, sort: "name",
+    id: "users",
+    caption: "Users",
+    noun: "user",
+    inAddress: true,
+    sort: "name",
     source: local(load),
     rowKey: (row) => row.name,
     empty: "There are no users: nobody can log in.",
     columns: [
       { key: "name", label: "Name", sort: "name", cell: (row) => userLink(row.name) },
-      { key: "tags", label: "Tags", cell: (row) => tagsOf(row).join(", ") || h("span", { class: "quiet-text" }, "none") },
-      { key: "vhosts", label: "Virtual hosts", cell: (row) => row.vhosts.join(", ") || h("b", null, "none: cannot use AMQP") },
+      {
+        key: "tags",
+        label: "Tags",
+        cell: (row) => tagsOf(row).join(", ") || h("span", { class: "quiet-text" }, "none"),
+      },
+      {
+        key: "vhosts",
+        label: "Virtual hosts",
+        cell: (row) => row.vhosts.join(", ") || h("b", null, "none: cannot use AMQP"),
+      },
       { key: "password", label: "Password", cell: (row) => (row.password_hash ? "set" : "none") },
     ],
   });
@@ -32,9 +46,15 @@ export function tagsOf({ tags }) {
 }
 
 async function load(signal) {
-  const [users, permissions] = await Promise.all([get("/users", null, signal), get("/permissions", null, signal)]);
+  const [users, permissions] = await Promise.all([
+    get("/users", null, signal),
+    get("/permissions", null, signal),
+  ]);
   return users.map((user) => ({
-    ...user, vhosts: permissions.filter((permission) => permission.user === user.name).map(({ vhost }) => vhost),
+    ...user,
+    vhosts: permissions
+      .filter((permission) => permission.user === user.name)
+      .map(({ vhost }) => vhost),
   }));
 }
 
@@ -44,7 +64,12 @@ function addForm(table) {
     done: ({ name }) => `The user “${name}” is there. Give it permissions on its page.`,
     fields: [
       { name: "name", label: "Name", required: true, autocomplete: "off" },
-      { name: "password", label: "Password", type: "password", hint: "Left empty, the user has none and cannot log in with one." },
+      {
+        name: "password",
+        label: "Password",
+        type: "password",
+        hint: "Left empty, the user has none and cannot log in with one.",
+      },
       { name: "again", label: "Password again", type: "password" },
       { name: "tag", label: "Tag", type: "select", options: USER_TAGS },
       { name: "tags", label: "Other tags", hint: "Separated by commas." },
@@ -52,7 +77,10 @@ function addForm(table) {
     onSubmit: async ({ name, password, again, tag, tags }) => {
       if (password !== again) throw new Error("The two passwords differ.");
       await put(path`/users/${name}`, {
-        tags: [tag, ...tags.split(",")].map((each) => each.trim()).filter(Boolean).join(","),
+        tags: [tag, ...tags.split(",")]
+          .map((each) => each.trim())
+          .filter(Boolean)
+          .join(","),
         ...(password ? { password } : { password_hash: "" }),
       });
       await table.reload();

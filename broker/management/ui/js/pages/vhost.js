@@ -18,7 +18,14 @@ export async function show(view, { name }) {
   let vhost = null;
   view.heading(name, {
     kind: "Virtual host",
-    actions: [period.element, h("button", { type: "button", class: "danger", onclick: () => deleting(name, address, vhost) }, "Delete virtual host")],
+    actions: [
+      period.element,
+      h(
+        "button",
+        { type: "button", class: "danger", onclick: () => deleting(name, address, vhost) },
+        "Delete virtual host",
+      ),
+    ],
   });
   const queued = queuedChart();
   const moving = ratesChart();
@@ -28,21 +35,42 @@ export async function show(view, { name }) {
     vhost = await getNamed(address, "virtual host", period.query(), signal);
     queued.show(vhost);
     moving.show(vhost.message_stats ?? {});
-    update(details, facts([
-      ["Description", vhost.description],
-      ["Tags", (Array.isArray(vhost.tags) ? vhost.tags : [vhost.tags]).filter(Boolean).join(", ")],
-      ["Default queue type", named(vhost.default_queue_type)],
-      ["Tracing", vhost.tracing ? "on" : "off"],
-    ]));
+    update(
+      details,
+      facts([
+        ["Description", vhost.description],
+        [
+          "Tags",
+          (Array.isArray(vhost.tags) ? vhost.tags : [vhost.tags]).filter(Boolean).join(", "),
+        ],
+        ["Default queue type", named(vhost.default_queue_type)],
+        ["Tracing", vhost.tracing ? "on" : "off"],
+      ]),
+    );
   });
   if (!vhost) return;
-  const permissions = permissionTable(view, { load: (signal) => get(`${address}/permissions`, null, signal), of: "user" });
-  const topics = topicTable(view, { load: (signal) => get(`${address}/topic-permissions`, null, signal), of: "user" });
+  const permissions = permissionTable(view, {
+    load: (signal) => get(`${address}/permissions`, null, signal),
+    of: "user",
+  });
+  const topics = topicTable(view, {
+    load: (signal) => get(`${address}/topic-permissions`, null, signal),
+    of: "user",
+  });
   const user = { name: "user", label: "User", required: true };
   view.add(
-    section("Permissions", permissions.element, folded("Set permissions", permissionForm(permissions, { vhost: name }, user))),
-    section("Topic permissions", topics.element, folded("Set topic permissions", topicForm(topics, { vhost: name }, user))),
-    folded("Change description, default queue type or tracing", changeForm(view, address, vhost)));
+    section(
+      "Permissions",
+      permissions.element,
+      folded("Set permissions", permissionForm(permissions, { vhost: name }, user)),
+    ),
+    section(
+      "Topic permissions",
+      topics.element,
+      folded("Set topic permissions", topicForm(topics, { vhost: name }, user)),
+    ),
+    folded("Change description, default queue type or tracing", changeForm(view, address, vhost)),
+  );
 }
 
 function changeForm(view, address, vhost) {
@@ -50,8 +78,15 @@ function changeForm(view, address, vhost) {
     submit: "Change virtual host",
     keep: true,
     done: () => "Changed.",
-    fields: [...vhostFields(vhost),
-      { name: "tracing", label: "Tracing: copy every message to amq.rabbitmq.trace", type: "checkbox", value: vhost.tracing }],
+    fields: [
+      ...vhostFields(vhost),
+      {
+        name: "tracing",
+        label: "Tracing: copy every message to amq.rabbitmq.trace",
+        type: "checkbox",
+        value: vhost.tracing,
+      },
+    ],
     onSubmit: async ({ description, tags, type, tracing }) => {
       await put(address, { description, tags, tracing, default_queue_type: type });
       await view.refresh();
@@ -61,10 +96,14 @@ function changeForm(view, address, vhost) {
 
 async function deleting(name, address, vhost) {
   const sure = await confirmLoss({
-    action: "Delete", what: "virtual host", name, typed: true,
+    action: "Delete",
+    what: "virtual host",
+    name,
+    typed: true,
     loses: `Everything in it goes: its exchanges and queues with ${plural(vhost?.messages ?? 0, "message")}, policies and permissions. Its connections are closed.`,
   });
-  if (!sure || !await attempt(() => remove(address), `The virtual host “${name}” is deleted.`)) return;
+  if (!sure || !(await attempt(() => remove(address), `The virtual host “${name}” is deleted.`)))
+    return;
   await session.loadVhosts();
   document.dispatchEvent(new Event("vhosts"));
   go("/vhosts");

@@ -1,0 +1,232 @@
+"""Metrics of queues: RabbitMQ's families whose names begin with ``queue_``.
+
+Each generator is one family of ``/metrics/detailed?family=``. Over all objects the same columns are
+added up.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from broker.memory import queue_bytes
+from broker.metrics.family import COUNTER, GAUGE, Column, Labels, Scope, Steps, by_object, parts
+
+if TYPE_CHECKING:
+    from broker.core.queue import Queue
+
+
+CONSUMERS = "Consumers on a queue"
+
+
+class Held(NamedTuple):
+    """A queue, and the octets of its messages that clients have not acknowledged."""
+
+    queue: Queue
+    unacked_bytes: int
+
+
+class Inflow(NamedTuple):
+    """What came to one queue from one exchange."""
+
+    queue: Queue
+    exchange: str
+    messages: int
+
+
+def queues_of(scope: Scope) -> list[Queue]:
+    """All queues of the vhosts that are asked for."""
+    wanted = scope.vhosts
+    return [
+        queue
+        for vhost in scope.server.broker.vhosts.values()
+        if wanted is None or vhost.name in wanted
+        for queue in vhost.queues.values()
+    ]
+
+
+def queue_labels(queue: Queue) -> Labels:
+    """RabbitMQ's labels of a queue."""
+    return {"vhost": queue.vhost, "queue": queue.name}
+
+
+def _inflow_labels(inflow: Inflow) -> Labels:
+    vhost = inflow.queue.vhost
+    return {
+        "queue_vhost": vhost,
+        "queue": inflow.queue.name,
+        "exchange_vhost": vhost,
+        "exchange": inflow.exchange,
+    }
+
+
+def _age_s(queue: Queue) -> float | None:
+    age_ms = queue.oldest_age_ms
+    return None if age_ms is None else age_ms / 1000
+
+
+def _capacity(held: Held) -> float:
+    """Whether what arrives now could be delivered at once: a sample of RabbitMQ's share of time."""
+    return 1.0 if held.queue.consumers and not held.queue.backlog else 0.0
+
+
+_QUEUE_COARSE: tuple[Column[Queue], ...] = (
+    Column("queue_messages_ready", GAUGE, "Messages ready to be delivered to consumers", len),
+    Column(
+        "queue_messages_unacked",
+        GAUGE,
+        "Messages delivered to consumers but not yet acknowledged",
+        lambda queue: queue.unacked,
+    ),
+    Column(
+        "queue_messages",
+        GAUGE,
+        "Sum of ready and unacknowledged messages - total queue depth",
+        lambda queue: len(queue) + queue.unacked,
+    ),
+    Column(
+        "queue_oldest_message_age_seconds",
+        GAUGE,
+        "How long the oldest message in the queue has waited to be delivered",
+        _age_s,
+        own=True,
+        combine=max,
+    ),
+)
+
+_QUEUE_CONSUMERS: tuple[Column[Queue], ...] = (
+    Column("queue_consumers", GAUGE, CONSUMERS, lambda queue: len(queue.consumers)),
+)
+
+_QUEUE: tuple[Column[Held], ...] = (
+    Column("queue_consumers", GAUGE, CONSUMERS, lambda held: len(held.queue.consumers)),
+    Column("queue_consumer_capacity", GAUGE, "Consumer capacity", _capacity),
+    Column("queue_consumer_utilisation", GAUGE, "Same as consumer capacity", _capacity),
+    Column(
+        "queue_process_memory_bytes",
+        GAUGE,
+        "Memory in bytes that the queue's ready messages need, about",
+        lambda held: queue_bytes(held.queue),
+    ),
+    Column(
+        "queue_messages_bytes",
+        GAUGE,
+        "Size in bytes of ready and unacknowledged messages",
+        lambda held: held.queue.backlog.size_bytes + held.unacked_bytes,
+    ),
+    Column(
+        "queue_messages_ready_bytes",
+        GAUGE,
+        "Size in bytes of ready messages",
+        lambda held: held.queue.backlog.size_bytes,
+    ),
+    Column(
+        "queue_messages_unacked_bytes",
+        GAUGE,
+        "Size in bytes of all unacknowledged messages",
+        lambda held: held.unacked_bytes,
+    ),
+    Column(
+        "queue_disk_writes_total",
+        COUNTER,
+        "Total number of times queue wrote messages to disk",
+        lambda held: held.queue.counters.persistent,
+    ),
+)
+
+_QUEUE_DELIVERY: tuple[Column[Queue], ...] = (
+    Column(
+        "queue_get_ack_total",
+        COUNTER,
+        "Total number of messages fetched from a queue with basic.get in manual acknowledgement "
+        "mode",
+        lambda queue: queue.counters.get,
+    ),
+    Column(
+        "queue_get_total",
+        COUNTER,
+        "Total number of messages fetched from a queue with basic.get in automatic acknowledgement "
+        "mode",
+        lambda queue: queue.counters.get_no_ack,
+    ),
+    Column(
+        "queue_messages_delivered_ack_total",
+        COUNTER,
+        "Total number of messages delivered from a queue to consumers in manual acknowledgement "
+        "mode",
+        lambda queue: queue.counters.deliver,
+    ),
+    Column(
+        "queue_messages_delivered_total",
+        COUNTER,
+        "Total number of messages delivered from a queue to consumers in automatic acknowledgement "
+        "mode",
+        lambda queue: queue.counters.deliver_no_ack,
+    ),
+    Column(
+        "queue_messages_redelivered_total",
+        COUNTER,
+        "Total number of messages redelivered from a queue to consumers",
+        lambda queue: queue.counters.redeliver,
+    ),
+    Column(
+        "queue_messages_acked_total",
+        COUNTER,
+        "Total number of messages acknowledged by consumers on a queue",
+        lambda queue: queue.counters.ack,
+    ),
+    Column(
+        "queue_get_empty_total",
+        COUNTER,
+        "Total number of times basic.get operations fetched no message on a queue",
+        lambda queue: queue.counters.get_empty,
+    ),
+)
+
+_INFLOW: tuple[Column[Inflow], ...] = (
+    Column(
+        "queue_messages_published_total",
+        COUNTER,
+        "Total number of messages published to queues",
+        lambda inflow: inflow.messages,
+    ),
+)
+
+
+def queue_coarse_metrics(scope: Scope) -> Steps:
+    """How many messages each queue has, and since when."""
+    return by_object(scope, _QUEUE_COARSE, queues_of(scope), queue_labels)
+
+
+def queue_consumer_count(scope: Scope) -> Steps:
+    """How many consumers each queue has."""
+    return by_object(scope, _QUEUE_CONSUMERS, queues_of(scope), queue_labels)
+
+
+def queue_metrics(scope: Scope) -> Steps:
+    """What else there is to say about a queue."""
+    unacked: dict[Queue, int] = {}
+    for session in list(scope.server.sessions):
+        for channel in list(session.channels.values()):
+            for deliveries in parts(list(channel.held())):
+                for message, holder in deliveries:
+                    queue = holder.queue
+                    unacked[queue] = unacked.get(queue, 0) + message.size
+                yield None
+    held = [Held(queue, unacked.get(queue, 0)) for queue in queues_of(scope)]
+    yield from by_object(scope, _QUEUE, held, lambda one: queue_labels(one.queue))
+
+
+def queue_delivery_metrics(scope: Scope) -> Steps:
+    """What left each queue."""
+    return by_object(scope, _QUEUE_DELIVERY, queues_of(scope), queue_labels)
+
+
+def channel_queue_exchange_metrics(scope: Scope) -> Steps:
+    """What came to each queue, by exchange; all channels together."""
+    inflows: list[Inflow] = []
+    for queues in parts(queues_of(scope)):
+        for queue in queues:
+            counted = queue.counters.incoming
+            inflows += [Inflow(queue, exchange, count) for exchange, count in counted.items()]
+        yield None
+    yield from by_object(scope, _INFLOW, inflows, _inflow_labels)

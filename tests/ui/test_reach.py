@@ -1,0 +1,206 @@
+"""Who can use the page: with a keyboard only, on a phone, in the dark, with 10,000 queues."""
+
+import json
+from typing import Any
+
+import pytest
+from selenium.webdriver import Keys
+
+from .api import Api
+from .browser import Browser, address_of
+
+EVIL = "<img src=x onerror=alert(1)>"
+PAGES = (
+    "/",
+    "/connections",
+    "/channels",
+    "/exchanges",
+    address_of("exchanges", "/", "ui.orders"),
+    "/queues",
+    address_of("queues", "/", EVIL),
+    "/topology",
+    "/delayed",
+    "/logs",
+    "/users",
+    "/users/guest",
+    "/vhosts",
+    "/vhosts/%2F",
+    "/policies",
+    "/limits",
+    "/definitions",
+)
+
+
+@pytest.fixture
+def furnished(page: Browser, api: Api) -> Browser:
+    """Give the page of a broker that has something to show everywhere."""
+    api.queue(EVIL)
+    api.bind("ui.orders", EVIL, "order.#")
+    api.publish("order.1", EVIL, exchange="ui.orders")
+    policy = {"pattern": "^ui", "definition": {"max-length": 1000}, "apply-to": "queues"}
+    api.call("PUT", "/policies/%2F/ui.policy", policy)
+    return page
+
+
+def test_keyboard_only(page: Browser, api: Api) -> None:
+    """A queue is found, added, opened and deleted without a pointing device."""
+    api.queue("ui.other")
+    page.press("g", "q")
+    page.heading("Queues and streams")
+    page.press("n")
+    page.tab_to("Name")
+    page.press("ui.keys", Keys.ENTER)
+    page.sees("ui.keys", "main table")
+    page.chord(Keys.CONTROL, "k")
+    page.one("[role=combobox]").send_keys("ui.keys")
+    page.until("the queue found", lambda: "queue" in page.text("[aria-selected=true]"))
+    page.press(Keys.ENTER)
+    page.heading("ui.keys")
+    page.tab_to("Delete queue")
+    page.press(Keys.ENTER)
+    page.until("the dialog", lambda: page.all("dialog"))
+    page.tab_to("Delete")
+    page.press(Keys.ENTER)
+    page.heading("Queues and streams")
+    page.press("/")
+    page.press("ui.other", Keys.ENTER)
+    page.until("the row", lambda: page.run("return document.activeElement.tagName") == "A")
+    page.press(Keys.ENTER)
+    page.heading("ui.other")
+
+
+def test_skip_link_and_help(page: Browser) -> None:
+    """The first Tab offers to skip the navigation; ? lists the shortcuts and Escape closes it."""
+    page.load("/queues")
+    page.heading("Queues and streams")
+    page.press(Keys.TAB, Keys.ENTER)
+    assert page.run("return document.activeElement.id") == "main"
+    page.press("?")
+    page.sees("Filter the list", "dialog")
+    page.press(Keys.ESCAPE)
+    page.until("the end of the dialog", lambda: not page.all("dialog"))
+
+
+def test_single_keys_can_be_switched_off(page: Browser) -> None:
+    """Who dictates or leans on keys can switch single-key shortcuts off, and the choice is kept."""
+    page.press("?")
+    page.one("dialog input[type=checkbox]").click()
+    page.press(Keys.ESCAPE)
+    page.load("/queues")
+    page.heading("Queues and streams")
+    page.press("g", "e", "?")
+    assert page.text("h1") == "Queues and streams"
+    assert page.all("dialog") == []
+
+
+def test_theme_is_kept(page: Browser) -> None:
+    """The theme follows the system until one is chosen; the choice outlives a reload."""
+
+    def ground() -> str:
+        color: str = page.run("return getComputedStyle(document.body).backgroundColor")
+        return color
+
+    light = ground()
+    page.look(dark=True)
+    dark = ground()
+    assert light != dark
+    page.button("Theme: system. Change it").click()
+    assert ground() == light
+    page.load()
+    page.button("Theme: light. Change it").click()
+    page.look(dark=False)
+    assert ground() == dark
+
+
+def test_refresh_keeps_the_focus(furnished: Browser) -> None:
+    """A refresh of the list leaves the focus where it is."""
+    furnished.go("/queues")
+    furnished.link(EVIL)
+    furnished.press("j")
+    before = furnished.run("return document.activeElement.textContent")
+    assert furnished.run("return document.activeElement.tagName") == "A"
+    furnished.press("r")
+    furnished.until("a refresh", lambda: furnished.run(_FETCHED) > 2)
+    assert furnished.run("return document.activeElement.textContent") == before
+
+
+def test_phone(furnished: Browser) -> None:
+    """At 400 pixels no page is wider than the window."""
+    furnished.look(width=400)
+    wide = []
+    for address in PAGES:
+        show(furnished, address)
+        if furnished.run("return document.documentElement.scrollWidth > innerWidth"):
+            wide.append(address)
+    assert wide == []
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_accessible(furnished: Browser, axe: str, dark: bool) -> None:
+    """axe-core finds nothing serious or critical on any page."""
+    furnished.look(dark=dark)
+    furnished.load()
+    furnished.heading("Overview")
+    furnished.run(axe)
+    faults: dict[str, Any] = {}
+    for address in PAGES:
+        show(furnished, address)
+        if found := violations(furnished):
+            faults[address] = found
+    furnished.press("?")
+    if found := violations(furnished):
+        faults["help"] = found
+    furnished.press(Keys.ESCAPE)
+    furnished.button("Log out").click()
+    furnished.button("Log in")
+    if found := violations(furnished):
+        faults["login"] = found
+    assert not faults, json.dumps(faults, indent=1)
+
+
+def test_ten_thousand_queues(page: Browser, api: Api) -> None:
+    """With 10,000 queues the list shows one page; filter and order are the server's work."""
+    api.call("PUT", "/vhosts/ui.many")
+    common = {"durable": False, "auto_delete": False, "arguments": {}}
+    queues = [{"name": f"many.{n:05}", **common} for n in range(10_000)]
+    api.call("POST", "/definitions/ui.many", {"queues": queues})
+    page.load("/queues?name=many&sort=name&reverse=1")
+    page.sees("many.09999", "tbody tr")
+    assert len(page.all("tbody tr")) == 50
+    page.sees("10,000", ".position")
+    filter_ = page.one("[data-filter]")
+    filter_.clear()
+    filter_.send_keys("many.0123")
+    page.until("ten rows", lambda: len(page.all("tbody tr")) == 10)
+    api.call("DELETE", "/vhosts/ui.many")
+
+
+_FETCHED = """
+return performance.getEntriesByType('resource')
+  .filter(({ name }) => name.includes('/api/queues?')).length
+"""
+
+
+def show(page: Browser, address: str) -> None:
+    """Go to a page and wait until it has fetched what it shows."""
+    page.go(address)
+    page.until(address, lambda: page.run(_SHOWN, f"#{address}"))
+
+
+_SHOWN = """
+return location.hash === arguments[0] && document.querySelector('main h1')
+  && !document.querySelector('main .notice.bad:not([hidden])')
+  && [...document.querySelectorAll('main .listing')].every((l) => l.querySelector('tbody tr')
+      || !l.querySelector('.empty').hidden)
+"""
+
+
+def violations(page: Browser) -> list[str]:
+    """Run axe and give what it found to be serious or critical."""
+    found: list[str] = page.driver.execute_async_script("""
+    const done = arguments[0];
+    axe.run(document, { resultTypes: ["violations"] }).then((result) => done(result.violations
+      .filter(({ impact }) => impact === "serious" || impact === "critical")
+      .map(({ id, nodes }) => `${id}: ${nodes.slice(0, 3).map((n) => n.html).join(" | ")}`)));
+    """)
+    return found

@@ -1,0 +1,291 @@
+"""What a person does with the page: log in, add, publish, look, retry, delete."""
+
+import json
+from pathlib import Path
+from urllib.parse import quote
+
+from .api import Api
+from .browser import Browser, address_of
+
+EVIL = "<img src=y onerror=alert(2)>"
+
+
+def test_login_refused_and_accepted(stranger: Browser) -> None:
+    """A wrong password is said in words and keeps one out; the right one lets in."""
+    stranger.log_in(password="wrong")
+    stranger.sees("Login failed")
+    assert "HTTP" not in stranger.text(".notice")
+    stranger.fill("Password", "guest")
+    stranger.button("Log in").click()
+    stranger.heading("Overview")
+    # The browser itself notes the refused request.
+    assert all("401" in complaint for complaint in stranger.complaints())
+
+
+def test_credentials_end_with_the_tab_and_are_no_cookie(page: Browser) -> None:
+    """Credentials are no cookie, which other sites could make use of; logout ends them."""
+    assert page.run("return document.cookie") == ""
+    page.button("Log out").click()
+    page.button("Log in")
+    assert page.run("return sessionStorage.length") == 0
+    page.load("/queues")
+    page.button("Log in")
+
+
+def test_add_queue_publish_look_and_delete(page: Browser, api: Api) -> None:
+    """A queue is added, published to, looked into without a trace, and deleted by its name."""
+    page.go("/queues")
+    page.heading("Queues and streams")
+    page.unfold("Add a queue")
+    page.fill("Name", EVIL)
+    page.button("Add queue").click()
+    page.link(EVIL).click()
+    page.heading(EVIL)
+    page.unfold("Publish a message to this queue")
+    page.fill("Payload", f'{{"a": "{EVIL}"}}')
+    page.button("Publish message").click()
+    page.sees("at least one queue has it")
+    page.button("Look at messages").click()
+    page.one(".messages summary").click()
+    page.sees(f'"a": "{EVIL}"', ".payload")
+    assert [message["redelivered"] for message in api.take(EVIL)] == [False]
+    assert page.all("main img") == []
+    page.until("the message counted", lambda: "Total\n1" in page.text(".figures"))
+    page.button("Delete queue").click()
+    assert not page.one("dialog button.danger").is_enabled()
+    page.fill("Type the name to confirm", EVIL)
+    page.one("dialog button.danger").click()
+    page.heading("Queues and streams")
+    page.sees_not(EVIL, "main table")
+    assert api.call("GET", f"/queues/%2F/{quote(EVIL)}") is None
+
+
+def test_search_in_messages(page: Browser, api: Api) -> None:
+    """A search shows the messages that have the words in payload or headers, and no others."""
+    api.queue("ui.search")
+    for number in range(5):
+        api.publish("ui.search", f"order {number}")
+    page.go(address_of("queues", "/", "ui.search"))
+    page.heading("ui.search")
+    page.one(".browser input[type=search]").send_keys("order 3")
+    page.button("Look at messages").click()
+    page.sees("1 match")
+    assert len(page.all(".messages > li")) == 1
+    assert "order 3" in page.text(".messages")
+
+
+def test_retry_dead_letters(page: Browser, api: Api) -> None:
+    """Selected dead letters go back to the queue that they died in; the others stay."""
+    api.queue(
+        "ui.work",
+        **{"x-max-length": 0, "x-dead-letter-exchange": "", "x-dead-letter-routing-key": "ui.dead"},
+    )
+    api.queue("ui.dead")
+    for number in range(3):
+        api.publish("ui.work", f"job {number}")
+    # The queue that let nothing in is replaced by one that does.
+    api.call("DELETE", "/queues/%2F/ui.work")
+    api.queue("ui.work")
+    page.go(address_of("queues", "/", "ui.dead"))
+    page.button("Look at messages").click()
+    page.sees("maxlen from ui.work")
+    for number in (1, 3):
+        page.one(f"input[aria-label='Select message {number}']").click()
+    page.button("Retry").click()
+    page.one("dialog button.primary").click()
+    page.sees("2 messages moved")
+    page.until("one message left", lambda: len(page.all(".messages > li")) == 1)
+    assert api.payloads("ui.dead") == ["job 1"]
+    assert api.payloads("ui.work") == ["job 0", "job 2"]
+
+
+def test_move_and_delete_messages(page: Browser, api: Api) -> None:
+    """Messages are moved to a queue by name, and deleted for good."""
+    api.queue("ui.from")
+    api.queue("ui.to")
+    for number in range(3):
+        api.publish("ui.from", f"m{number}")
+    page.go(address_of("queues", "/", "ui.from"))
+    page.button("Look at messages").click()
+    page.one("input[aria-label='Select message 1']").click()
+    page.button("Move to…").click()
+    page.fill("Name of the queue", "ui.to")
+    page.button("Move").click()
+    page.sees("1 message moved")
+    page.until("two messages left", lambda: len(page.all(".messages > li")) == 2)
+    page.one("input[aria-label='Select message 1']").click()
+    page.button("Delete").click()
+    page.one("dialog button.danger").click()
+    page.sees("1 message deleted")
+    assert api.payloads("ui.to") == ["m0"]
+    assert api.payloads("ui.from") == ["m2"]
+
+
+def test_bind_and_unbind_and_topology(page: Browser, api: Api) -> None:
+    """A binding made on the page routes, shows in the topology, and ends when it is taken away."""
+    api.queue(EVIL)
+    api.call("PUT", "/exchanges/%2F/ui.events", {"type": "topic", "durable": True})
+    page.go(address_of("exchanges", "/", "ui.events"))
+    page.unfold("Bind a queue or exchange to it")
+    page.fill("Its name", EVIL)
+    page.fill("Routing key", "a.#")
+    page.button("Bind").click()
+    page.sees(EVIL, "main table")
+    api.publish("a.b", "routed", exchange="ui.events")
+    page.go("/topology?name=ui.events")
+    page.until("both boxes", lambda: len(page.all(".topology .box")) == 2)
+    assert "ui.events" in page.text(".topology")
+    assert page.all(".topology img") == []
+    page.go(address_of("exchanges", "/", "ui.events"))
+    page.button(f"Unbind a.# from {EVIL}").click()
+    page.one("dialog button.danger").click()
+    page.sees("Nothing is bound to this exchange")
+    assert api.call("GET", "/exchanges/%2F/ui.events/bindings/source") == []
+
+
+def test_cancel_delayed_message(page: Browser, api: Api) -> None:
+    """A delayed message is listed until it is cancelled, and is never delivered then."""
+    body = {"type": "x-delayed-message", "durable": True, "arguments": {"x-delayed-type": "fanout"}}
+    api.call("PUT", "/exchanges/%2F/ui.later", body)
+    message = {"routing_key": "mail", "payload": "x", "payload_encoding": "string"}
+    message["properties"] = {"headers": {"x-delay": 3_600_000}}
+    api.call("POST", "/exchanges/%2F/ui.later/publish", message)
+    page.go("/delayed")
+    page.one("input[aria-label='Select mail']").click()
+    page.button("Cancel 1 selected").click()
+    page.one("dialog button.danger").click()
+    page.sees("Nothing is delayed")
+
+
+def test_user_policy_limit_and_vhost(page: Browser, api: Api) -> None:
+    """Users, permissions, policies, limits and virtual hosts are made and unmade on their pages."""
+    page.go("/vhosts")
+    page.unfold("Add a virtual host")
+    page.fill("Name", EVIL)
+    page.button("Add virtual host").click()
+    page.link(EVIL)
+    page.go("/users")
+    page.unfold("Add a user")
+    page.fill("Name", "ui.ann")
+    page.fill("Password", "secret one")
+    page.fill("Password again", "secret two")
+    page.button("Add user").click()
+    page.sees("The two passwords differ")
+    page.fill("Password again", "secret one")
+    page.button("Add user").click()
+    page.link("ui.ann").click()
+    page.unfold("Set permissions")
+    page.choose("Virtual host", EVIL)
+    page.button("Set permissions").click()
+    page.sees(EVIL, "main table")
+    page.go("/policies")
+    page.unfold("Set a policy")
+    page.fill("Name", "ui.short")
+    page.fill("Pattern", "^ui\\.short")
+    page.button("Set policy").click()
+    page.sees("The definition needs at least one entry")
+    page.choose("Definition", "max-length")
+    page.one(".argument .value").send_keys("7")
+    page.button("Set policy").click()
+    page.button("Delete the policy ui.short")
+    assert api.call("GET", "/policies/%2F/ui.short")["definition"] == {"max-length": 7}
+    page.go("/limits")
+    page.unfold("Set a limit of a user")
+    page.fill("User", "ui.ann")
+    page.fill("Value", "3")
+    page.button("Set limit").click()
+    page.button("Clear max-connections of ui.ann")
+    page.go("/users/ui.ann")
+    page.button("Delete user").click()
+    page.one("dialog button.danger").click()
+    page.heading("Users")
+    page.sees_not("ui.ann", "main table")
+    page.go(f"/vhosts/{EVIL}")
+    page.button("Delete virtual host").click()
+    page.fill("Type the name to confirm", EVIL)
+    page.one("dialog button.danger").click()
+    page.heading("Virtual hosts")
+    page.sees_not(EVIL, "main table")
+    page.go("/policies")
+    page.button("Delete the policy ui.short").click()
+    page.one("dialog button.danger").click()
+    page.sees_not("ui.short", "main")
+
+
+def test_delete_selected_queues(page: Browser, api: Api) -> None:
+    """Ticked queues are deleted together, after their names were shown; the others stay."""
+    for number in range(3):
+        api.queue(f"ui.some.{number}")
+    page.go("/queues?name=ui.some")
+    for number in (0, 2):
+        page.one(f"input[aria-label='Select ui.some.{number}']").click()
+    page.button("Delete 2 selected").click()
+    page.sees("ui.some.0\nui.some.2", "dialog .named")
+    page.one("dialog button.danger").click()
+    page.sees("2 queues deleted")
+    page.until("one row", lambda: len(page.all("tbody tr")) == 1)
+    found = api.call("GET", "/queues?name=ui.some&page=1&columns=name")["items"]
+    assert [queue["name"] for queue in found] == ["ui.some.1"]
+
+
+def test_definitions_out_and_in(page: Browser, api: Api, tmp_path: Path) -> None:
+    """Definitions are saved as a file; what was deleted since comes back when it is uploaded."""
+    api.queue("ui.kept")
+    behaviour = {"behavior": "allow", "downloadPath": str(tmp_path)}
+    page.driver.execute_cdp_cmd("Browser.setDownloadBehavior", behaviour)
+    page.go("/definitions")
+    page.fill("File name", "saved.json")
+    page.button("Download definitions").click()
+    saved = tmp_path / "saved.json"
+    page.until("the file", saved.exists)
+    names = [queue["name"] for queue in json.loads(saved.read_text())["queues"]]
+    assert "ui.kept" in names
+    api.call("DELETE", "/queues/%2F/ui.kept")
+    page.fill("File", str(saved))
+    page.button("Upload definitions…").click()
+    page.sees("1 user", "dialog")
+    page.one("dialog button.danger").click()
+    page.sees("The definitions are in place")
+    assert api.call("GET", "/queues/%2F/ui.kept")["durable"]
+
+
+def test_user_with_few_rights(stranger: Browser, api: Api) -> None:
+    """Who may not administrate is not led there, and is told so in words; no tag, no entry."""
+    for name, tags in (("ui.watcher", "management"), ("ui.none", "")):
+        api.call("PUT", f"/users/{name}", {"password": "p", "tags": tags})
+    permissions = {"configure": "", "write": "", "read": ".*"}
+    api.call("PUT", "/permissions/%2F/ui.watcher", permissions)
+    stranger.log_in("ui.none", "p")
+    stranger.sees("none of the tags")
+    stranger.fill("User name", "ui.watcher")
+    stranger.button("Log in").click()
+    stranger.heading("Overview")
+    assert "Users" not in stranger.text("nav")
+    stranger.go("/queues")
+    stranger.unfold("Add a queue")
+    stranger.fill("Name", "ui.forbidden")
+    stranger.button("Add queue").click()
+    stranger.sees("You may not do this", ".form .notice")
+    assert all("401" in complaint for complaint in stranger.complaints())
+
+
+def test_error_of_the_api_in_words(page: Browser, api: Api) -> None:
+    """What the broker refuses is said in its words, beside the form."""
+    api.queue("ui.taken")
+    page.go("/queues")
+    page.unfold("Add a queue")
+    page.fill("Name", "ui.taken")
+    page.choose("Type", "quorum")
+    page.button("Add queue").click()
+    page.sees("nequivalent arg", ".form .notice")
+    page.go(address_of("queues", "/", "ui.none"))
+    page.sees("There is no such queue")
+    # The browser itself notes the refused requests.
+    assert all("400" in line or "404" in line for line in page.complaints())
+
+
+def test_log_tail(page: Browser) -> None:
+    """The log shows lines as they are written."""
+    page.go("/logs")
+    page.heading("Log")
+    page.until("a line", lambda: page.all(".log time"))
