@@ -42,6 +42,8 @@ def advice(error: BaseException) -> str:
             return "drain it with the older Leveret that wrote it, or use another leveret.data_dir"
         case CorruptLog():
             return _CORRUPT
+    if isinstance(error.__cause__, CorruptLog):
+        return _CORRUPT
     cause = error if isinstance(error, OSError) else error.__cause__
     number = cause.errno if isinstance(cause, OSError) else None
     return _BY_ERRNO.get(number or 0, _FAILED_DISK)

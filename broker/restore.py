@@ -1,8 +1,9 @@
 """Rebuilds the model from the log: the only place that knows both.
 
 Batches come in order. What a batch settles may have been published in any batch before, and a
-message may come again under its id, copied forward for the queues that still hold it; so
-messages are kept by queue and id until the log ends, and only then put on their queues.
+message may come again under its id, copied forward for the queues that still hold it. So ids are
+kept by queue until the log ends (``broker.core.logged``), and only then become messages: read at
+once for a queue that needs to see them, left on the disk in pages for all others.
 
 Invariant: after ``finish`` the log's references on each batch equal the messages that queues
 hold from it.
@@ -11,17 +12,25 @@ hold from it.
 from __future__ import annotations
 
 import time
+from array import array
 from collections import Counter
+from collections.abc import Iterator, Sequence
+from itertools import compress
+from operator import lt
 from typing import TYPE_CHECKING
 
 from broker.core.broker import Broker
-from broker.core.message import Message
+from broker.core.logged import Logged
 from broker.core.operations import apply, decode_operation
+from broker.core.paging import Paging, read
 from broker.core.queue import Queue
-from protocol.content import body_size, peek_content
 
 if TYPE_CHECKING:
     from broker.wal import Batch, Log
+
+IN_MEMORY_MAX = 50_000  # messages of one store, while recovery looks at them
+
+Column = Sequence[int]
 
 
 class Restore:
@@ -30,8 +39,8 @@ class Restore:
     def __init__(self, broker: Broker) -> None:
         self.broker = broker
         self._snapshot_seen = False
-        self._messages: dict[int, dict[int, Message]] = {}  # queue id -> message id -> message
-        self._counts: dict[tuple[int, int], int] = {}  # (queue id, message id) -> returns
+        self._queues: dict[int, Logged] = {}  # by queue id
+        self._counts: dict[int, dict[int, int]] = {}  # queue id -> message id -> returns
         self._highest_id = 0
 
     def replay(self, batch: Batch) -> None:
@@ -40,32 +49,19 @@ class Restore:
         for _, queue_ids in batch.routes:
             for queue_id in queue_ids:  # also of queues that only held unacked messages any more
                 self.broker.next_queue_id = max(self.broker.next_queue_id, queue_id + 1)
-        for row, message_id, published_ms, content in zip(
-            batch.publish_route, batch.publish_id, batch.publish_ms, batch.contents, strict=True
-        ):
-            address, queue_ids = batch.routes[row]
-            _, priority, ttl_ms = peek_content(content)
-            message = Message(
-                message_id,
-                address,
-                content,
-                body_size(content),
-                published_ms,
-                ttl_ms,
-                priority,
-                batch.number,
-            )
-            for queue_id in queue_ids:
-                self._messages.setdefault(queue_id, {})[message_id] = message
         if batch.publish_id:
-            self._highest_id = max(self._highest_id, *batch.publish_id)
+            self._publish(batch)
+            highest = max(batch.publish_id)
+            self._highest_id = max(self._highest_id, highest)
         for queue_id, message_id, count in batch.counts:
-            self._counts[queue_id, message_id] = count
+            self._counts.setdefault(queue_id, {})[message_id] = count
         for queue_id, message_ids in batch.settles:
-            messages = self._messages.get(queue_id, {})
-            for message_id in message_ids:
-                messages.pop(message_id, None)
-                self._counts.pop((queue_id, message_id), None)
+            if message_ids and queue_id in self._queues:
+                self._queues[queue_id].settle(message_ids)
+            counts = self._counts.get(queue_id)
+            if counts:
+                for message_id in message_ids:
+                    counts.pop(message_id, None)
 
     def _apply(self, batch: Batch) -> None:
         # Each segment restates the topology; the first statement and what followed it suffice.
@@ -75,23 +71,72 @@ class Restore:
         for octets in batch.operations:
             apply(self.broker, decode_operation(octets))
 
+    def _publish(self, batch: Batch) -> None:
+        for queue_id, ids, details in _by_queue(batch):
+            if queue_id not in self._queues:
+                self._queues[queue_id] = Logged()
+            self._queues[queue_id].add(batch.number, ids, details)
+
     def finish(self, log: Log) -> int:
         """Put what is left on its queues, and tell the log what it has to keep; the count."""
         broker = self.broker
+        broker.log = log
         broker.now_ms = time.time_ns() // 1_000_000
         broker.next_message_id = self._highest_id + 1
         references: Counter[int] = Counter()
-        for queue in self._queues():
-            queue.used()  # while the broker was down nobody could use it
-            queue.backlog.recovered_below = broker.next_message_id
-            messages = self._messages.pop(queue.id, {})
-            for message_id in sorted(messages):
-                count = self._counts.get((queue.id, message_id), 0)
-                queue.recover(messages[message_id], count)
-            references.update(message.batch for message in messages.values())
+        keepers = {q.id: q for vhost in broker.vhosts.values() for q in vhost.keepers()}
+        found = [(q, self._queues[id_]) for id_, q in keepers.items() if id_ in self._queues]
+        for _, recovered in found:
+            recovered.finish()
+            for run in recovered.runs:
+                references[run.place] += len(run)
         for batch, count in references.items():
             log.retain(batch, count)
+        for queue in keepers.values():
+            queue.used()  # while the broker was down nobody could use it
+            queue.backlog.recovered_below = broker.next_message_id
+        for queue, recovered in found:
+            self._fill(queue, recovered)
         return references.total()
 
-    def _queues(self) -> list[Queue]:
-        return [queue for vhost in self.broker.vhosts.values() for queue in vhost.keepers()]
+    def _fill(self, queue: Queue, recovered: Logged) -> None:
+        counts = self._counts.get(queue.id, {})
+        if not _needs_messages(queue):
+            pages = recovered.pages(by_priority=queue.settings.max_priority is not None)
+            Paging(queue).recover(pages, counts)
+            return
+        for run in recovered.runs:
+            for message in read(self.broker, run.place, run.ids):
+                queue.recover(message, counts.get(message.id, 0))
+            for part in queue.backlog.parts():
+                if part.resident[0] > IN_MEMORY_MAX:
+                    part.page_out(0, Paging(queue))
+
+
+def _needs_messages(queue: Queue) -> bool:
+    """Whether where a message belongs is told by what it holds."""
+    grouped = queue.settings.message_group_header is not None
+    return grouped or queue.retry is not None or queue.needs_messages
+
+
+def _by_queue(batch: Batch) -> Iterator[tuple[int, Column, array[int]]]:
+    """The queues a batch brought messages to, with ids in ascending order and details."""
+    rows, ids, details = batch.publish_route, batch.publish_id, batch.publish_detail
+    if rows.count(rows[0]) == len(rows):
+        for queue_id in batch.routes[rows[0]][1]:
+            yield queue_id, *_ascending(ids, details)
+        return
+    queues = {queue_id for _, queue_ids in batch.routes for queue_id in queue_ids}
+    for queue_id in queues:
+        routed = [queue_id in queue_ids for _, queue_ids in batch.routes]
+        chosen = [routed[row] for row in rows]
+        if any(chosen):
+            of_queue = array("Q", compress(ids, chosen)), array("Q", compress(details, chosen))
+            yield queue_id, *_ascending(*of_queue)
+
+
+def _ascending(ids: array[int], details: array[int]) -> tuple[array[int], array[int]]:
+    if all(map(lt, ids, ids[1:])):
+        return ids, details
+    order = sorted(range(len(ids)), key=ids.__getitem__)
+    return array("Q", [ids[at] for at in order]), array("Q", [details[at] for at in order])

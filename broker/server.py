@@ -26,7 +26,7 @@ from typing import Any
 
 import uvloop
 
-from broker import __version__, alarms, garbage, notify, reclaim
+from broker import __version__, alarms, garbage, notify, pager, reclaim
 from broker.access.authentication import Authentication
 from broker.access.mechanisms import Peer
 from broker.advice import advice
@@ -46,13 +46,15 @@ from broker.identity import cluster_name
 from broker.net import tls
 from broker.net.listening import AmqpListeners
 from broker.net.tls import Certificates
+from broker.pager import Pager
+from broker.reclaim import CopyForward
 from broker.restore import Restore
 from broker.services import Listening, Service, services
 from broker.tick import Tick
 from broker.timed_disk import TimedDisk
-from broker.wal import Log, LogFailed, WalError
-from protocol.connection import Offer
+from broker.wal import REAL_DISK, Log, LogFailed, Scratch, WalError
 from protocol.errors import ConnectionForced
+from protocol.offer import Offer
 from protocol.tables import Table, table
 
 EX_IOERR = 74
@@ -98,19 +100,21 @@ class Server:
         self.certificates = (
             Certificates("ssl_options", config.tls) if config.tls_listeners else None
         )
+        self._is_ready = False
         self.broker = Broker()
         self.broker.vhost_defaults = vhost_defaults(config)
         self.broker.limits = limits(config, f"leveret@{socket.gethostname()}")
         self.broker.events.place = config.event_exchange_vhost or config.default_vhost
         self.disk = TimedDisk(config.disk_reserve_bytes, self._disk_is_full)
         self.log = self._recover(Path(config.data_dir, "log"))
-        self.broker.log = self.log
         if not self.broker.vhosts and not boot.has_any(config):
             make_default_user(self.broker, config, secrets.token_bytes)
         boot.load(self.broker, config, secrets.token_bytes)
+        self.broker.scratch = Scratch(REAL_DISK, str(Path(config.data_dir, "paging")), self._failed)
+        self.pager = Pager(self.broker, config.messages_in_memory_max_bytes)
         # In a context of its own: what a tick does, no user does.
         call_soon = partial(self.loop.call_soon, context=Context())
-        self._tick = Tick(self.broker, self.log, call_soon, self.loop.call_later)
+        self._tick = Tick(self.broker, self.log, call_soon, self.loop.call_later, self.pager)
         self.tick: host.Tick = self._tick
         self.broker.wake = self.tick.wake
         self.tick.wake()  # what was recovered may have something to do at a certain time
@@ -141,11 +145,13 @@ class Server:
         self._deserted.set()
         self._exit_code = 0
         self.alarms = Alarms(config, self.disk)
+        self._copy_forward = CopyForward(self.broker, self.log, self._unacked)
         self._collector = garbage.Collector(self.broker)
         self._watch = timeouts.Watch(
             config.consumer_timeout_ms, self.sessions, self.call_later, self.tick.read_clock
         )
         self.timeouts: host.Timeouts = self._watch
+        self._is_ready = True
 
     def _recover(self, directory: Path) -> Log:
         directory.mkdir(parents=True, exist_ok=True)
@@ -187,6 +193,7 @@ class Server:
         self._every(alarms.INTERVAL_S, self._look_for_alarms)
         self._every(garbage.INTERVAL_S, self._collector.collect)
         self._every(reclaim.INTERVAL_S, self._reclaim)
+        self._every(pager.INTERVAL_S, self.pager.check)
         self._watch.look()
         if self.certificates is not None:
             self._every(tls.INTERVAL_S, self._look_at_certificates)
@@ -199,13 +206,13 @@ class Server:
         return await self._end()
 
     async def _open(self) -> None:
-        """Listen for AMQP, then start the services."""
-        await self._listeners.open()
-        self.listening = self._listeners.places
+        """Start the services, then listen for AMQP: whoever gets in finds everything there."""
         self.services = services(self)
         for service in self.services:
             await service.start()
             _log.info("listening: %s", ", ".join(map(str, service.listening)))
+        await self._listeners.open()
+        self.listening = self._listeners.places
 
     async def _end(self) -> int:
         if self._exit_code:
@@ -254,9 +261,7 @@ class Server:
             self.loop.run_in_executor(None, self.certificates.reload)
 
     def _reclaim(self) -> None:
-        if self.log.stale_head() is not None:
-            self.tick.settle()
-            reclaim.copy_forward(self.broker, self.log, self._unacked)
+        self._copy_forward.step(self.tick.settle)
 
     def _unacked(self) -> Iterator[tuple[Queue, Message]]:
         for session in self.sessions:
@@ -288,6 +293,8 @@ class Server:
         self.loop.call_soon_threadsafe(self._look_for_alarms)
 
     def _failed(self, failure: LogFailed) -> None:
+        if not self._is_ready:
+            return  # it is raised, too: the broker does not start
         _log.critical("nothing more is confirmed: %s; %s", failure, advice(failure))
         self._exit_code = EX_IOERR
         self._tick.end()

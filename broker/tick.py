@@ -22,7 +22,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from broker.clock import Clock
+from broker.pager import Pager
 from broker.pressure import Pressure
+from broker.wal import LogFailed
 
 if TYPE_CHECKING:
     from broker.amqp.host import Confirming, Reads, Settles, Writes
@@ -61,6 +63,7 @@ class Tick:
         log: CommittingLog,
         call_soon: Callable[[Callable[[], None]], object],
         call_later: Callable[[float, Callable[[], None]], object],
+        pager: Pager,
     ) -> None:
         self.broker = broker
         self.log = log
@@ -71,6 +74,7 @@ class Tick:
         self.throttled: list[Reads] = []
         self._waiting: dict[Confirming, None] = {}  # for a batch to become durable
         self.pressure = Pressure()
+        self.pager = pager
         self._call_soon = call_soon
         self._call_later = call_later
         self._alarm_set = False
@@ -95,6 +99,13 @@ class Tick:
         self._awake = False
         if self._ended:
             return
+        try:
+            self._run()
+        except LogFailed:
+            if not self._ended:
+                raise  # else it was reported, and the process is about to end
+
+    def _run(self) -> None:
         self.read_clock()
         self.settle()
         self.broker.pump()
@@ -104,6 +115,7 @@ class Tick:
         self._write()
         self._read_on()
         self._press()
+        self.pager.check()
         self._set_timer()
 
     def _set_timer(self) -> None:

@@ -15,6 +15,7 @@ from random import Random
 from broker.wal import DirectoryInUse, Disk
 
 SECTOR = 512
+INDEX = " of an index"  # in the names of calls: their failing is of no consequence
 MODIFYING = frozenset({"write", "truncate", "rename", "unlink", "sync"})
 
 Buffer = bytes | memoryview
@@ -85,6 +86,7 @@ class MemoryDisk(Disk):
         self.durable_names: dict[str, File] = {}
         self.unsynced_names: list[list[tuple[str, File | None]]] = []
         self.descriptors: dict[int, File] = {}
+        self.indexes: set[int] = set()  # descriptors of indexes: their calls have other names
         self.locks: dict[int, str] = {}
         self.dead = False
         self.is_read_only = False
@@ -169,13 +171,18 @@ class MemoryDisk(Disk):
 
     def open(self, path: str, *, create: bool = False) -> int:
         """See ``Disk``."""
-        self._call("open")
-        if path not in self.names and create:
+        self._call("open" + _kind(path))
+        if path not in self.names:
+            if not create:
+                raise FileNotFoundError(errno.ENOENT, "no such file", path)
             self._change([(path, File())])
         file = self.names[path]
         if create and file.current:
             file.truncate(0)
-        return self._descriptor(file)
+        fd = self._descriptor(file)
+        if _kind(path):
+            self.indexes.add(fd)
+        return fd
 
     def _change(self, change: list[tuple[str, File | None]]) -> None:
         _rename(self.names, change)
@@ -184,16 +191,20 @@ class MemoryDisk(Disk):
     def close(self, fd: int) -> None:
         """See ``Disk``."""
         del self.descriptors[fd]
+        self.indexes.discard(fd)
         self.locks.pop(fd, None)
+
+    def _kind_of(self, fd: int) -> str:
+        return INDEX if fd in self.indexes else ""
 
     def size(self, fd: int) -> int:
         """See ``Disk``."""
-        self._call("size")
+        self._call("size" + self._kind_of(fd))
         return len(self.descriptors[fd].current)
 
     def read(self, fd: int, length: int, offset: int) -> bytes:
         """See ``Disk``."""
-        self._call("read")
+        self._call("read" + self._kind_of(fd))
         return bytes(self.descriptors[fd].current[offset : offset + length])
 
     def write(self, fd: int, parts: Sequence[Buffer], offset: int) -> int:
@@ -216,6 +227,16 @@ class MemoryDisk(Disk):
     def _fail_sync(self, file: File) -> None:
         file.unsynced = []
         raise OSError(errno.EIO, "input/output error")
+
+    def save(self, fd: int, octets: Buffer, offset: int) -> None:
+        """See ``Disk``."""
+        file = self.descriptors[fd]
+        fault = self._call("save" + self._kind_of(fd), lambda: file.write(offset, bytes(octets)))
+        assert fault is None, "any fault but a power cut was raised"
+        file.write(offset, bytes(octets))
+
+    def expect_read(self, fd: int, length: int, offset: int) -> None:
+        """See ``Disk``; nothing is quicker than memory."""
 
     def sync(self, fd: int) -> None:
         """See ``Disk``."""
@@ -243,7 +264,9 @@ class MemoryDisk(Disk):
 
     def unlink(self, path: str) -> None:
         """See ``Disk``."""
-        self._call("unlink", lambda: self._change([(path, None)]))
+        if path not in self.names:
+            raise FileNotFoundError(errno.ENOENT, "no such file", path)
+        self._call("unlink" + _kind(path), lambda: self._change([(path, None)]))
         self._change([(path, None)])
 
     def sync_directory(self, path: str) -> None:
@@ -251,6 +274,10 @@ class MemoryDisk(Disk):
         self._call("sync_directory")
         self.durable_names = dict(self.names)
         self.unsynced_names = []
+
+
+def _kind(path: str) -> str:
+    return INDEX if path.endswith(".index") else ""
 
 
 def _write(octets: bytearray, offset: int, piece: bytes) -> None:

@@ -10,16 +10,17 @@ from collections.abc import Callable, Iterator
 from random import Random
 from typing import Any
 
-from broker import reclaim
 from broker.amqp.access import Identity
 from broker.amqp.session import Session
 from broker.core.broker import Broker
 from broker.core.message import Message
 from broker.core.queue import Queue
+from broker.pager import Pager
+from broker.reclaim import CopyForward
 from broker.restore import Restore
 from broker.tick import Tick
-from broker.wal import Log
-from protocol.connection import Offer
+from broker.wal import Log, Scratch
+from protocol.offer import Offer
 from protocol.tables import table
 from tests.faults import MemoryDisk
 from tests.frames import PROTOCOL_HEADER, connection_open, start_ok, tune_ok
@@ -130,10 +131,12 @@ class World:
         fast_path: bool = True,
         slow_disk: bool = False,
         segment_bytes: int = SEGMENT_BYTES,
+        paged: bool = False,
     ) -> None:
         self.fast_path = fast_path
         self.slow_disk = slow_disk  # its work is done in a later turn of the loop
         self.segment_bytes = segment_bytes
+        self.in_memory_max_bytes = 0 if paged else 1 << 30
         self.handshake_timeout_s = 10.0
         self.default_consumer_prefetch = 0
         self.alarms = NoAlarms()
@@ -168,9 +171,11 @@ class World:
         if self.slow_disk:
             self.log._worker.run = self._work_later  # type: ignore[method-assign]
         restore.finish(self.log)
-        self.broker.log = self.log
+        self.copy_forward = CopyForward(self.broker, self.log, self.unacked)
         self.broker.declare_vhost("/")
-        self.tick: Any = Tick(self.broker, self.log, self._due.append, self.call_later)
+        self.broker.scratch = Scratch(MemoryDisk(), "paging", _fail)
+        self.pager = Pager(self.broker, self.in_memory_max_bytes, clock=lambda: 0.0)
+        self.tick: Any = Tick(self.broker, self.log, self._due.append, self.call_later, self.pager)
         self.broker.wake = self.tick.wake
 
     def _work_later(self, work: Any, done: Any, *, large: bool = False) -> None:
@@ -213,8 +218,8 @@ class World:
 
     def reclaim(self) -> None:
         """What the server does now and then: copy live messages out of an old segment."""
-        self.tick.settle()
-        reclaim.copy_forward(self.broker, self.log, self.unacked)
+        while self.copy_forward.step(self.tick.settle):
+            pass
         self.run()
 
     def unacked(self) -> Iterator[tuple[Queue, Message]]:

@@ -61,7 +61,7 @@ class Session:
     @cached_property
     def target(self) -> target.Target:
         """The broker that was named."""
-        ask = self._ask if sys.stdin.isatty() else None
+        ask = self._ask if _somebody_is_there() else None
         options = {name: self.options.get(name) for name in TARGET_OPTIONS}
         return target.find(options, self.options.get("node"), os.environ, ask)
 
@@ -77,7 +77,8 @@ class Session:
     @cached_property
     def node(self) -> str:
         """The broker's own name, as `rabbit@host`."""
-        return self.target.expected_node or _node(self.api)
+        api = self.api  # which has checked the expected name
+        return self.target.expected_node or _node(api)
 
     def new_secret(self, argument: str | None, what: str) -> str:
         """Come by a password to set or to check: a person types it, a script pipes it.
@@ -92,9 +93,9 @@ class Session:
                     EX_DATAERR,
                 )
             return argument
-        if sys.stdin.isatty():
+        if _somebody_is_there():
             return self._ask(what, True)
-        typed = sys.stdin.readline().rstrip("\r\n")
+        typed = sys.stdin.readline().rstrip("\r\n") if sys.stdin else ""
         if not typed:
             raise Failure("Password is not provided via argument or stdin", EX_DATAERR)
         return typed
@@ -103,6 +104,10 @@ class Session:
     def _ask(what: str, secret: bool) -> str:
         answer: str = click.prompt(what, hide_input=secret, err=True)
         return answer
+
+
+def _somebody_is_there() -> bool:
+    return sys.stdin is not None and sys.stdin.isatty()  # None: started with a closed descriptor
 
 
 def _node(api: Api) -> str:

@@ -13,6 +13,8 @@ than the one chosen are not used); in this order:
 
 Invariants:
 * There is no option for a password itself: arguments are public.
+* A socket in the working directory is used unasked only if it is root's or the user's own: the
+  directory may be somebody else's, who waits for secrets.
 * A file with a password or token that others can read is refused, not used.
 """
 
@@ -94,7 +96,12 @@ def _local(said: Mapping[str, str]) -> Target | None:
         return Target(data_dir=Path(said["data_dir"]).expanduser())
     if "url" in said or "username" in said or "token" in said:
         return None
-    return next((Target(data_dir=at) for at in USUAL_DATA_DIRS if local_socket.exists(at)), None)
+    return next((Target(data_dir=at) for at in USUAL_DATA_DIRS if _is_trusted(at)), None)
+
+
+def _is_trusted(directory: Path) -> bool:
+    owner = local_socket.owner(directory)
+    return owner is not None and (directory.is_absolute() or owner in (0, os.geteuid()))
 
 
 def _remote(said: Mapping[str, str], ask: Ask | None) -> Target:

@@ -143,5 +143,6 @@ class Config:
     product: str
     version: str
     log_segment_bytes: int
+    messages_in_memory_max_bytes: int
     disk_reserve_bytes: int
     drain_timeout_ms: int

@@ -140,6 +140,13 @@ NODE_SETTINGS: tuple[Setting, ...] = (
         "Size at which a log file is finished and the next begun; disk is reclaimed by the file.",
     ),
     Setting(
+        "leveret.messages_in_memory_max",
+        "messages_in_memory_max_bytes",
+        size(0, 1 << 50),
+        128 << 20,
+        "Memory that queued messages may take; what is above it is left on the disk.",
+    ),
+    Setting(
         "leveret.disk_reserve",
         "disk_reserve_bytes",
         size(0, 1 << 40),

@@ -9,73 +9,41 @@ Invariants of ``Backlog`` (first in, first out):
 * ``holes`` are ids of messages that ended in the middle (they expired): still in ``ready`` or
   ``requeued``, never handed out, not counted. When they are the greater part they are swept.
 * ``size_bytes`` is the sum of the bodies of what is counted.
+* A long backlog has ``pages``: behind ``ready`` come pages whose messages are not in memory, then
+  ``pages.tail``, the newest. ``last`` is where the next message is appended: the tail, or
+  ``ready``. Between two calls ``ready`` is empty only if there are no pages, so that the next
+  message can always be looked at.
 
-``PriorityBacklog`` keeps one ``Backlog`` for each priority in use.
+Other orders are kept in several ``Backlog``: see ``broker.core.priorities`` and ``groups``.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from heapq import heapify, heappop, heappush
-from typing import Protocol
+from itertools import chain, islice
 
 from broker.core.message import Message
+from broker.core.paging import MESSAGE_BYTES, NEVER, Page, Pages, Paging
 
 TAKE_BYTES_MAX = 1 << 18  # one take ends behind the message that reaches this
 SWEEP_MIN = 1000  # holes from which sweeping is considered
 
 
-class AnyBacklog(Protocol):
-    """What a queue needs of its backlog; ``Backlog`` says what each member means."""
-
-    recovered_below: int
-
-    @property
-    def size_bytes(self) -> int:
-        """Octets of all bodies."""
-
-    def __len__(self) -> int: ...
-
-    def __bool__(self) -> bool: ...
-
-    def __iter__(self) -> Iterator[Message]: ...
-
-    def append(self, message: Message) -> None:
-        """A new message."""
-
-    def put_back(self, message: Message) -> None:
-        """A delivered message comes back."""
-
-    def settled(self, messages: Iterable[Message]) -> None:
-        """Handed out messages are done."""
-
-    def oldest(self) -> Message | None:
-        """The message of the lowest id, which may not be the next one."""
-
-    def take_oldest(self) -> Message:
-        """Take out the message of the lowest id."""
-
-    def take(self, count: int) -> tuple[list[Message], bool]:
-        """The next messages and whether they are redelivered."""
-
-    def take_excess(self) -> Message:
-        """The message that a length limit drops next: the next one, whoever may not have it yet."""
-
-    def withhold(self, message: Message) -> None:
-        """A message read from the log waits elsewhere, as if it were handed out."""
-
-    def remove(self, message: Message) -> None:
-        """A counted message ends where it is."""
-
-    def clear(self) -> list[Message]:
-        """Drop everything."""
-
-
 class Backlog:
     """First in, first out. See the module."""
 
-    __slots__ = ("holes", "ready", "recovered_below", "requeued", "size_bytes")
+    __slots__ = (
+        "holes",
+        "last",
+        "pages",
+        "paging",
+        "ready",
+        "recovered_below",
+        "requeued",
+        "size_bytes",
+    )
 
     def __init__(self) -> None:
         self.ready: deque[Message] = deque()
@@ -83,25 +51,41 @@ class Backlog:
         self.holes: set[int] = set()
         self.size_bytes = 0
         self.recovered_below = 0  # messages with smaller ids were here before a restart
+        self.last = self.ready
+        self.pages: Pages | None = None
+        self.paging: Paging | None = None  # set with the first page
 
     def __len__(self) -> int:
-        return len(self.ready) + len(self.requeued) - len(self.holes)
+        length = len(self.ready) + len(self.requeued) - len(self.holes)
+        return length if self.pages is None else length + len(self.pages)
 
     def __bool__(self) -> bool:
         return len(self) > 0
 
     def __iter__(self) -> Iterator[Message]:
-        """All messages, in no particular order."""
-        for message in self.ready:
+        """All messages in memory, in no particular order."""
+        newest = self.pages.tail if self.pages is not None else ()
+        for message in chain(self.ready, newest):
             if message.id not in self.holes:
                 yield message
         for message_id, message in self.requeued:
             if message_id not in self.holes:
                 yield message
 
+    def browse(self) -> Iterator[Message]:
+        """All messages in their order, a page at a time in memory. Not while the queue changes."""
+        pages = self.pages.pages if self.pages is not None else ()
+        first = [m for _, m in sorted(self.requeued, key=_entry_id)] + list(self.ready)
+        yield from (message for message in first if message.id not in self.holes)
+        for page in pages:
+            assert self.paging is not None
+            yield from self.paging.read(page)
+        newest = self.pages.tail if self.pages is not None else ()
+        yield from (message for message in newest if message.id not in self.holes)
+
     def append(self, message: Message) -> None:
         """A new message. Hot."""
-        self.ready.append(message)
+        self.last.append(message)
         self.size_bytes += message.size
 
     def put_back(self, message: Message) -> None:
@@ -140,7 +124,7 @@ class Backlog:
         ready = self.ready
         if ready[0].id < self.recovered_below:
             return self._take_recovered(count), True
-        if count >= len(ready) and self.size_bytes <= TAKE_BYTES_MAX:
+        if count >= len(ready) and self.size_bytes <= TAKE_BYTES_MAX and self.pages is None:
             batch = list(ready)
             ready.clear()
             self.size_bytes = 0
@@ -155,6 +139,8 @@ class Backlog:
             if size >= TAKE_BYTES_MAX:
                 break
         self.size_bytes -= size
+        if not ready:
+            self._page_in()
         return batch, False
 
     def withhold(self, message: Message) -> None:
@@ -166,6 +152,9 @@ class Backlog:
             message = self.ready.popleft()
             self.size_bytes -= message.size
             batch.append(message)
+            if not self.ready:
+                self._page_in()
+                break
         return batch
 
     def _take_around(self, count: int) -> tuple[list[Message], bool]:
@@ -174,7 +163,7 @@ class Backlog:
         if self.requeued:
             message, redelivered = heappop(self.requeued)[1], True
         else:
-            message = self.ready.popleft()
+            message = self._pop()
             redelivered = message.id < self.recovered_below
         self.size_bytes -= message.size
         return [message], redelivered
@@ -183,7 +172,13 @@ class Backlog:
         while self.requeued and self.requeued[0][0] in self.holes:
             self.holes.discard(heappop(self.requeued)[0])
         while not self.requeued and self.ready and self.ready[0].id in self.holes:
-            self.holes.discard(self.ready.popleft().id)
+            self.holes.discard(self._pop().id)
+
+    def _pop(self) -> Message:
+        message = self.ready.popleft()
+        if not self.ready:
+            self._page_in()
+        return message
 
     def remove(self, message: Message) -> None:
         """A counted message ends where it is."""
@@ -193,104 +188,158 @@ class Backlog:
             self._sweep()
 
     def _sweep(self) -> None:
-        self.ready = deque(message for message in self.ready if message.id not in self.holes)
+        self.ready = self._without_holes(self.ready)
+        self.last = self.ready
+        if self.pages is not None:
+            self.last = self.pages.tail = self._without_holes(self.pages.tail)
         self.requeued = [entry for entry in self.requeued if entry[0] not in self.holes]
         heapify(self.requeued)
         self.holes.clear()
+        if not self.ready:
+            self._page_in()
+
+    def _without_holes(self, messages: Iterable[Message]) -> deque[Message]:
+        return deque(message for message in messages if message.id not in self.holes)
 
     def clear(self) -> list[Message]:
-        """Drop everything; the messages there were, in order."""
+        """Drop everything, after ``take_pages``; the messages there were, in order."""
         messages = sorted(self, key=_id)
         self.ready.clear()
         self.requeued.clear()
         self.holes.clear()
         self.size_bytes = 0
+        if self.pages is not None:
+            self.pages.tail.clear()
+            self._page_in()
         return messages
+
+    # -- pages -------------------------------------------------------------------------
+
+    def parts(self) -> Iterable[Backlog]:
+        """What can be paged out: all of it."""
+        return (self,)
+
+    def paged(self) -> Iterable[Page]:
+        """The pages, in order."""
+        return () if self.pages is None else self.pages.pages
+
+    @property
+    def resident(self) -> tuple[int, int]:
+        """How many messages are in memory, and the octets of their bodies."""
+        if self.pages is None:
+            return len(self.ready) + len(self.requeued), self.size_bytes
+        count = len(self.ready) + len(self.requeued) + len(self.pages.tail)
+        return count, self.size_bytes - self.pages.size_bytes
+
+    def _page_in(self) -> None:
+        """The head ran out: read the next page, or go on with the newest messages."""
+        pages = self.pages
+        while pages is not None and not self.ready:
+            if not pages.pages:
+                self.ready = pages.tail
+                self.pages = pages = None
+                break
+            assert self.paging is not None
+            page = pages.pop()
+            if pages.pages:
+                self.paging.expect(pages.pages[0])
+            self.size_bytes -= page.size_bytes
+            messages = self.paging.page_in(page)
+            self.size_bytes += sum([message.size for message in messages])
+            self.ready.extend(messages)
+
+    def recover(self, pages: Sequence[tuple[int, Page]], paging: Paging) -> None:
+        """Begin with pages, after a restart. Ends with the first of them in memory."""
+        self.paging = paging
+        self.last = deque()
+        self.pages = Pages(self.last)
+        for _, page in pages:
+            self.pages.add(page)
+        self.size_bytes += self.pages.size_bytes
+        self._page_in()
+
+    def page_out(self, keep_bytes: int, paging: Paging) -> list[Message]:
+        """Move a page of messages out of memory, those needed last of the older ones.
+
+        At least one message, and about so many octets at the head, stay. What cannot be read
+        back yet stays too. Returns the messages; none if there is nothing to move. If writing
+        them fails (``OSError``), nothing has changed.
+        """
+        if self.holes:
+            self._sweep()
+        self.paging = paging
+        if self.pages is None:
+            self._split(keep_bytes)
+        pages = self.pages
+        if pages is None:
+            return []
+        at_tail = True
+        messages = paging.run(pages.tail)
+        if not messages:
+            at_tail = False
+            surplus = list(islice(self.ready, _head_length(self.ready, keep_bytes), None))
+            messages = [*reversed(paging.run(reversed(surplus)))]
+        if not messages:
+            return []
+        page = paging.make(messages)
+        if at_tail:
+            pages.add(page)
+            drop = pages.tail.popleft
+        else:
+            pages.add_first(page)
+            drop = self.ready.pop
+        for _ in messages:
+            drop()
+        return messages
+
+    def _split(self, keep_bytes: int) -> None:
+        """Cut the ready messages in a head, which stays, and a tail."""
+        length = _head_length(self.ready, keep_bytes)
+        if length < len(self.ready):
+            head = deque([self.ready.popleft() for _ in range(length)])
+            self.pages = Pages(self.ready)
+            self.last, self.ready = self.ready, head
+
+    def take_pages(self) -> list[Page]:
+        """Drop all pages; which there were."""
+        if self.pages is None:
+            return []
+        self.size_bytes -= self.pages.size_bytes
+        dropped = self.pages.clear()
+        if not self.ready:
+            self._page_in()
+        return dropped
+
+    def take_expired(self, now_ms: int) -> list[Message]:
+        """Take out the messages in pages whose own expiration is over."""
+        expired: list[Message] = []
+        pages = self.pages
+        if pages is not None and pages.deadline_ms <= now_ms:
+            assert self.paging is not None
+            expired = pages.take_expired(self.paging, now_ms)
+            self.size_bytes -= sum([message.size for message in expired])
+        return expired
+
+    @property
+    def deadline_ms(self) -> int:
+        """When to call ``take_expired``; ``NEVER``."""
+        return NEVER if self.pages is None else self.pages.deadline_ms
+
+
+def _head_length(ready: Iterable[Message], keep_bytes: int) -> int:
+    """How many messages at the head make up so many octets: at least one."""
+    length = size = 0
+    for message in ready:
+        size += message.size + MESSAGE_BYTES
+        length += 1
+        if size >= keep_bytes:
+            break
+    return length
 
 
 def _id(message: Message) -> int:
     return message.id
 
 
-def _head_id(backlog: Backlog) -> int:
-    return backlog.head().id
-
-
-class PriorityBacklog:
-    """Higher priorities first, and within one priority first in, first out."""
-
-    __slots__ = ("_highest", "_levels", "_priorities", "recovered_below")
-
-    def __init__(self, highest: int) -> None:
-        self._highest = highest
-        self._levels: dict[int, Backlog] = {}
-        self._priorities: list[int] = []  # in use, highest first
-        self.recovered_below = 0
-
-    @property
-    def size_bytes(self) -> int:
-        """Octets of all bodies."""
-        return sum(level.size_bytes for level in self._levels.values())
-
-    def __len__(self) -> int:
-        return sum(map(len, self._levels.values()))
-
-    def __bool__(self) -> bool:
-        return any(self._levels.values())
-
-    def __iter__(self) -> Iterator[Message]:
-        for priority in self._priorities:
-            yield from self._levels[priority]
-
-    def _level(self, message: Message) -> Backlog:
-        """A priority above the queue's highest counts as the highest."""
-        priority = min(message.priority, self._highest)
-        level = self._levels.get(priority)
-        if level is None:
-            level = self._levels[priority] = Backlog()
-            level.recovered_below = self.recovered_below
-            self._priorities = sorted(self._levels, reverse=True)
-        return level
-
-    def append(self, message: Message) -> None:
-        """A new message."""
-        self._level(message).append(message)
-
-    def put_back(self, message: Message) -> None:
-        """A delivered message comes back, to its place."""
-        self._level(message).put_back(message)
-
-    def settled(self, messages: Iterable[Message]) -> None:
-        """Handed out messages are done: of no interest here."""
-
-    def oldest(self) -> Message | None:
-        """The message of the lowest id, of whatever priority."""
-        return min(
-            (level.head() for level in self._levels.values() if level), key=_id, default=None
-        )
-
-    def take_oldest(self) -> Message:
-        """The message of the lowest id, of whatever priority."""
-        return min(filter(None, self._levels.values()), key=_head_id).take_oldest()
-
-    def _first(self) -> Backlog:
-        return next(level for p in self._priorities if (level := self._levels[p]))
-
-    def take(self, count: int) -> tuple[list[Message], bool]:
-        """As ``Backlog.take``; a batch has one priority."""
-        return self._first().take(count)
-
-    def take_excess(self) -> Message:
-        """The next message, for a length limit."""
-        return self._first().take_excess()
-
-    def withhold(self, message: Message) -> None:
-        """A message waits elsewhere: of no interest here."""
-
-    def remove(self, message: Message) -> None:
-        """A counted message ends where it is."""
-        self._level(message).remove(message)
-
-    def clear(self) -> list[Message]:
-        """Drop everything; the messages there were, in order of delivery."""
-        return [m for priority in self._priorities for m in self._levels[priority].clear()]
+def _entry_id(entry: tuple[int, Message]) -> int:
+    return entry[0]

@@ -15,6 +15,7 @@ from broker.core.events import Events
 from broker.core.limits import Limits
 from broker.core.log import Log, NoLog
 from broker.core.operations import Operation, apply, encode_operation, snapshot
+from broker.core.paging import NoScratch, Scratch
 from broker.core.timers import Timers
 from broker.core.users import User
 from broker.core.vhost import Vhost
@@ -38,6 +39,7 @@ class Broker:
 
     def __init__(self, log: Log | None = None) -> None:
         self.log: Log = log if log is not None else NoLog()
+        self.scratch: Scratch = NoScratch()
         self.vhosts: dict[str, Vhost] = {}
         self.limits = Limits()
         self.vhost_defaults = VhostDefaults()

@@ -12,7 +12,8 @@ Invariants:
 * With a queue TTL alone, deadlines grow with message ids: looking at the oldest message of the
   backlog suffices, and nothing is kept a message.
 * A message with an expiration of its own stands in ``_own`` while it is ready. ``_heap`` may hold
-  stale entries; it is rebuilt when they are the greater part.
+  stale entries; it is rebuilt when they are the greater part. One in a page is not in ``_own``:
+  its page knows when to look (`broker.core.paging`).
 """
 
 from __future__ import annotations
@@ -22,9 +23,10 @@ from heapq import heapify, heappop, heappush
 from typing import TYPE_CHECKING
 
 from broker.core.message import Message
+from broker.core.paging import NEVER
 
 if TYPE_CHECKING:
-    from broker.core.backlog import AnyBacklog
+    from broker.core.backlogs import AnyBacklog
 
 REBUILD_MIN = 1000  # heap entries from which rebuilding is considered
 
@@ -86,11 +88,15 @@ class Expiry:
             if message is not None:
                 backlog.remove(message)
                 expired.append(message)
+        if backlog.deadline_ms <= now_ms:
+            expired += backlog.take_expired(now_ms)
         return sorted(expired, key=lambda message: message.id)
 
     def next_due_ms(self, backlog: AnyBacklog) -> int | None:
         """When there is something to expire next; None for never."""
         due_ms = self._heap[0][0] if self._heap else None
+        if backlog.deadline_ms != NEVER:
+            due_ms = min(due_ms or NEVER, backlog.deadline_ms)
         oldest = backlog.oldest() if self.queue_ttl_ms is not None else None
         if oldest is not None and self.queue_ttl_ms is not None:
             expires_ms = oldest.published_ms + self.queue_ttl_ms

@@ -18,11 +18,12 @@ Invariants:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from heapq import heapify, heappop, heappush
+from collections.abc import Iterable, Iterator, Sequence
+from heapq import heapify, heappop, heappush, merge
 
 from broker.core.backlog import Backlog
 from broker.core.message import Message
+from broker.core.paging import NEVER, Page, Paging
 from protocol.content import headers_of
 from protocol.tables import encode_field
 
@@ -57,6 +58,10 @@ class GroupedBacklog:
     def __iter__(self) -> Iterator[Message]:
         for group in self._groups.values():
             yield from group
+
+    def browse(self) -> Iterator[Message]:
+        """All messages in order of id; nothing changes."""
+        yield from merge(*[g.browse() for g in self._groups.values()], key=lambda m: m.id)
 
     def _key(self, message: Message) -> Key:
         value = headers_of(message.content).get(self._header)
@@ -194,6 +199,26 @@ class GroupedBacklog:
         if not group:
             del self._groups[key]
         self._announce(key)
+
+    # -- pages: there are none, as a message's group is told by what it holds ------------
+
+    deadline_ms = NEVER
+
+    def parts(self) -> Iterable[Backlog]:
+        """Nothing can be paged out."""
+        return ()
+
+    def recover(self, pages: Sequence[tuple[int, Page]], paging: Paging) -> None:
+        """Never called: see ``Queue.recovers_pages``."""
+        raise AssertionError("groups are recovered message by message")
+
+    def take_pages(self) -> list[Page]:
+        """There are none."""
+        return []
+
+    def take_expired(self, now_ms: int) -> list[Message]:
+        """There are none: no message is in a page."""
+        return []
 
     def clear(self) -> list[Message]:
         """Drop everything that is ready; the messages there were."""

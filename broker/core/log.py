@@ -1,6 +1,9 @@
 """What the model asks of a log. ``broker.wal.Log`` is the durable one."""
 
-from typing import Protocol
+from collections.abc import Iterable, Sequence
+from typing import NoReturn, Protocol
+
+StoredMessage = tuple[bytes, int, int, bytes]  # address, published_ms, detail, content
 
 
 class Log(Protocol):
@@ -12,11 +15,18 @@ class Log(Protocol):
     def route(self, address: bytes, queue_ids: tuple[int, ...]) -> int:
         """Row of the gathering batch's route table."""
 
-    def publish(self, route: int, message_id: int, published_ms: int, content: bytes) -> None:
+    def publish(
+        self, route: int, message_id: int, published_ms: int, detail: int, content: bytes
+    ) -> None:
         """A message, one reference on the batch for each queue of its route."""
 
     def settle(self, queue_id: int, message_ids: list[int], batches: list[int]) -> None:
         """Messages are gone from a queue."""
+
+    def settle_many(
+        self, queue_id: int, message_ids: Sequence[int], references: Iterable[tuple[int, int]]
+    ) -> None:
+        """The same of many; ``references`` are batches and how many of the messages each holds."""
 
     def count(self, queue_id: int, message_id: int, times: int) -> None:
         """A message came back to a queue, for the ``times``-th time."""
@@ -26,6 +36,15 @@ class Log(Protocol):
 
     def release(self, batches: list[int]) -> None:
         """References dropped without a record."""
+
+    def release_many(self, references: Iterable[tuple[int, int]]) -> None:
+        """The same of many: batches, and how many references on each."""
+
+    def read(self, batch: int, message_ids: Sequence[int]) -> Sequence[StoredMessage]:
+        """Messages of a durable batch that are still referred to."""
+
+    def expect(self, batch: int) -> None:
+        """This batch will be read soon."""
 
 
 class NoLog:
@@ -39,7 +58,9 @@ class NoLog:
         """See ``Log``."""
         return 0
 
-    def publish(self, route: int, message_id: int, published_ms: int, content: bytes) -> None:
+    def publish(
+        self, route: int, message_id: int, published_ms: int, detail: int, content: bytes
+    ) -> None:
         """See ``Log``."""
 
     def settle(self, queue_id: int, message_ids: list[int], batches: list[int]) -> None:
@@ -52,4 +73,19 @@ class NoLog:
         """See ``Log``."""
 
     def release(self, batches: list[int]) -> None:
+        """See ``Log``."""
+
+    def settle_many(
+        self, queue_id: int, message_ids: Sequence[int], references: Iterable[tuple[int, int]]
+    ) -> None:
+        """See ``Log``."""
+
+    def release_many(self, references: Iterable[tuple[int, int]]) -> None:
+        """See ``Log``."""
+
+    def read(self, batch: int, message_ids: Sequence[int]) -> NoReturn:
+        """Nothing was kept: never called, as no message has a batch."""
+        raise AssertionError("nothing is in this log")
+
+    def expect(self, batch: int) -> None:
         """See ``Log``."""

@@ -11,6 +11,8 @@ from collections.abc import Iterable
 from protocol.content import headers_of, with_properties
 from protocol.tables import Field
 
+HAS_TTL = 1 << 40
+
 
 class Message:
     """A stored message.
@@ -72,6 +74,11 @@ class Message:
         )
 
     @property
+    def detail(self) -> int:
+        """What the log tells of it without reading its content; see ``detail_of``."""
+        return detail_of(self.size, self.priority, self.ttl_ms)
+
+    @property
     def exchange(self) -> str:
         """Name of the exchange it was published to."""
         return self.address[1 : 1 + self.address[0]].decode("utf-8", "surrogateescape")
@@ -107,3 +114,11 @@ def shown_address(address: bytes) -> bytes:
 def _shown_length(address: bytes) -> int:
     key_at = 1 + address[0]
     return key_at + 1 + address[key_at]
+
+
+def detail_of(size: int, priority: int, ttl_ms: int) -> int:
+    """Size of the body, priority and whether there is an expiration, in one integer.
+
+    It is the size alone for a message with neither. A size has at most 32 bits, a priority 8.
+    """
+    return size | priority << 32 | (HAS_TTL if ttl_ms >= 0 else 0)

@@ -43,7 +43,8 @@ def encode_operation(operation: Operation) -> bytes:
         {
             name: Field("F", value) if name == "arguments" else field(value)
             for name, value in operation.items()
-        }
+        },
+        depth=-1,
     )
 
 

@@ -15,14 +15,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
-from broker.core.backlog import AnyBacklog, Backlog, PriorityBacklog
+from broker.core.backlogs import make_backlog
 from broker.core.consumer import Consumer
 from broker.core.counters import QueueCounters
 from broker.core.deadletter import DELIVERY_LIMIT, MAXLEN, REJECTED, dead_letter
 from broker.core.dispatch import Dispatch, Taker, share
-from broker.core.groups import GroupedBacklog
 from broker.core.lease import Lease
 from broker.core.message import Message
+from broker.core.paging import Paging
 from broker.core.retention import Retention
 from broker.core.retry import Retry
 from broker.core.settings import QueueSettings, effective_settings
@@ -39,18 +39,11 @@ DELIVER_BATCH_MAX = 1000
 BACKLOG_MIN = 2000  # ready messages from which back-pressure is considered
 
 
-def _make_backlog(settings: QueueSettings) -> AnyBacklog:
-    if settings.message_group_header is not None:
-        return GroupedBacklog(settings.message_group_header)
-    if settings.max_priority is not None:
-        return PriorityBacklog(settings.max_priority)
-    return Backlog()
-
-
 class Queue:
     """See the module. ``owner`` is the connection an exclusive queue belongs to."""
 
     counts_as_route = True  # a message that reached it was routed
+    needs_messages = False  # what it knows of them outlives a restart only if it sees them again
 
     def __init__(
         self,
@@ -78,7 +71,7 @@ class Queue:
         kind = arguments.get("x-queue-type")
         self.type: str = kind.value.decode() if kind is not None else "classic"
         self.settings = effective_settings(arguments)
-        self.backlog = _make_backlog(self.settings)
+        self.backlog = make_backlog(self.settings)
         self.unacked = 0
         self.retention: Retention | None = None
         self.counts: dict[int, int] | None = None  # message id -> how often it came back
@@ -242,6 +235,9 @@ class Queue:
         budget = DELIVER_BATCH_MAX
         backlog = self.backlog
         while budget > 0 and backlog:
+            if self.retention is not None and self.retention.overdue:
+                self.retention.enforce()
+                continue
             takers = self.dispatch.takers()
             if not takers:
                 break
@@ -353,11 +349,14 @@ class Queue:
 
     def purge(self) -> int:
         """Drop all ready messages, without dead-lettering; how many there were."""
+        pages = self.backlog.take_pages()
         messages = self.backlog.clear()
         if self.retention is not None:
             self.retention.expiry.clear()
         self._forget(messages)
-        return len(messages)
+        for page in pages:
+            Paging(self).forget(page)
+        return len(messages) + sum(map(len, pages))
 
     def delete(self) -> int:
         """The queue ceases to be: drop what is ready, cancel consumers; ready messages dropped.

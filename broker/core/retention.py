@@ -11,22 +11,22 @@ limits; what an expiry or a limit drops is dead-lettered, once, with its reason.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from broker.core.deadletter import EXPIRED, MAXLEN
 from broker.core.expiry import Expiry
+from broker.core.paging import NEVER
 
 if TYPE_CHECKING:
     from broker.core.message import Message
     from broker.core.queue import Queue
 
-_NEVER = 1 << 62
-
 
 class Retention:
     """The rules of one queue."""
 
-    __slots__ = ("_ages", "_alarm_ms", "_limited", "_queue", "expiry")
+    __slots__ = ("_ages", "_alarm_ms", "_limited", "_queue", "expiry", "overdue")
 
     def __init__(self, queue: Queue) -> None:
         self._queue = queue
@@ -34,14 +34,17 @@ class Retention:
         self.expiry = Expiry(settings.message_ttl_ms)
         self._ages = settings.message_ttl_ms is not None
         self._limited = settings.limits_length
-        self._alarm_ms = _NEVER  # the earliest time at which we are going to be called
+        self._alarm_ms = NEVER  # the earliest time at which we are going to be called
+        self.overdue = False  # something may have expired that is about to be handed out
         for message in queue.backlog:
             self._watch(message)
+        if queue.backlog.deadline_ms < NEVER:
+            self._set_alarm(queue.backlog.deadline_ms)
 
     def arrived(self, message: Message) -> None:
         """A message became ready."""
         # Where only the queue's TTL counts, the alarm for an older message comes first.
-        if message.ttl_ms >= 0 or (self._ages and self._alarm_ms == _NEVER):
+        if message.ttl_ms >= 0 or (self._ages and self._alarm_ms == NEVER):
             self._watch(message)
         if self._limited and not self._queue.scheduled:
             self._queue.schedule()
@@ -51,6 +54,17 @@ class Retention:
         self._watch(message)
         if self._limited and not self._queue.scheduled:
             self._queue.schedule()
+
+    def came_back(self, messages: Iterable[Message]) -> None:
+        """Messages were paged in; the time of some may have passed meanwhile."""
+        for message in messages:
+            if message.ttl_ms >= 0:
+                self._watch(message)
+                self.overdue = True
+
+    def enforce_soon(self) -> None:
+        """Have ``enforce`` run in the coming tick."""
+        self._set_alarm(0)
 
     def _watch(self, message: Message) -> None:
         deadline_ms = self.expiry.add(message)
@@ -62,12 +76,13 @@ class Retention:
         self._queue.broker.timers.at(due_ms, self._alarm)
 
     def _alarm(self) -> None:
-        self._alarm_ms = _NEVER
+        self._alarm_ms = NEVER
         if self._queue.retention is self and not self._queue.deleted:
             self.enforce()
 
     def enforce(self) -> None:
         """Drop what has to go."""
+        self.overdue = False
         queue = self._queue
         backlog = queue.backlog
         expired = self.expiry.expire(backlog, queue.broker.now_ms)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from broker.core.message import Message
+from broker.core.message import Message, detail_of
 from protocol.content import peek_content
 
 if TYPE_CHECKING:
@@ -84,6 +84,7 @@ class Route:
         message_id = broker.next_message_id
         broker.next_message_id = message_id + 1
         batch = 0
+        detail = size if priority == 0 and ttl_ms < 0 else detail_of(size, priority, ttl_ms)
         if persistent and self.logged:
             self.persistent += 1
             log = broker.log
@@ -92,12 +93,12 @@ class Route:
                 self._row = log.route(self.address, self.logged)
                 self._batch = batch
                 broker.wake()  # nobody may be waiting for it, yet it is to be committed
-            log.publish(self._row, message_id, broker.now_ms, content)
+            log.publish(self._row, message_id, broker.now_ms, detail, content)
             publisher.awaited_batch = batch
         elif self.always_logged:
             batch = publisher.awaited_batch = broker.log.gathering
             row = broker.log.route(self.address, self.always_logged)
-            broker.log.publish(row, message_id, broker.now_ms, content)
+            broker.log.publish(row, message_id, broker.now_ms, detail, content)
             broker.wake()
         message = Message(
             message_id, self.address, content, size, broker.now_ms, ttl_ms, priority, batch

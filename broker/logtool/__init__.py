@@ -18,7 +18,7 @@ from broker.logtool import dumping
 from broker.logtool.account import Account, leftovers
 from broker.logtool.scan import Damage, Part, TornTail, held, log_directory, scan
 from broker.wal import DirectoryInUse, UnknownVersion
-from broker.wal.segment import segment_names
+from broker.wal.frame import segment_names
 
 EX_DATAERR, EX_IOERR, EX_TEMPFAIL = 65, 74, 75
 

@@ -13,7 +13,6 @@ from typing import Any
 
 from broker.logtool.account import Account
 from broker.logtool.scan import Found, Part
-from broker.wal import Batch
 from protocol.content import body_of, decode_properties, header_payload
 from protocol.tables import Field, decode_table, plain
 
@@ -64,18 +63,20 @@ def lines(part: Part, wanted: Filter, *, messages_only: bool) -> Iterator[str]:
     """The records of one batch."""
     if not isinstance(part, Found):
         return
-    for record in _records(part.batch, wanted, messages_only=messages_only):
+    for record in _records(part, wanted, messages_only=messages_only):
         yield json.dumps({"batch": part.batch.number} | record, default=_octets)
 
 
-def _records(batch: Batch, wanted: Filter, *, messages_only: bool) -> Iterator[dict[str, Any]]:
+def _records(part: Found, wanted: Filter, *, messages_only: bool) -> Iterator[dict[str, Any]]:
+    batch = part.batch
     if not messages_only and not wanted.live:
         for octets in batch.operations:
             operation = plain(Field("F", decode_table(octets)[0]))
             if wanted.vhost in (None, operation.get("vhost", operation.get("name"))):
                 yield {"type": "operation", "snapshot": batch.is_snapshot, **_shown(operation)}
+    contents = batch.contents(part.payload)
     for row, message_id, published_ms, content in zip(
-        batch.publish_route, batch.publish_id, batch.publish_ms, batch.contents, strict=True
+        batch.publish_route, batch.publish_id, batch.publish_ms, contents, strict=True
     ):
         address, queue_ids = batch.routes[row]
         queues = wanted.queues(queue_ids, message_id, batch.number)

@@ -18,8 +18,8 @@ from pathlib import Path
 
 from broker.wal import Batch, CorruptLog, DirectoryInUse, Disk
 from broker.wal.disk import Buffer
+from broker.wal.frame import segment_names
 from broker.wal.recovery import Position, SegmentReader
-from broker.wal.segment import segment_names
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +32,11 @@ class SegmentBegins:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A sound batch, and what it takes in the file."""
+    """A sound batch, what it takes in the file, and its payload."""
 
     batch: Batch
     octets: int
+    payload: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +135,9 @@ def _parts(reader: SegmentReader, position: Position, *, is_last: bool) -> Itera
     while True:
         damage: Damage | None = None
         try:
-            yield from (Found(batch, octets) for batch, octets in reader.batches(position))
+            yield from (
+                Found(batch, octets, reader.payload) for batch, octets in reader.batches(position)
+            )
         except CorruptLog as error:
             damage = _damage(error)
         later = reader.later_frame(position)

@@ -61,6 +61,7 @@ from broker.wal.disk import REAL_DISK, Disk
 from broker.wal.errors import CorruptLog, DirectoryInUse, LogFailed, UnknownVersion, WalError
 from broker.wal.log import Log
 from broker.wal.record import Batch
+from broker.wal.scratch import Scratch
 
 __all__ = [
     "REAL_DISK",
@@ -70,6 +71,7 @@ __all__ = [
     "Disk",
     "Log",
     "LogFailed",
+    "Scratch",
     "UnknownVersion",
     "WalError",
 ]

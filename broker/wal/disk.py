@@ -83,6 +83,18 @@ class Disk:
         self.sync(fd)
         return written
 
+    def save(self, fd: int, octets: Buffer, offset: int) -> None:
+        """Write all of it; not durable by itself."""
+        rest = memoryview(octets)
+        while rest:
+            written = os.pwrite(fd, rest, offset)
+            rest, offset = rest[written:], offset + written
+
+    def expect_read(self, fd: int, length: int, offset: int) -> None:
+        """These octets will be read soon: the system may fetch them meanwhile."""
+        if hasattr(os, "posix_fadvise"):
+            os.posix_fadvise(fd, offset, length, os.POSIX_FADV_WILLNEED)
+
     def sync(self, fd: int) -> None:
         """Make what was written to a file, and its size, durable."""
         getattr(os, "fdatasync", os.fsync)(fd)

@@ -16,21 +16,19 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
 from broker.wal.disk import REAL_DISK, Disk
-from broker.wal.errors import LogFailed
-from broker.wal.record import Batch, Gathering
+from broker.wal.errors import CorruptLog, LogFailed
+from broker.wal.frame import HEADER, Chain, segment_name
+from broker.wal.gather import Gatherer
+from broker.wal.reader import Reader
+from broker.wal.record import Batch, Gathering, Stored
 from broker.wal.recovery import Position, recover
-from broker.wal.segment import (
-    SNAPSHOT,
-    SegmentWriter,
-    encode_frame,
-    encode_header,
-    segment_name,
-)
+from broker.wal.segment import SegmentWriter
 from broker.wal.space import Space
 from broker.wal.worker import Worker
 
@@ -38,12 +36,15 @@ from broker.wal.worker import Worker
 INLINE_MAX_BYTES = 1 << 19
 INLINE_MAX_SEGMENTS = 4
 
+Beginning = tuple[int, bytes, int]  # of a segment: first batch, octets, salt
+EXPECT_BYTES = 4 << 20  # what a reader is going to want next
+
 
 def _ignore(line: str) -> None:
     pass
 
 
-class Log:
+class Log(Gatherer):
     """See the package. ``open`` makes one.
 
     Counters for the metrics: ``commits``, ``bytes_written``, ``reclaimed`` (segments), and by
@@ -54,6 +55,7 @@ class Log:
         self,
         *,
         writer: SegmentWriter,
+        reader: Reader,
         space: Space,
         worker: Worker,
         lock: int,
@@ -62,26 +64,25 @@ class Log:
         on_failure: Callable[[LogFailed], None],
         random: Callable[[int], bytes],
     ) -> None:
-        self.gathering = 0
+        super().__init__()
         self.durable = 0
         self.commits = 0
         self.bytes_written = 0
         self.reclaimed = 0
         self._writer = writer
+        self._reader = reader
         self._space = space
         self._worker = worker
         self._lock = lock
         self._snapshot = snapshot
         self._on_durable = on_durable
         self._on_failure = on_failure
-        self._random = random
         self._failure: LogFailed | None = None
         self._closed = False
-        self._salt = 0
-        self._chain = 0
-        self._head: tuple[int, bytes] | None = None  # a segment to begin before the next batch
-        self._stale_head: int | None = None
-        self._gather()
+        self._chain = Chain(0, random)
+        self._head: Beginning | None = None  # a segment to begin before the next batch
+        self._stale = False
+        self._in_flight = Gathering()
 
     @classmethod
     def open(
@@ -116,6 +117,7 @@ class Log:
         worker = Worker(clock, call_in_loop)
         log = cls(
             writer=SegmentWriter(disk, path, segment_bytes),
+            reader=Reader(disk, path),
             space=Space(segment_bytes),
             worker=worker,
             lock=lock,
@@ -137,58 +139,12 @@ class Log:
 
     def _begin(self, end: Position, clock: Callable[[], float]) -> None:
         """A new segment after what was recovered: an old tail is never appended to."""
-        self._chain = end.chain
+        self._chain.crc = end.chain
         self._roll(end.number + 1)
         start = clock()
         self._writer.begin(*self._enter_segment())
         self._worker.estimate_s = (clock() - start) / 2  # a write, and a sync of the directory
         self.durable = end.number + 1
-
-    # -- gathering ---------------------------------------------------------------------
-
-    def _gather(self) -> None:
-        self._batch = batch = Gathering()
-        self._released: list[int] = []  # one batch number for each reference that is gone
-        # ``publish`` is hot: bound methods of the batch's columns save it the way there.
-        self._add_route = batch.publish_route.append
-        self._add_id = batch.publish_id.append
-        self._add_ms = batch.publish_ms.append
-        self._add_content = batch.contents.append
-
-    def route(self, address: bytes, queue_ids: tuple[int, ...]) -> int:
-        """Row of the gathering batch's route table; valid while ``gathering`` is the same."""
-        routes = self._batch.routes
-        return routes.setdefault((address, queue_ids), len(routes))
-
-    def publish(self, row: int, message_id: int, published_ms: int, content: bytes) -> None:
-        """A message: one reference on the gathering batch for each queue of its route."""
-        self._add_route(row)
-        self._add_id(message_id)
-        self._add_ms(published_ms)
-        self._add_content(content)
-
-    def settle(self, queue_id: int, message_ids: list[int], batches: list[int]) -> None:
-        """Messages are gone from a queue; ``batches`` are those they were published in."""
-        batch = self._batch
-        batch.settle_queue.append(queue_id)
-        batch.settle_length.append(len(message_ids))
-        batch.settle_id += message_ids
-        self._released += batches
-
-    def count(self, queue_id: int, message_id: int, n: int) -> None:
-        """A message came back to its queue; it was delivered ``n`` times so far."""
-        batch = self._batch
-        batch.count_queue.append(queue_id)
-        batch.count_id.append(message_id)
-        batch.count_times.append(n)
-
-    def operation(self, encoded: bytes) -> None:
-        """A change of topology."""
-        self._batch.operations.append(encoded)
-
-    def release(self, batches: list[int]) -> None:
-        """References that ended without a settle: an operation or a later copy says so."""
-        self._released += batches
 
     def retain(self, batch: int, references: int) -> None:
         """After recovery, before the first commit: this batch still has live references."""
@@ -213,77 +169,85 @@ class Log:
         if self._batch:
             self._commit()
             return
-        if self._released:
-            # Nothing was gathered, so what these rest on is in batches before: durable.
-            self._space.release(self._released, self.durable)
-            self._released = []
+        # Nothing was gathered, so what is released rests on batches before: durable.
+        self._release(self.durable)
         self._reclaim()
+
+    def _release(self, released_in: int) -> None:
+        """Tell the account of references that are gone when that batch is durable."""
+        self._space.release(self._released, released_in)
+        self._space.release_many(self._released_many, released_in)
+        self._released = []
+        self._released_many = []
 
     def _commit(self) -> None:
         number = self.gathering
         try:
-            segment, frame = self._seal()
+            segment, frame, payload, head = self._seal()
         except Exception as error:  # of ``snapshot``, or an integer out of range
             self._fail(error)
             return
         self._worker.run(
-            partial(self._write, segment, frame),
+            partial(self._write, segment, frame, payload, head),
             partial(self._written, number),
-            large=len(frame[1]) > INLINE_MAX_BYTES,
+            large=len(payload) > INLINE_MAX_BYTES,
         )
 
-    def _seal(self) -> tuple[tuple[int, bytes] | None, list[bytes]]:
-        """Make the gathered batch a frame, and gather the next one."""
-        number, batch, released = self.gathering, self._batch, self._released
+    def _seal(self) -> tuple[Beginning | None, bytes, bytes, bytes]:
+        """Make the gathered batch a frame, and gather the next one.
+
+        A segment to begin before it, the frame's header, its payload, and the payload's head.
+        """
+        number, batch = self.gathering, self._batch
+        self._in_flight = batch
         segment = self._enter_segment() if self._head is not None else None
-        payload = batch.encode()
-        header, self._chain = encode_frame(number, self.durable, payload, self._chain, self._salt)
+        head = batch.head()
+        payload = b"".join([head, *batch.contents])
+        header = self._chain.frame(number, self.durable, payload)
         octets = len(header) + len(payload)
         references = batch.references()
         self._space.add(number, octets, batch.published_octets(), references)
         self._space.retain(number, references)
-        self._space.release(released, number)
+        self._release(number)
         self._gather()
         self.gathering = number + 1
         if self._space.segments[-1].octets >= self._writer.segment_bytes:
             self._roll(number + 1)
         self.commits += 1
         self.bytes_written += octets
-        return segment, [header, payload]
+        return segment, header, payload, head
 
     def _roll(self, first_batch: int) -> None:
         """Compose the beginning of the next segment: a snapshot of the topology as it is now."""
         snapshot = Gathering()
         snapshot.operations = self._snapshot()
-        payload = snapshot.encode()
-        self._salt = int.from_bytes(self._random(4), "little")
-        header, self._chain = encode_header(first_batch, self._salt, self._chain)
-        frame, self._chain = encode_frame(
-            first_batch, first_batch - 1, payload, self._chain, self._salt, SNAPSHOT
-        )
-        self._head = first_batch, header + frame + payload
+        octets = self._chain.segment(first_batch, snapshot.encode())
+        self._head = first_batch, octets, self._chain.salt
         self.gathering = first_batch + 1
 
-    def _enter_segment(self) -> tuple[int, bytes]:
+    def _enter_segment(self) -> Beginning:
         """The segment that was composed becomes the last one."""
         assert self._head is not None
-        (first_batch, octets), self._head = self._head, None
-        self._space.begin(segment_name(first_batch), first_batch, len(octets))
-        self._stale_head = self._space.stale_head()
+        beginning, self._head = self._head, None
+        first_batch, octets, _ = beginning
+        self._space.begin(segment_name(first_batch), first_batch, HEADER.size)
+        self._space.add(first_batch, len(octets) - HEADER.size, 0, 0)
+        self._stale = self._space.is_head_stale()
         self.bytes_written += len(octets)
-        return first_batch, octets
+        return beginning
 
-    def _write(self, segment: tuple[int, bytes] | None, frame: list[bytes]) -> None:
+    def _write(self, segment: Beginning | None, frame: bytes, payload: bytes, head: bytes) -> None:
         """Disk work: on any thread."""
         if segment is not None:
             self._writer.begin(*segment)
-        self._writer.append(frame)
+        self._writer.append(frame, payload, head)
 
     def _written(self, number: int, error: Exception | None) -> None:
         if error is not None:
             self._fail(error)
             return
         self.durable = number
+        self._in_flight = Gathering()
         self._on_durable(number)
         self._reclaim()
 
@@ -291,6 +255,33 @@ class Log:
         self._failure = failure = _failed(error)
         failure.__cause__ = error
         self._on_failure(failure)
+
+    # -- reading -----------------------------------------------------------------------
+
+    def read(self, batch: int, message_ids: Sequence[int], *, verify: bool = False) -> list[Stored]:
+        """Messages of a batch that has live references, in the order of the ids.
+
+        With ``verify`` the batch's checksum is verified, however few of its messages are read.
+
+        What was durable and cannot be read any more is a failure of the log: ``LogFailed``, after
+        ``on_failure``.
+        """
+        if batch == self.gathering:
+            return self._batch.read(message_ids)
+        if batch > self.durable:
+            return self._in_flight.read(message_ids)
+        try:
+            place = self._space.place(batch)
+            return self._reader.read(*place, batch, message_ids, verify=verify)
+        except (OSError, CorruptLog) as error:
+            self._fail(error)
+            assert self._failure is not None
+            raise self._failure from error
+
+    def expect(self, batch: int) -> None:
+        """This batch and what follows it will be read soon."""
+        with suppress(OSError, CorruptLog):
+            self._reader.expect(*self._space.place(batch), EXPECT_BYTES)
 
     # -- space -------------------------------------------------------------------------
 
@@ -300,6 +291,7 @@ class Log:
             return
         names = [segment.name for segment in self._space.reclaimable(self.durable)]
         if names:
+            self._reader.forget(names)
             self._worker.run(
                 partial(self._writer.retire, names),
                 partial(self._retired, len(names)),
@@ -311,24 +303,24 @@ class Log:
             self._fail(error)
             return
         self._space.forget(count)
-        self._stale_head = self._space.stale_head()
+        self._stale = self._space.is_head_stale()
         self.reclaimed += count
         if self._batch:
             # It was gathered while the worker was busy here, and its commit turned away.
             self._on_durable(self.durable)
 
-    def stale_head(self) -> int | None:
-        """The last batch of the oldest segment, if its live messages should be copied forward.
+    def stale_batches(self, after: int, octets: int) -> int | None:
+        """The oldest batches whose live messages should be copied forward: the last of them.
 
-        To do so, publish each live message of a batch up to that number again under its id, for
-        the queues that hold it, and release its old references. Cheap: may be asked each tick.
+        They are those after a batch, as many as make up so many octets, within the oldest
+        segment; None if it need not be copied. To do so, publish each of their live messages
+        again under its id, for the queues that still hold it, and release its old references.
         """
-        if self._stale_head is None or self._head is not None:
+        if not self._stale or self._head is not None:
             return None
-        self._space.release(self._released, self.gathering)
-        self._released = []
+        self._release(self.gathering)
         # A head without live references has been copied already, and is about to go.
-        return self._stale_head if self._space.segments[0].live else None
+        return self._space.batches_of_head(after, octets) if self._space.segments[0].live else None
 
     @property
     def segments(self) -> int:
@@ -360,8 +352,10 @@ class Log:
 
     def _let_go(self) -> None:
         self._writer.close()
+        self._reader.close()
         self._writer.disk.close(self._lock)
 
 
 def _failed(error: Exception) -> LogFailed:
-    return LogFailed(f"the log cannot be written: {error}")
+    verb = "read" if isinstance(error, CorruptLog) else "written"
+    return LogFailed(f"the log cannot be {verb}: {error}")

@@ -5,10 +5,15 @@ runs, settled ids; u32 each), then columns of that many integers, then the octet
 
     operation length u32
     route address length u32 | route queues u32, then queue u64 of all routes in order
-    publish row of the route table u32 | length of content u32 | message id u64 | time ms u64
+    publish row of the route table u32 | length of content u32 | message id u64 | time ms u64 |
+            detail u64
     count queue u64 | message id u64 | times u32
     settle queue u64 | run length u32, then message id u64 of all runs in order
     operations | addresses | contents
+
+All but the contents is the head. It is kept once more in the index of a segment, from which a
+log is recovered without reading what the messages hold. A detail is an integer of the owner's, for
+what it wants to know of a message without reading it.
 
 Columns cost a fraction of one record after the other: the ``array`` module moves a whole column
 at once, so nothing is done in Python for each message but slicing its content.
@@ -23,12 +28,22 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from struct import Struct
+from typing import NamedTuple
 
 Route = tuple[bytes, tuple[int, ...]]
 
 _COUNTS = Struct("<7I")
-_PUBLISH_COLUMNS = 4 + 4 + 8 + 8
+_PUBLISH_COLUMNS = 4 + 4 + 8 + 8 + 8
 _BIG_ENDIAN = sys.byteorder == "big"
+
+
+class Stored(NamedTuple):
+    """A message as it was logged."""
+
+    address: bytes
+    published_ms: int
+    detail: int
+    content: bytes
 
 
 class MalformedBatch(ValueError):
@@ -37,7 +52,7 @@ class MalformedBatch(ValueError):
 
 @dataclass(slots=True)
 class Batch:
-    """A decoded batch. The publish columns are parallel; a settle is a queue and its messages."""
+    """The head of a batch. Publish columns are parallel; a settle is a queue and its messages."""
 
     number: int
     is_snapshot: bool
@@ -46,9 +61,16 @@ class Batch:
     publish_route: array[int]
     publish_id: array[int]
     publish_ms: array[int]
-    contents: list[bytes]
+    publish_detail: array[int]
+    content_length: array[int]
     counts: list[tuple[int, int, int]]
     settles: list[tuple[int, array[int]]]
+    head_octets: int  # where the contents begin in the payload
+
+    def contents(self, payload: bytes) -> list[bytes]:
+        """What its messages hold, cut from the whole payload."""
+        ends = accumulate(self.content_length, initial=self.head_octets)
+        return [payload[start:end] for start, end in pairwise(ends)]
 
     def references(self) -> int:
         """How many queues its messages went to, all together."""
@@ -56,7 +78,7 @@ class Batch:
 
     def published_octets(self) -> int:
         """What its messages take."""
-        return _published_octets(self.contents)
+        return sum(self.content_length) + _PUBLISH_COLUMNS * len(self.content_length)
 
 
 class Gathering:
@@ -68,13 +90,14 @@ class Gathering:
         self.publish_route: list[int] = []
         self.publish_id: list[int] = []
         self.publish_ms: list[int] = []
+        self.publish_detail: list[int] = []
         self.contents: list[bytes] = []
         self.count_queue: list[int] = []
         self.count_id: list[int] = []
         self.count_times: list[int] = []
         self.settle_queue: list[int] = []
         self.settle_length: list[int] = []
-        self.settle_id: list[int] = []
+        self.settle_id: array[int] = array("Q")
 
     def __bool__(self) -> bool:
         """Whether there is something to write."""
@@ -86,10 +109,28 @@ class Gathering:
 
     def published_octets(self) -> int:
         """What its messages take."""
-        return _published_octets(self.contents)
+        return sum(map(len, self.contents)) + _PUBLISH_COLUMNS * len(self.contents)
+
+    def read(self, message_ids: Sequence[int]) -> list[Stored]:
+        """Messages it holds."""
+        rows = {message_id: row for row, message_id in enumerate(self.publish_id)}
+        addresses = [address for address, _ in self.routes]
+        return [
+            Stored(
+                addresses[self.publish_route[row]],
+                self.publish_ms[row],
+                self.publish_detail[row],
+                self.contents[row],
+            )
+            for row in map(rows.__getitem__, message_ids)
+        ]
 
     def encode(self) -> bytes:
         """The payload."""
+        return b"".join([self.head(), *self.contents])
+
+    def head(self) -> bytes:
+        """The payload without the contents, which follow it."""
         addresses = [address for address, _ in self.routes]
         queue_ids = [queue_ids for _, queue_ids in self.routes]
         route_queues = [queue_id for ids in queue_ids for queue_id in ids]
@@ -112,6 +153,7 @@ class Gathering:
                 _column("I", map(len, self.contents)),
                 _column("Q", self.publish_id),
                 _column("Q", self.publish_ms),
+                _column("Q", self.publish_detail),
                 _column("Q", self.count_queue),
                 _column("Q", self.count_id),
                 _column("I", self.count_times),
@@ -120,17 +162,12 @@ class Gathering:
                 _column("Q", self.settle_id),
                 *self.operations,
                 *addresses,
-                *self.contents,
             ]
         )
 
 
 def _references(rows: Iterable[int], routes: Sequence[Route]) -> int:
     return sum(len(routes[row][1]) * times for row, times in Counter(rows).items())
-
-
-def _published_octets(contents: list[bytes]) -> int:
-    return sum(map(len, contents)) + _PUBLISH_COLUMNS * len(contents)
 
 
 def _column(code: str, values: Iterable[int]) -> bytes:
@@ -141,7 +178,7 @@ def _column(code: str, values: Iterable[int]) -> bytes:
 
 
 class _Reader:
-    """A payload and how far it was read. Counts are checked before anything is allocated."""
+    """A head and how far it was read. Counts are checked before anything is allocated."""
 
     def __init__(self, payload: bytes) -> None:
         self.payload = payload
@@ -171,8 +208,11 @@ class _Reader:
         return pieces
 
 
-def decode(number: int, is_snapshot: bool, payload: bytes) -> Batch:
-    """The batch a payload holds, or ``MalformedBatch``."""
+def decode(number: int, is_snapshot: bool, payload: bytes, octets: int) -> Batch:
+    """The head of a payload of so many octets, of which at least the head is given.
+
+    Raises ``MalformedBatch``.
+    """
     if len(payload) < _COUNTS.size:
         raise MalformedBatch("no counts")
     operations, routes, route_queues, publishes, counts, settles, settled = _COUNTS.unpack_from(
@@ -187,6 +227,7 @@ def decode(number: int, is_snapshot: bool, payload: bytes) -> Batch:
     content_length = reader.column("I", publishes)
     publish_id = reader.column("Q", publishes)
     publish_ms = reader.column("Q", publishes)
+    publish_detail = reader.column("Q", publishes)
     count_columns = reader.column("Q", counts), reader.column("Q", counts)
     times = reader.column("I", counts)
     settle_queue = reader.column("Q", settles)
@@ -194,26 +235,44 @@ def decode(number: int, is_snapshot: bool, payload: bytes) -> Batch:
     settle_id = reader.column("Q", settled)
     if publishes and max(publish_route) >= routes:
         raise MalformedBatch("a message without a route")
-    batch = Batch(
+    cut_operations = reader.cut(operation_length)
+    addresses = reader.cut(address_length)
+    if reader.at + sum(content_length) != octets:
+        raise MalformedBatch("contents do not fill the payload")
+    return Batch(
         number=number,
         is_snapshot=is_snapshot,
-        operations=reader.cut(operation_length),
+        operations=cut_operations,
         routes=[
             (address, tuple(ids))
-            for address, ids in zip(
-                reader.cut(address_length), _runs(queue_ids, queues_of_route), strict=True
-            )
+            for address, ids in zip(addresses, _runs(queue_ids, queues_of_route), strict=True)
         ],
         publish_route=publish_route,
         publish_id=publish_id,
         publish_ms=publish_ms,
-        contents=reader.cut(content_length),
+        publish_detail=publish_detail,
+        content_length=content_length,
         counts=list(zip(*count_columns, times, strict=True)),
         settles=list(zip(settle_queue, _runs(settle_id, settle_length), strict=True)),
+        head_octets=reader.at,
     )
-    if reader.at != len(payload):
-        raise MalformedBatch("octets left over")
-    return batch
+
+
+def head_octets(payload: bytes) -> int:
+    """The head's length as its columns say, or 0 if more of it is needed to tell."""
+    if len(payload) < _COUNTS.size:
+        return 0
+    operations, routes, route_queues, publishes, counts, settles, settled = _COUNTS.unpack_from(
+        payload
+    )
+    columns = 4 * operations + 8 * routes + 8 * route_queues + _PUBLISH_COLUMNS * publishes
+    columns += 20 * counts + 12 * settles + 8 * settled
+    if len(payload) < _COUNTS.size + 4 * operations + 4 * routes:
+        return 0
+    reader = _Reader(payload)
+    lengths = sum(reader.column("I", operations)) + sum(reader.column("I", routes))
+    octets: int = _COUNTS.size + columns + lengths
+    return octets
 
 
 def _runs(column: array[int], lengths: array[int]) -> list[array[int]]:

@@ -1,7 +1,9 @@
 """Reading a log back: every segment in order, batch by batch, and the judgement of its tail.
 
-Nothing is skipped. What does not continue the chain is either the torn tail of the last segment
-or a reason to refuse: see invariant 3 of the package. Memory holds one batch at a time.
+What does not continue the chain is either the torn tail of the last segment or a reason to
+refuse: see invariant 3 of the package. A segment with an index is not read itself, so damage to
+what a message holds is noticed by who reads that message; the last segment always is. Memory
+holds one batch, or one index, at a time.
 """
 
 from __future__ import annotations
@@ -13,8 +15,7 @@ from dataclasses import dataclass
 
 from broker.wal.disk import Disk
 from broker.wal.errors import CorruptLog
-from broker.wal.record import Batch, MalformedBatch, decode
-from broker.wal.segment import (
+from broker.wal.frame import (
     END,
     FRAME,
     HEADER,
@@ -25,6 +26,8 @@ from broker.wal.segment import (
     segment_name,
     segment_names,
 )
+from broker.wal.index import Indexed, IndexWriter, read_index
+from broker.wal.record import Batch, MalformedBatch, decode
 from broker.wal.space import Space
 
 _CHUNK_BYTES = 1 << 20
@@ -49,9 +52,27 @@ def recover(
 ) -> Position:
     """Replay a directory's log and cut a torn tail off; where it ends."""
     position = Position()
+    index = IndexWriter(disk, directory)
+    try:
+        _recover(disk, directory, position, index, space, replay, report)
+        index.seal()
+    finally:
+        index.abandon()
+    return position
+
+
+def _recover(
+    disk: Disk,
+    directory: str,
+    position: Position,
+    index: IndexWriter,
+    space: Space,
+    replay: Callable[[Batch], None],
+    report: Callable[[str], None],
+) -> None:
     names = segment_names(disk.list_directory(directory))
     for name in names:
-        reader = SegmentReader(disk, directory, name)
+        reader = SegmentReader(disk, directory, name, index)
         try:
             if name == names[-1]:
                 # What a killed process left in memory becomes durable, what a failed sync left
@@ -60,24 +81,27 @@ def recover(
                 disk.drop_cache(reader.fd)
             reader.enter(position)
             space.begin(name, reader.header.first_batch, HEADER.size)
-            for batch, octets in reader.batches(position):
+            for batch, octets in reader.batches(position, is_last=name == names[-1]):
                 space.add(batch.number, octets, batch.published_octets(), batch.references())
                 replay(batch)
             if name == names[-1]:
                 reader.cut_tail(position, report)
         finally:
             disk.close(reader.fd)
-    return position
 
 
 class SegmentReader:
     """One segment, being read. Only ``cut_tail`` writes."""
 
     header: Header
+    payload = b""  # of the frame that was scanned last
 
-    def __init__(self, disk: Disk, directory: str, name: str) -> None:
+    def __init__(
+        self, disk: Disk, directory: str, name: str, index: IndexWriter | None = None
+    ) -> None:
         self.disk = disk
         self.directory = directory
+        self.index = index
         self.name = name
         self.fd = disk.open(os.path.join(directory, name))
 
@@ -104,12 +128,45 @@ class SegmentReader:
         position.name = self.name
         position.offset = HEADER.size
 
-    def batches(self, position: Position) -> Iterator[tuple[Batch, int]]:
+    def batches(self, position: Position, *, is_last: bool = True) -> Iterator[tuple[Batch, int]]:
         """The batches that continue the chain, each with its size on disk."""
+        if not is_last:
+            indexed = read_index(self.disk, self.directory, self.name, self.header)
+            if indexed is not None and self._fits(indexed, position):
+                return self._indexed(indexed, position)
+        return self._scanned(position)
+
+    def _fits(self, indexed: list[Indexed], position: Position) -> bool:
+        """Whether an index continues the chain, and the segment is as long as it says."""
+        number, chain, end = position.number, position.chain, position.offset
+        for frame, _ in indexed:
+            if frame.number != number + 1 or frame.chain != chain:
+                return False
+            number, chain = frame.number, frame.crc
+            end += FRAME.size + frame.length
+        return end <= self.disk.size(self.fd)
+
+    def _indexed(self, indexed: list[Indexed], position: Position) -> Iterator[tuple[Batch, int]]:
+        for frame, head in indexed:
+            yield self._step(frame, head, position)
+
+    def _step(self, frame: Frame, head: bytes, position: Position) -> tuple[Batch, int]:
+        """Decode a frame and stand behind it."""
+        batch = self._decode(frame, head, position.offset)
+        octets = FRAME.size + frame.length
+        position.number = frame.number
+        position.chain = frame.crc
+        position.offset += octets
+        return batch, octets
+
+    def _scanned(self, position: Position) -> Iterator[tuple[Batch, int]]:
+        if self.index is not None:
+            self.index.begin(self.name, self.header.first_batch, self.header.salt)
         size = self.disk.size(self.fd)
         while True:
             at = position.offset
-            frame = parse_frame(self.disk.read(self.fd, FRAME.size, at), self.header.salt)
+            octets = self.disk.read(self.fd, FRAME.size, at)
+            frame = parse_frame(octets, self.header.salt)
             if (
                 frame is None
                 or frame.number != position.number + 1
@@ -120,19 +177,18 @@ class SegmentReader:
             payload = self.disk.read(self.fd, frame.length, at + FRAME.size)
             if zlib.crc32(payload) != frame.payload_crc:
                 return
-            batch = self._decode(frame, payload, at)
-            octets = FRAME.size + frame.length
-            position.number = frame.number
-            position.chain = frame.crc
-            position.offset = at + octets
-            yield batch, octets
+            self.payload = payload
+            batch, length = self._step(frame, payload, position)
+            if self.index is not None:
+                self.index.add(octets, payload[: batch.head_octets])
+            yield batch, length
 
     def _decode(self, frame: Frame, payload: bytes, offset: int) -> Batch:
         is_first = frame.number == self.header.first_batch
         if frame.is_snapshot != is_first:
             raise CorruptLog(self.name, offset, "a segment has one snapshot, its first batch")
         try:
-            return decode(frame.number, frame.is_snapshot, payload)
+            return decode(frame.number, frame.is_snapshot, payload, frame.length)
         except MalformedBatch as error:
             raise CorruptLog(self.name, offset, f"batch {frame.number}: {error}") from None
 

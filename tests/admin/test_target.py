@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -90,6 +91,15 @@ def test_a_broker_of_this_machine_needs_no_user(tmp_path: Path) -> None:
         assert find({}, None, {}, None) == Target(data_dir=Path("data"))
         named = find({"username": "u"}, None, {"LEVERET_PASSWORD": "p"}, None)
         assert named == Target(DEFAULT_URL, username="u", password="p")
+
+
+def test_a_socket_of_somebody_else_is_not_used_unasked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever owns the working directory could otherwise wait there for an operator's secrets."""
+    owners = {Path("data"): os.geteuid() + 1}
+    monkeypatch.setattr(local_socket, "owner", owners.get)
+    with pytest.raises(Failure, match="no broker found"):
+        find({}, None, {}, None)
+    assert find({"data_dir": "data"}, None, {}, None) == Target(data_dir=Path("data"))
 
 
 def test_a_person_is_asked_for_what_is_missing() -> None:

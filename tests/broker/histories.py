@@ -3,10 +3,10 @@
 from collections import Counter
 from typing import Any
 
-from broker import reclaim
 from broker.core.message import Message
 from broker.core.queue import Queue
 from broker.core.route import NOBODY, Route
+from broker.reclaim import CopyForward
 from protocol.tables import table
 from tests.frames import message as content
 from tests.world import World
@@ -26,14 +26,24 @@ def body_of(message: Message) -> bytes:
 class History:
     """What is done to the broker is done to `expected`: queue -> body -> how often it came back."""
 
-    def __init__(self, segment_bytes: int = 1500) -> None:
-        self.world = World(segment_bytes=segment_bytes)
+    def __init__(self, segment_bytes: int = 1500, *, paged: bool = False) -> None:
+        self.world = World(segment_bytes=segment_bytes, paged=paged)
+        self._copy_forward()
         self.expected: dict[str, dict[bytes, int]] = {}
         self.transient: set[bytes] = set()
         self.held: list[tuple[Queue, Message]] = []
         self.serial = 0
         for name in QUEUES:
             self.declare(name)
+
+    def _copy_forward(self) -> None:
+        world = self.world
+        self.copy_forward = CopyForward(world.broker, world.log, lambda: list(self.held))
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether the head of the log is to be copied."""
+        return self.world.log.stale_batches(0, 1 << 30) is not None
 
     @property
     def queues(self) -> dict[str, Queue]:
@@ -99,7 +109,7 @@ class History:
     def reclaim(self) -> int:
         """Copy forward, once; how many messages that were."""
         self.world.run()
-        copied = reclaim.copy_forward(self.world.broker, self.world.log, lambda: list(self.held))
+        copied = self.copy_forward.step(self.world.tick.settle)
         self.world.run()
         return copied
 
@@ -107,6 +117,7 @@ class History:
         """Kill the broker and start it on the same disk: what was held is ready again."""
         self.world.run()
         self.world.restart()
+        self._copy_forward()
         self.world.run()
         self.held.clear()
         for name, messages in self.expected.items():
@@ -121,7 +132,9 @@ class History:
         found: dict[str, list[tuple[bytes, int]]] = {}
         references: Counter[str] = Counter()
         space = self.world.log._space
-        holders = [(queue, message) for queue in self.queues.values() for message in queue.stored()]
+        holders = [
+            (queue, message) for queue in self.queues.values() for message in queue.backlog.browse()
+        ]
         for queue, message in sorted(holders + self.held, key=lambda pair: pair[1].id):
             if message.batch:
                 segment = space._find(message.batch)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from pamqp import commands
 
 from broker.core.broker import Broker
+from broker.pager import Pager
 from broker.tick import LOOK_AGAIN_S, TIMER_MAX_S, Tick
 from tests.amqp.dialogue import (
     TimedWorld,
@@ -91,7 +92,8 @@ class Loop:
         self.log = Disk(self.did)
         self.broker = Broker()
         self.queue = make_queue(self.broker.declare_vhost("/"))
-        self.tick = Tick(self.broker, self.log, self.due.append, self._call_later)
+        pager = Pager(self.broker, 1 << 30)
+        self.tick = Tick(self.broker, self.log, self.due.append, self._call_later, pager)
         self.broker.wake = self.tick.wake
         self.now_ms = 1_000_000
         self.tick.read_clock = self._read_clock  # type: ignore[method-assign]

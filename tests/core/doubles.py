@@ -94,7 +94,9 @@ class ListeningLog(NoLog):
         self.told.append(("route", address, queue_ids))
         return len(self.told)
 
-    def publish(self, route: int, message_id: int, published_ms: int, content: bytes) -> None:
+    def publish(
+        self, route: int, message_id: int, published_ms: int, detail: int, content: bytes
+    ) -> None:
         """See `Log`."""
         self.told.append(("publish", route, message_id, published_ms, content))
 

@@ -1,5 +1,6 @@
 """Damaged logs: a start refuses and says where and what to do, or it has all that was confirmed."""
 
+import zlib
 from collections.abc import Callable
 
 import pytest
@@ -7,9 +8,9 @@ from pamqp import commands
 
 from broker.advice import advice
 from broker.wal import LogFailed, WalError
-from broker.wal.segment import FRAME, HEADER, MAGIC, VERSION, parse_frame, segment_names, zlib
+from broker.wal.frame import FRAME, HEADER, MAGIC, VERSION, parse_frame, segment_names
 from tests.disk.scene import Scene
-from tests.faults import File, MemoryDisk
+from tests.faults import INDEX, File, MemoryDisk
 from tests.world import DIRECTORY
 
 
@@ -92,6 +93,8 @@ def test_damage_is_refused(name: str) -> None:
     while len(Files(scene.world.disk).frames(-1)) < 5:
         scene.say(scene.publish("q"))
     disk = scene.world.disk.after_kill()
+    for path in [path for path in disk.names if path.endswith(".index")]:
+        disk.unlink(path)
     REFUSED[name](Files(disk))
     with pytest.raises(WalError) as caught:
         scene.world.restart(disk)
@@ -99,6 +102,26 @@ def test_damage_is_refused(name: str) -> None:
     assert ".log, offset " in text or "version" in text
     assert "leveret.data_dir" in text
     assert "leveret log verify" in text or "newer Leveret" in text
+
+
+@pytest.mark.parametrize("name", [name for name in REFUSED if "batch of an old" in name])
+def test_damage_behind_an_index_ends_the_broker_in_words(name: str) -> None:
+    """With an index old batches are not read at the start: whoever reads the damage is told."""
+    scene = Scene()
+    scene.fill()
+    disk = scene.world.disk.after_kill()
+    REFUSED[name](Files(disk))
+
+    def read_everything() -> None:
+        scene.world.restart(disk)
+        for queue in scene.world.broker.vhosts["/"].keepers():
+            list(queue.backlog.browse())
+
+    with pytest.raises(WalError) as caught:
+        read_everything()
+    text = f"{caught.value}; {advice(caught.value)}"
+    assert ".log, offset " in text
+    assert "leveret log verify" in text
 
 
 HARMLESS: dict[str, Callable[[Files], None]] = {
@@ -142,10 +165,17 @@ def test_a_directory_that_cannot_be_read() -> None:
     scene.fill()
     scene.settle("q", commands.Basic.Ack)
     disk = scene.world.disk.after_kill()
+    refused = 0
     for call in range(1, 12):
-        disk.faults = {disk.calls + call: "eio"}
-        with pytest.raises(LogFailed) as caught:
+        number = disk.calls + call
+        disk.faults = {number: "eio"}
+        disk.locks.clear()
+        try:
             scene.world.restart(disk)
-        assert "kernel's log" in advice(caught.value)
+        except LogFailed as failure:
+            refused += "kernel's log" in advice(failure)
+        else:
+            assert disk.trace[number - 1].endswith(INDEX)
+    assert refused > 6
     disk.faults = {}
     scene.audit(disk)

@@ -17,8 +17,9 @@ from random import Random
 import atheris
 
 with atheris.instrument_imports(include=["broker.wal"]):
-    from broker.wal import Batch, CorruptLog, Log, segment
-    from broker.wal.segment import FRAME, HEADER
+    from broker.wal import Batch, CorruptLog, Log
+    from broker.wal import frame as frame_format
+    from broker.wal.frame import FRAME, HEADER
 from tests.faults import File, MemoryDisk
 from tests.wal.owner import DIRECTORY, Owner, call_now
 
@@ -29,15 +30,15 @@ def repair(octets: bytes) -> bytes:
         return octets
     _, _, first_batch, salt, chain, _ = HEADER.unpack_from(octets)
     first_batch %= 1 << 62
-    made, chain = segment.encode_header(first_batch + 1, salt, chain)
+    made, chain = frame_format.encode_header(first_batch + 1, salt, chain)
     at, number = HEADER.size, first_batch + 1
     while len(octets) - at >= FRAME.size:
         _, flags, _, durable, length, *_ = FRAME.unpack_from(octets, at)
         length = min(length, len(octets) - at - FRAME.size)
         payload = octets[at + FRAME.size :][:length]
         is_first = number == first_batch + 1
-        flags = segment.SNAPSHOT if is_first else flags & 2
-        frame, chain = segment.encode_frame(number, durable, payload, chain, salt, flags)
+        flags = frame_format.SNAPSHOT if is_first else flags & 2
+        frame, chain = frame_format.encode_frame(number, durable, payload, chain, salt, flags)
         made += frame + payload
         at += FRAME.size + length
         number += 1
@@ -68,7 +69,7 @@ def run(data: bytes) -> None:
     first_batch = 1
     if len(octets) >= HEADER.size:
         first_batch = HEADER.unpack_from(octets)[2]
-    name = segment.segment_name(first_batch)
+    name = frame_format.segment_name(first_batch)
     disk = MemoryDisk()
     disk.names[f"{DIRECTORY}/{name}"] = File(octets)
     try:
@@ -77,11 +78,11 @@ def run(data: bytes) -> None:
         assert 0 <= refusal.offset <= len(octets)  # noqa: PT017
         return
     numbers = [batch.number for batch in batches]
-    if segment.segment_names([name]):
+    if frame_format.segment_names([name]):
         assert numbers == list(range(first_batch, first_batch + len(numbers)))
     held = 0
     for batch in batches:
-        held += sum(map(len, batch.operations)) + sum(map(len, batch.contents))
+        held += sum(map(len, batch.operations)) + sum(batch.content_length)
         held += 24 * len(batch.publish_id) + 20 * len(batch.counts)
         held += sum(12 + 8 * len(message_ids) for _, message_ids in batch.settles)
         held += sum(len(address) + 8 + 8 * len(ids) for address, ids in batch.routes)
@@ -107,7 +108,7 @@ def write_seeds(directory: Path) -> None:
         if number % 3 == 0:
             owner.settle(one, [message])
         owner.commit()
-    for name in segment.segment_names(disk.list_directory(DIRECTORY)):
+    for name in frame_format.segment_names(disk.list_directory(DIRECTORY)):
         octets = bytes(disk.names[f"{DIRECTORY}/{name}"].current).rstrip(b"\0")
         for way in (b"\0", b"\1"):
             seed = way + octets

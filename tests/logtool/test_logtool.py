@@ -12,7 +12,8 @@ from click.testing import CliRunner, Result
 from broker.logtool import log
 from broker.logtool.account import Account
 from broker.logtool.scan import scan
-from broker.wal import CorruptLog, segment
+from broker.wal import CorruptLog
+from broker.wal import frame as segment
 from tests.broker.histories import QUEUES, History
 from tests.faults import MemoryDisk
 from tests.wal.owner import DIRECTORY
@@ -150,7 +151,7 @@ def test_damage_is_named_and_read_past(history: History, directory: Path) -> Non
 
 def test_damage_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
     """For any flipped octet: damage is reported where the broker refuses, and only there."""
-    monkeypatch.setattr(segment, "EXTEND_BYTES", 500)
+    monkeypatch.setattr("broker.wal.segment.EXTEND_BYTES", 500)
     written = Written(batches=8)
     for name in written.names:
         octets = written.octets(name)

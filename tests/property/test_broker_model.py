@@ -16,6 +16,7 @@ from pamqp import commands, frame
 
 from tests.frames import channel_open, method, publish, raw_frame, split
 from tests.frames import message as content
+from tests.pages import tiny_pages
 from tests.reference.model import Channel, Model, Refusal, Reply
 from tests.reference.routing import PlainExchange
 from tests.world import Client, World
@@ -36,6 +37,7 @@ QUEUES = {
 UNASKED = ("Basic.Deliver", "Basic.Ack", "Basic.Cancel")
 ENDS = [(0, 1), (0, 2), (1, 1)]
 
+modes = st.fixed_dictionaries({key: st.booleans() for key in ("fast_path", "slow_disk", "paged")})
 ends = st.sampled_from(ENDS)
 exchange_names = st.sampled_from(sorted(EXCHANGES))
 queue_names = st.sampled_from(sorted(QUEUES))
@@ -52,8 +54,7 @@ bindings = st.one_of(
 ).map(lambda parts: (*parts, {"n": 1} if parts[0] == "h" else {}))
 
 
-Place = tuple[int, int]
-"""Connection and channel number."""
+Place = tuple[int, int]  # connection and channel number
 Action = Callable[..., list[Reply]]
 
 
@@ -109,10 +110,11 @@ def said(octets: bytes) -> dict[int, list[Reply]]:
 class BrokerAndModel(RuleBasedStateMachine):
     """Both, with the commands that are not sent yet."""
 
-    @initialize(fast_path=st.booleans(), slow_disk=st.booleans())
-    def begin(self, fast_path: bool, slow_disk: bool) -> None:
+    @initialize(modes=modes)
+    def begin(self, modes: dict[str, bool]) -> None:
         """Start with some topology, or tests would mostly meet nothing."""
-        self.world = World(fast_path=fast_path, slow_disk=slow_disk, segment_bytes=1000)
+        self.pages = tiny_pages()
+        self.world = World(segment_bytes=1000, **modes)
         self.model = Model()
         self.serial = 0
         self.clients: dict[int, Client] = {}
@@ -230,7 +232,7 @@ class BrokerAndModel(RuleBasedStateMachine):
         assert set(vhost.queues) == set(self.model.queues)
         for name, queue in vhost.queues.items():
             twin = self.model.queues[name]
-            waiting = sorted(queue.backlog, key=lambda each: each.id)
+            waiting = sorted(queue.backlog.browse(), key=lambda each: each.id)
             bodies = [each.content[-1 - each.size : -1] for each in waiting]
             assert bodies == [each.body for each in twin.ready], name
             assert queue.backlog.size_bytes == sum(map(len, bodies))
@@ -253,7 +255,7 @@ class BrokerAndModel(RuleBasedStateMachine):
         """The log counts as live exactly the messages that durable queues hold."""
         world = self.world
         queues = world.broker.vhosts["/"].queues.values()
-        holding = [(queue, message) for queue in queues for message in queue.stored()]
+        holding = [(queue, message) for queue in queues for message in queue.backlog.browse()]
         held = [m.batch for queue, m in [*holding, *world.unacked()] if queue.durable and m.batch]
         held += world.log._released  # taken into account with the next batch
         for segment in world.log._space.segments:
@@ -484,7 +486,8 @@ class BrokerAndModel(RuleBasedStateMachine):
     def teardown(self) -> None:
         """Whatever was sent last is compared too."""
         if hasattr(self, "world"):
-            self.settle_down()
+            with self.pages:
+                self.settle_down()
 
 
 BrokerAndModel.TestCase.settings = settings(

@@ -46,7 +46,7 @@ class Pair:
         """What both clients were told, and what is left on the queues."""
         vhost = self.world.broker.vhosts["/"]
         left = {
-            name: sorted((each.id, body_of(each.content)) for each in queue.stored())
+            name: sorted((each.id, body_of(each.content)) for each in queue.backlog.browse())
             for name, queue in vhost.queues.items()
         }
         dropped = [client.transport.closed for client in (self.publisher, self.consumer)]

@@ -42,6 +42,11 @@ class Owner:
         )
         for batch in self.batch_of.values():
             self.log.retain(batch, 1)
+        try:
+            self._read_contents()
+        except LogFailed as failure:
+            self.log.close()
+            raise failure.__cause__ or failure from None
         self.history[self.recovered] = self.state()
 
     def state(self) -> State:
@@ -61,13 +66,11 @@ class Owner:
             for operation in batch.operations:
                 self._apply(operation)
         self._snapshot_seen = True
-        for row, message_id, content in zip(
-            batch.publish_route, batch.publish_id, batch.contents, strict=True
-        ):
+        for row, message_id in zip(batch.publish_route, batch.publish_id, strict=True):
             self.next_id = max(self.next_id, message_id + 1)
             for queue in batch.routes[row][1]:
                 if queue in self.queues:
-                    self.queues[queue].setdefault(message_id, (content, 0))
+                    self.queues[queue].setdefault(message_id, (b"", 0))
                     self.batch_of[queue, message_id] = batch.number
         for queue, message_id, times in batch.counts:
             if queue in self.queues and message_id in self.queues[queue]:
@@ -78,6 +81,13 @@ class Owner:
                 if queue in self.queues and message_id in self.queues[queue]:
                     del self.queues[queue][message_id]
                     del self.batch_of[queue, message_id]
+
+    def _read_contents(self) -> None:
+        """What the log has on disk is read when it is open."""
+        for (queue, message_id), batch in self.batch_of.items():
+            (stored,) = self.log.read(batch, [message_id], verify=True)
+            assert (stored.published_ms, stored.detail) == (1000 + message_id, len(stored.content))
+            self.queues[queue][message_id] = stored.content, self.queues[queue][message_id][1]
 
     def _apply(self, operation: bytes) -> list[int]:
         """Carry out an operation; the batches of the references it ended."""
@@ -115,7 +125,7 @@ class Owner:
 
     def _log(self, message_id: int, queues: tuple[int, ...], content: bytes) -> None:
         row = self.log.route(b"to %d" % len(queues), queues)
-        self.log.publish(row, message_id, 1000 + message_id, content)
+        self.log.publish(row, message_id, 1000 + message_id, len(content), content)
         for queue in queues:
             self.batch_of[queue, message_id] = self.log.gathering
 

@@ -5,9 +5,10 @@ from random import Random
 
 import pytest
 
-from broker.wal import CorruptLog, UnknownVersion, recovery, segment
+from broker.wal import CorruptLog, UnknownVersion, recovery
+from broker.wal import frame as frame_format
+from broker.wal.frame import FRAME, HEADER
 from broker.wal.record import Gathering
-from broker.wal.segment import FRAME, HEADER
 from tests.faults import File, MemoryDisk
 from tests.wal.owner import DIRECTORY, Owner, State
 
@@ -29,7 +30,12 @@ class Written:
                 self.owner.settle(queue, list(self.owner.queues[queue])[:1])
                 self.owner.count(queue, next(iter(self.owner.queues[queue])))
             self.owner.commit()
-        self.names = segment.segment_names(self.disk.list_directory(DIRECTORY))
+        indexes = {name for name in self.disk.names if name.endswith(".index")}
+        self.indexed = self.disk.copy()
+        self.disk = self.disk.copy()
+        for name in indexes:
+            self.disk.unlink(name)
+        self.names = frame_format.segment_names(self.disk.list_directory(DIRECTORY))
 
     def octets(self, name: str) -> bytes:
         """What a segment holds."""
@@ -44,10 +50,10 @@ class Written:
     def frames(self, name: str) -> list[int]:
         """Offsets of the frames of a segment, and of the end of the last."""
         octets = self.octets(name)
-        header = segment.parse_header(octets)
+        header = frame_format.parse_header(octets)
         assert not isinstance(header, str)
         offsets = [HEADER.size]
-        while (frame := segment.parse_frame(octets, header.salt, offsets[-1])) is not None:
+        while (frame := frame_format.parse_frame(octets, header.salt, offsets[-1])) is not None:
             offsets.append(offsets[-1] + FRAME.size + frame.length)
         return offsets
 
@@ -154,12 +160,46 @@ def test_every_octet_flipped(flip: int, chunk_bytes: int, monkeypatch: pytest.Mo
                 assert len(result.reports) == is_torn
 
 
+def test_damage_behind_an_index_is_noticed_when_it_is_read() -> None:
+    """With an index a segment is not read at the start: then who reads a message is refused."""
+    written = Written(batches=8)
+    newest, *_ = written.states(1)
+    seen = set()
+    for name in written.names[:-1]:
+        octets = written.octets(name)
+        for at in range(len(octets)):
+            damaged = bytearray(octets)
+            damaged[at] ^= 0x10
+            disk = written.indexed.copy()
+            disk.names[f"{DIRECTORY}/{name}"] = File(damaged)
+            result = outcome(disk)
+            if isinstance(result, CorruptLog):
+                assert result.file == name
+            else:
+                assert result.queues == newest
+            seen.add(type(result))
+    assert seen == {CorruptLog, Owner}
+
+
+def test_a_damaged_index_is_of_no_consequence() -> None:
+    """An index with any octet flipped, cut short or missing is not used."""
+    written = Written(batches=8)
+    newest, *_ = written.states(1)
+    for name in [name for name in written.indexed.names if name.endswith(".index")]:
+        octets = bytes(written.indexed.names[name].current)
+        for at in range(len(octets)):
+            for damaged in (octets[:at], octets[:at] + bytes([octets[at] ^ 1]) + octets[at + 1 :]):
+                disk = written.indexed.copy()
+                disk.names[name] = File(damaged)
+                assert Owner(disk).queues == newest, at
+
+
 def test_a_damaged_snapshot_is_refused() -> None:
     """A segment had its snapshot before it had its name, so this cannot be a torn tail."""
     written = Written(batches=1)
     written.owner.log.close()
     Owner(written.disk)
-    *_, name = segment.segment_names(written.disk.list_directory(DIRECTORY))
+    *_, name = frame_format.segment_names(written.disk.list_directory(DIRECTORY))
     octets = written.octets(name)
     start, end = written.frames(name)
     for at in range(end):
@@ -224,10 +264,10 @@ def test_a_newer_version_is_refused() -> None:
     """A segment of an unknown version is not guessed at."""
     written = Written()
     name = written.names[0]
-    fields = HEADER.pack(segment.MAGIC, segment.VERSION + 1, 1, 1, 0, 0)[:-4]
+    fields = HEADER.pack(frame_format.MAGIC, frame_format.VERSION + 1, 1, 1, 0, 0)[:-4]
     header = fields + zlib.crc32(fields).to_bytes(4, "little")
     with pytest.raises(
-        UnknownVersion, match=f"version {segment.VERSION + 1}, .* reads 1"
+        UnknownVersion, match=f"version {frame_format.VERSION + 1}, .* reads 2"
     ) as caught:
         Owner(written.with_file(name, header + written.octets(name)[HEADER.size :]))
     assert caught.value.is_newer
@@ -242,12 +282,12 @@ def test_a_file_of_another_kind_is_refused() -> None:
 
 def forged(*batches: tuple[int, bytes, int, int]) -> MemoryDisk:
     """A disk whose one segment holds frames of: number, payload, flags, durable."""
-    octets, chain = segment.encode_header(1, 99, 0)
+    octets, chain = frame_format.encode_header(1, 99, 0)
     for number, payload, flags, durable in batches:
-        frame, chain = segment.encode_frame(number, durable, payload, chain, 99, flags)
+        frame, chain = frame_format.encode_frame(number, durable, payload, chain, 99, flags)
         octets += frame + payload
     disk = MemoryDisk()
-    disk.names[f"{DIRECTORY}/{segment.segment_name(1)}"] = File(octets)
+    disk.names[f"{DIRECTORY}/{frame_format.segment_name(1)}"] = File(octets)
     return disk
 
 
@@ -256,7 +296,7 @@ EMPTY = bytes(28)
 
 def test_a_sound_frame_with_a_malformed_payload_is_refused() -> None:
     """What no crash can have caused is never cut off, though it is last."""
-    error = refusal(forged((1, EMPTY, segment.SNAPSHOT, 0), (2, b"?", 0, 1)))
+    error = refusal(forged((1, EMPTY, frame_format.SNAPSHOT, 0), (2, b"?", 0, 1)))
     assert (error.file, error.offset) == ("00000000000000000001.log", HEADER.size + FRAME.size + 28)
 
 
@@ -270,7 +310,7 @@ def test_a_misplaced_snapshot_is_refused(flags: tuple[int, int]) -> None:
 @pytest.mark.parametrize(("durable", "refused"), [(1, False), (2, True), (3, True)])
 def test_a_later_frame_is_a_proof_only_if_it_was_written_later(durable: int, refused: bool) -> None:
     """Batch 2 is missing: the frame of batch 4 proves a loss if 2 was durable when it was made."""
-    disk = forged((1, EMPTY, segment.SNAPSHOT, 0), (4, EMPTY, 0, durable))
+    disk = forged((1, EMPTY, frame_format.SNAPSHOT, 0), (4, EMPTY, 0, durable))
     assert isinstance(outcome(disk), CorruptLog) == refused
 
 
@@ -296,15 +336,15 @@ def test_a_torn_tail_is_kept_aside(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_an_old_frame_in_a_recycled_file_stays_dead(salt: int, number: int, chained: bool) -> None:
     """A sound frame where the log ends is not read with another salt, chain or number."""
-    disk = forged((1, EMPTY, segment.SNAPSHOT, 0))
-    file = disk.names[f"{DIRECTORY}/{segment.segment_name(1)}"]
-    last = segment.parse_frame(bytes(file.current), 99, HEADER.size)
+    disk = forged((1, EMPTY, frame_format.SNAPSHOT, 0))
+    file = disk.names[f"{DIRECTORY}/{frame_format.segment_name(1)}"]
+    last = frame_format.parse_frame(bytes(file.current), 99, HEADER.size)
     assert last is not None
     operation = Gathering()
     operation.operations = [b"declare 1"]
     payload = operation.encode()
     chain = last.crc if chained else last.crc ^ 1
-    frame, _ = segment.encode_frame(number, 0, payload, chain, salt)
+    frame, _ = frame_format.encode_frame(number, 0, payload, chain, salt)
     file.write(len(file.current), frame + payload)
     assert Owner(disk).queues == {}
 

@@ -5,9 +5,11 @@ from collections.abc import Sequence
 
 import pytest
 
-from broker.wal import segment
+from broker.wal import frame as frame_format
 from broker.wal.disk import Buffer
-from broker.wal.segment import FRAME, HEADER, SegmentWriter
+from broker.wal.frame import FRAME, HEADER
+from broker.wal.index import index_name
+from broker.wal.segment import SegmentWriter
 from tests.faults import File, MemoryDisk
 
 DIRECTORY = "data"
@@ -25,15 +27,15 @@ def octets(disk: MemoryDisk, name: str) -> bytes:
 
 def test_header_round_trip() -> None:
     """A segment header is read as it was written, and its crc begins the chain."""
-    header, crc = segment.encode_header(42, 7, 9)
+    header, crc = frame_format.encode_header(42, 7, 9)
     assert len(header) == HEADER.size
-    assert segment.parse_header(header) == (42, 7, 9, crc)
+    assert frame_format.parse_header(header) == (42, 7, 9, crc)
 
 
 def test_frame_round_trip() -> None:
     """A frame header is read as it was written, wherever it stands."""
-    header, crc = segment.encode_frame(5, 4, b"payload", 3, 7, segment.SNAPSHOT)
-    frame = segment.parse_frame(b"xx" + header, 7, 2)
+    header, crc = frame_format.encode_frame(5, 4, b"payload", 3, 7, frame_format.SNAPSHOT)
+    frame = frame_format.parse_frame(b"xx" + header, 7, 2)
     assert frame is not None
     assert (frame.number, frame.durable, frame.is_snapshot) == (5, 4, True)
     assert (frame.length, frame.chain, frame.crc) == (7, 3, crc)
@@ -41,63 +43,63 @@ def test_frame_round_trip() -> None:
 
 def test_every_bit_of_a_header_counts() -> None:
     """Neither kind of header is believed with a bit flipped or an octet missing."""
-    header, _ = segment.encode_header(42, 7, 9)
-    frame, _ = segment.encode_frame(5, 4, b"payload", 3, 7)
+    header, _ = frame_format.encode_header(42, 7, 9)
+    frame, _ = frame_format.encode_frame(5, 4, b"payload", 3, 7)
     for at in range(len(header)):
-        assert isinstance(segment.parse_header(header[:at]), str)
+        assert isinstance(frame_format.parse_header(header[:at]), str)
         for bit in range(8):
             damaged = bytearray(header)
             damaged[at] ^= 1 << bit
-            assert isinstance(segment.parse_header(bytes(damaged)), str)
+            assert isinstance(frame_format.parse_header(bytes(damaged)), str)
     for at in range(len(frame)):
-        assert segment.parse_frame(frame[:at], 7) is None
+        assert frame_format.parse_frame(frame[:at], 7) is None
         for bit in range(8):
             damaged = bytearray(frame)
             damaged[at] ^= 1 << bit
-            assert segment.parse_frame(bytes(damaged), 7) is None
+            assert frame_format.parse_frame(bytes(damaged), 7) is None
 
 
 @pytest.mark.parametrize("first_batch", [0, 1 << 63, (1 << 64) - 1])
 def test_impossible_batch_numbers_are_refused(first_batch: int) -> None:
     """Number 0 means "not logged", and a log must be able to count on."""
-    header, _ = segment.encode_header(first_batch, 7, 9)
-    assert isinstance(segment.parse_header(header), str)
+    header, _ = frame_format.encode_header(first_batch, 7, 9)
+    assert isinstance(frame_format.parse_header(header), str)
 
 
 def test_a_segment_is_durable_before_it_has_its_name() -> None:
     """First the octets, then the name, then the directory."""
     disk = MemoryDisk()
-    writer(disk).begin(1, b"beginning")
-    assert disk.trace == ["open", "size", "write", "rename", "sync_directory"]
-    assert octets(disk, segment.segment_name(1)).startswith(b"beginning")
+    writer(disk).begin(1, b"beginning", 0)
+    assert disk.trace == ["open", "size", "write", "rename", "sync_directory", "open of an index"]
+    assert octets(disk, frame_format.segment_name(1)).startswith(b"beginning")
 
 
 def test_small_writes_take_room_along() -> None:
     """The file grows in steps, so that most writes stay inside it; behind the end are zeros."""
     disk = MemoryDisk()
     files = writer(disk)
-    files.begin(1, b"x" * 10)
-    name = segment.segment_name(1)
+    files.begin(1, b"x" * 10, 0)
+    name = frame_format.segment_name(1)
     sizes = [len(octets(disk, name))]
     for _ in range(20):
-        files.append([b"y" * 60, b"y" * 40])
+        files.append(b"y" * 60, b"y" * 40, b"")
         sizes.append(len(octets(disk, name)))
     assert sizes[0] == 1010
     assert len(set(sizes)) == 3
     assert octets(disk, name).rstrip(b"\0") == b"x" * 10 + b"y" * 2000
-    files.append([b"z" * 5000])
+    files.append(b"z" * 5000, b"", b"")
     assert len(octets(disk, name)) == 7010 + FRAME.size, "a large write does not"
 
 
 def test_a_short_write_is_continued() -> None:
     """What the kernel did not take at once is written after it."""
-    disk = MemoryDisk({3: "short", 6: "short", 7: "short"})
+    disk = MemoryDisk({3: "short", 7: "short", 8: "short"})
     files = writer(disk)
-    files.begin(1, b"beginning")
-    files.append([b"abcdefgh" * 200, b"ij"])
+    files.begin(1, b"beginning", 0)
+    files.append(b"abcdefgh" * 200, b"ij", b"")
     written = b"beginning" + b"abcdefgh" * 200 + b"ij"
     assert disk.trace.count("write") == 4, "of the first write the padding was left out"
-    assert octets(disk, segment.segment_name(1)).rstrip(b"\0") == written
+    assert octets(disk, frame_format.segment_name(1)).rstrip(b"\0") == written
 
 
 class FullDisk(MemoryDisk):
@@ -118,35 +120,36 @@ def test_a_full_disk_need_not_take_the_padding() -> None:
     disk = FullDisk()
     disk.room = 100
     files = writer(disk)
-    files.begin(1, b"x" * 10)
-    files.append([b"y" * 90])
-    assert octets(disk, segment.segment_name(1)) == b"x" * 10 + b"y" * 90
+    files.begin(1, b"x" * 10, 0)
+    files.append(b"y" * 90, b"", b"")
+    assert octets(disk, frame_format.segment_name(1)) == b"x" * 10 + b"y" * 90
     with pytest.raises(OSError, match="no space"):
-        files.append([b"z"])
+        files.append(b"z", b"", b"")
 
 
 def test_retired_segments_become_spares_first() -> None:
     """Two are kept to be written over, unless they are huge; the others go."""
     disk = MemoryDisk()
     files = writer(disk)
-    names = [segment.segment_name(number) for number in range(1, 6)]
+    names = [frame_format.segment_name(number) for number in range(1, 6)]
     for name in names:
         disk.names[f"{DIRECTORY}/{name}"] = File(b"old" * (100 if name == names[1] else 10))
     files.retire(names[:4])
     left = sorted(disk.durable_names)
     spares = [f"{DIRECTORY}/{name.removesuffix('.log')}.spare" for name in (names[0], names[2])]
     assert left == sorted([*spares, f"{DIRECTORY}/{names[4]}"])
-    files.begin(9, b"new")
-    assert octets(disk, segment.segment_name(9))[:6] == b"new\0\0\0"
+    files.begin(9, b"new", 0)
+    assert octets(disk, frame_format.segment_name(9))[:6] == b"new\0\0\0"
     assert len(files.spares) == 1
-    assert not disk.unsynced_names
+    unsynced = [name for change in disk.unsynced_names for name, _ in change]
+    assert unsynced == [f"{DIRECTORY}/{index_name(frame_format.segment_name(9))}"]
 
 
 def test_each_retirement_is_durable_before_the_next() -> None:
     """A crash never leaves a hole: segments go in order."""
     disk = MemoryDisk()
     files = writer(disk)
-    names = [segment.segment_name(number) for number in range(1, 4)]
+    names = [frame_format.segment_name(number) for number in range(1, 4)]
     for name in names:
         disk.names[f"{DIRECTORY}/{name}"] = File()
     files.retire(names)
@@ -158,4 +161,7 @@ def test_only_segments_count_as_such() -> None:
     """The order of the log is that of the names; other files are left out."""
     names = ["x.log", "00000000000000000010.log", "00000000000000000002.log", "lock"]
     names += ["00000000000000000002.log.9.broken", "00000000000000000001.spare"]
-    assert segment.segment_names(names) == ["00000000000000000002.log", "00000000000000000010.log"]
+    assert frame_format.segment_names(names) == [
+        "00000000000000000002.log",
+        "00000000000000000010.log",
+    ]

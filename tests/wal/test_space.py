@@ -57,21 +57,21 @@ def test_retain_needs_a_segment() -> None:
 
 
 @pytest.mark.parametrize(
-    ("live", "stale"),
+    ("live", "is_stale"),
     [
-        ((1, 10, 1, 0, 0), 9),  # 12 of 50
-        ((6, 10, 9, 0, 0), None),  # just half
-        ((6, 10, 8, 0, 0), 9),
-        ((1, 0, 0), None),  # a small log
-        ((0, 1, 0, 0, 0), None),  # the head is about to go
-        ((10, 0, 0, 0, 0), 9),  # a full head may pin much, too
+        ((1, 10, 1, 0, 0), True),  # 12 of 50
+        ((6, 10, 9, 0, 0), False),  # just half
+        ((6, 10, 8, 0, 0), True),
+        ((1, 0, 0), False),  # a small log
+        ((0, 1, 0, 0, 0), False),  # the head is about to go
+        ((10, 0, 0, 0, 0), True),  # a full head may pin much, too
     ],
 )
-def test_stale_head(live: tuple[int, ...], stale: int | None) -> None:
+def test_stale_head(live: tuple[int, ...], *, is_stale: bool) -> None:
     """The head is to be copied when less than half of a log of some size is live."""
-    assert space(*live).stale_head() == stale
+    assert space(*live).is_head_stale() == is_stale
 
 
 def test_the_last_segment_is_never_stale() -> None:
     """A huge single segment cannot be copied into itself."""
-    assert space(1, octets=1000).stale_head() is None
+    assert not space(1, octets=1000).is_head_stale()

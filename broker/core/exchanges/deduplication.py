@@ -23,7 +23,7 @@ from broker.core.exchange import Envelope, Exchange
 from broker.core.message import Message
 from broker.core.queue import Queue
 from broker.core.route import NOBODY, Route
-from broker.core.store import Store
+from broker.core.store import Kept, Store
 from protocol.content import encode_header, frame_content, headers_of
 from protocol.errors import PreconditionFailed
 from protocol.methods import shortstr
@@ -53,13 +53,11 @@ def _number(value: Field | None) -> int:
     return max(0, value.value) if is_integer(value) else 0
 
 
-class Seen:
+class Seen(Kept):
     """The remembered headers, oldest first, each with the message that stands for it."""
 
     def __init__(self) -> None:
         self.by_key: dict[bytes, Message] = {}
-        self.recovered_below = 0  # see ``Backlog``; of no interest here
-        self.size_bytes = 0
 
     def __len__(self) -> int:
         return len(self.by_key)
@@ -169,6 +167,8 @@ class DeduplicationExchange(Exchange):
 class DeduplicatingQueue(Queue):
     """A queue with ``x-message-deduplication``, see the module."""
 
+    needs_messages = True
+
     def __init__(self, *arguments: Any, **properties: Any) -> None:
         super().__init__(*arguments, **properties)
         self._held: dict[bytes, int] = {}  # key -> id of the message that has it
@@ -187,3 +187,10 @@ class DeduplicatingQueue(Queue):
             if key is not None and self._held.get(key) == message.id:
                 del self._held[key]
         super()._forget(messages)
+
+    def purge(self) -> int:
+        """See ``Queue``."""
+        pages = [page for part in self.backlog.parts() for page in part.paged()]
+        gone = {message_id for page in pages for message_id in page.ids}
+        self._held = {key: id_ for key, id_ in self._held.items() if id_ not in gone}
+        return super().purge()

@@ -17,15 +17,16 @@ Invariants:
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
-from heapq import heapify, heappop, heappush
+from collections.abc import Iterable
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from broker.core.deadletter import carbon_copies
 from broker.core.exchange import EXCHANGE_TYPES, Binding, Envelope, Exchange, exchange_type
+from broker.core.paging import Paging
 from broker.core.route import publish_for_nobody
 from broker.core.store import Store
+from broker.core.waiting import NEVER_MS, Waiting
 from protocol.content import headers_of, with_properties
 from protocol.errors import PreconditionFailed
 from protocol.tables import Field, Table, field, is_integer
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
 
 RELEASE_BATCH_MAX = 500  # messages released before others get their turn
 _DELAY_MAX_MS = (1 << 63) - 1
-_NEVER = 1 << 64
 _INTEGER = re.compile(rb"[+-]?[0-9]{1,30}")
 
 
@@ -62,27 +62,6 @@ def _says_number(value: Field) -> bool:
     return value.tag in "df" and isfinite(value.value)
 
 
-class Waiting:
-    """Messages by the time they are due; those of one millisecond in order of arrival."""
-
-    def __init__(self) -> None:
-        self.heap: list[tuple[int, int, Message]] = []
-        self.recovered_below = 0  # see ``Backlog``; of no interest here
-        self.size_bytes = 0
-
-    def __len__(self) -> int:
-        return len(self.heap)
-
-    def __iter__(self) -> Iterator[Message]:
-        return (message for _, _, message in self.heap)
-
-    def clear(self) -> list[Message]:
-        """Drop everything; the messages there were."""
-        messages = list(self)
-        self.heap.clear()
-        return messages
-
-
 class DelayStore(Store):
     """The waiting messages of one exchange."""
 
@@ -93,12 +72,12 @@ class DelayStore(Store):
         self.waiting = Waiting()
         self.backlog = self.waiting  # type: ignore[assignment]
         self._exchange = exchange
-        self._alarm_ms = _NEVER  # the earliest time at which we are going to be called
+        self._alarm_ms = NEVER_MS  # the earliest time at which we are going to be called
 
     def push(self, message: Message) -> None:
         """See ``Store``."""
         due_ms = message.published_ms + delay_of(headers_of(message.content))
-        heappush(self.waiting.heap, (due_ms, message.id, message))
+        self.waiting.add(due_ms, message)
         self._expect(due_ms)
 
     def _expect(self, due_ms: int) -> None:
@@ -109,18 +88,16 @@ class DelayStore(Store):
 
     def _release(self) -> None:
         """Route what is due."""
-        self._alarm_ms = _NEVER
+        self._alarm_ms = NEVER_MS
         vhost = self.broker.vhosts.get(self.vhost)
-        heap, now_ms = self.waiting.heap, self.broker.now_ms
-        released: list[Message] = []
-        while heap and heap[0][0] <= now_ms and len(released) < RELEASE_BATCH_MAX:
-            message = heappop(heap)[2]
-            if vhost is not None:
+        now_ms = self.broker.now_ms
+        released = self.waiting.take_due(now_ms, RELEASE_BATCH_MAX, Paging(self))
+        if vhost is not None:
+            for message in released:
                 self._route(vhost, message)
-            released.append(message)
         self._forget(released)
-        if heap:
-            self._expect(heap[0][0])
+        if self.waiting:
+            self._expect(self.waiting.next_due_ms)
 
     def _route(self, vhost: Vhost, message: Message) -> None:
         headers = headers_of(message.content)
@@ -130,17 +107,13 @@ class DelayStore(Store):
         queues = vhost.route(self._exchange, message.routing_key, content, keys)
         publish_for_nobody(self.broker, message.address, content, message.size, queues)
 
-    def listed(self) -> list[tuple[int, Message]]:
-        """All waiting messages with the time they are due, the next one first."""
-        return [(due_ms, message) for due_ms, _, message in sorted(self.waiting.heap)]
+    def listed(self, start: int = 0, count: int = 1 << 62) -> list[tuple[int, Message]]:
+        """Waiting messages with the time they are due, the next one first, from a position."""
+        return self.waiting.listed(Paging(self), start, count)
 
     def cancel(self, message_ids: Iterable[int]) -> int:
         """Drop waiting messages; how many of them there were. Looks at every message once."""
-        unwanted = set(message_ids)
-        heap = self.waiting.heap
-        cancelled = [message for message in self.waiting if message.id in unwanted]
-        heap[:] = [entry for entry in heap if entry[1] not in unwanted]
-        heapify(heap)
+        cancelled = self.waiting.remove(set(message_ids), Paging(self))
         self._forget(cancelled)
         return len(cancelled)
 

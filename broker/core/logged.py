@@ -1,0 +1,211 @@
+"""Which messages outside memory a queue holds, and where: ids in runs, not one by one.
+
+Recovery collects in it what a queue turns out to hold; a store that has its own order keeps in
+it where its messages are.
+
+Invariants of ``Logged``:
+
+* Its runs do not overlap, and stand in order of id: each begins behind the end of the one before.
+* The messages of a run are in one place (`broker.core.paging`). ``dead`` are those that were
+  settled in its middle.
+"""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
+
+from broker.core.message import HAS_TTL
+from broker.core.paging import (
+    NEVER,
+    PAGE_BYTES_MAX,
+    PAGE_MESSAGES_MAX,
+    Page,
+    compact,
+    compact_places,
+)
+
+_SIZE = (1 << 32) - 1
+
+
+class Run:
+    """Messages of one place, with their details (see ``broker.core.message``)."""
+
+    __slots__ = ("dead", "details", "ids", "place")
+
+    def __init__(self, place: int, ids: Sequence[int], details: array[int]) -> None:
+        self.place = place
+        self.ids = compact(ids)
+        self.details: Sequence[int] = details
+        if details and details.count(details[0]) == len(details):
+            self.details = _Same(details[0])
+        self.dead: set[int] | None = None
+
+    def cut(self, start: int, end: int) -> None:
+        """Only the messages at these indexes are left."""
+        self.ids = self.ids[start:end]
+        if not isinstance(self.details, _Same):
+            self.details = self.details[start:end]
+
+    def settle(self, first: int, last: int) -> None:
+        """Messages with ids from the first to the last are gone."""
+        start, end = bisect_left(self.ids, first), bisect_right(self.ids, last)
+        if start == 0:
+            self.cut(end, len(self.ids))
+        elif end == len(self.ids):
+            self.cut(0, start)
+        elif start < end:
+            self.dead = self.dead or set()
+            self.dead.update(self.ids[start:end])
+
+    def bury(self) -> None:
+        """Take the dead out."""
+        if self.dead:
+            kept = [at for at, id_ in enumerate(self.ids) if id_ not in self.dead]
+            if not isinstance(self.details, _Same):
+                self.details = array("Q", [self.details[at] for at in kept])
+            self.ids = compact([self.ids[at] for at in kept])
+            self.dead = None
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+class _Same(Sequence[int]):
+    """As many details as there are messages, all equal."""
+
+    __slots__ = ("detail",)
+
+    def __init__(self, detail: int) -> None:
+        self.detail = detail
+
+    def __getitem__(self, at):  # type: ignore[no-untyped-def]
+        return self if isinstance(at, slice) else self.detail
+
+    def __len__(self) -> int:
+        return 1
+
+
+class Logged:
+    """See the module."""
+
+    def __init__(self) -> None:
+        self.runs: list[Run] = []
+        self._firsts: list[int] = []  # where each run begins, or began
+        self._highest = -1
+
+    def add(self, place: int, ids: Sequence[int], details: array[int]) -> None:
+        """Messages of one place, in order of id; some may be here, as older copies."""
+        if ids[0] > self._highest:
+            self._firsts.append(ids[0])
+            self.runs.append(Run(place, ids, details))
+            self._highest = ids[-1]
+            return
+        self.settle(ids)
+        start = 0
+        between = self._firsts[bisect_right(self._firsts, ids[0]) :]
+        for first in [*between, None]:
+            end = len(ids) if first is None else bisect_left(ids, first, start)
+            if end > start:
+                at = bisect_right(self._firsts, ids[start])
+                self._firsts.insert(at, ids[start])
+                self.runs.insert(at, Run(place, ids[start:end], details[start:end]))
+            start = end
+            if start == len(ids):
+                break
+        self._highest = max(self._highest, ids[-1])
+
+    def settle(self, ids: Sequence[int]) -> None:
+        """Messages are gone, in any order; those that are not here are of no interest."""
+        if max(ids) - min(ids) == len(ids) - 1:
+            self._settle(min(ids), max(ids))
+            return
+        for message_id in ids:
+            self._settle(message_id, message_id)
+
+    def _settle(self, first: int, last: int) -> None:
+        at = max(0, bisect_right(self._firsts, first) - 1)
+        while at < len(self.runs) and self._firsts[at] <= last:
+            self.runs[at].settle(first, last)
+            at += 1
+
+    def finish(self) -> None:
+        """Nothing comes any more: drop what is dead."""
+        for run in self.runs:
+            run.bury()
+        self.runs = [run for run in self.runs if len(run)]
+
+    def __len__(self) -> int:
+        return sum(map(len, self.runs))
+
+    def pages(self, *, by_priority: bool) -> list[tuple[int, Page]]:
+        """All messages in pages with a priority, in order: of id in all, or in each priority.
+
+        Without ``by_priority`` the priority is of no meaning.
+        """
+        pages: list[tuple[int, Page]] = []
+        by_id: list[tuple[int, int, int]] = []  # id, place, detail: of runs too short for a page
+        for run in self.runs:
+            plain = isinstance(run.details, _Same) and len(run) >= PAGE_MESSAGES_MAX // 4
+            if plain:
+                pages += _pages_of_rows(by_id, by_priority=by_priority)
+                by_id = []
+                pages += _pages_of_run(run)
+            else:
+                details = run.details
+                by_id += [(id_, run.place, details[at]) for at, id_ in enumerate(run.ids)]
+                if len(by_id) >= PAGE_MESSAGES_MAX:
+                    pages += _pages_of_rows(by_id, by_priority=by_priority)
+                    by_id = []
+        return pages + list(_pages_of_rows(by_id, by_priority=by_priority))
+
+
+def _pages_of_run(run: Run) -> Iterator[tuple[int, Page]]:
+    detail = run.details[0]
+    size = detail & _SIZE
+    step = max(1, min(PAGE_MESSAGES_MAX, PAGE_BYTES_MAX // max(1, size)))
+    for at in range(0, len(run.ids), step):
+        ids = run.ids[at : at + step]
+        yield _priority(detail), _page(ids, (run.place,), size * len(ids), (detail,))
+
+
+def _pages_of_rows(
+    rows: list[tuple[int, int, int]], *, by_priority: bool
+) -> Iterator[tuple[int, Page]]:
+    key = _row_priority if by_priority else _no_priority
+    for priority, some in groupby(sorted(rows, key=key), key=key):
+        piece: list[tuple[int, int, int]] = []
+        size = 0
+        for row in some:
+            piece.append(row)
+            size += row[2] & _SIZE
+            if size >= PAGE_BYTES_MAX or len(piece) >= PAGE_MESSAGES_MAX:
+                yield priority, _page_of_rows(piece, size)
+                piece, size = [], 0
+        if piece:
+            yield priority, _page_of_rows(piece, size)
+
+
+def _page_of_rows(rows: list[tuple[int, int, int]], size: int) -> Page:
+    ids, places, details = zip(*rows, strict=True)
+    return _page(compact(ids), compact_places(list(places)), size, details)
+
+
+def _page(ids: Sequence[int], places: Sequence[int], size: int, details: Iterable[int]) -> Page:
+    # When one with an expiration expires only its content tells: look at once.
+    expires = any(detail & HAS_TTL for detail in details)
+    return Page(ids, places, size, 0 if expires else NEVER)
+
+
+def _priority(detail: int) -> int:
+    return detail >> 32 & 0xFF
+
+
+def _row_priority(row: tuple[int, int, int]) -> int:
+    return _priority(row[2])
+
+
+def _no_priority(row: tuple[int, int, int]) -> int:
+    return 0

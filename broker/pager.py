@@ -1,0 +1,90 @@
+"""Keeps what messages take of memory within a budget, whatever waits in the queues.
+
+Above the budget, messages leave memory page by page (`broker.core.paging`): those that are needed
+last of the longest queues first. Each queue keeps a piece at its head for its consumers. What is
+durable need not be written again: its page is a list of ids.
+
+Looking at all queues costs time that grows with their number, so it happens at most 50 times a
+second, and takes at most a twentieth of the time.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+
+from broker.core.backlog import Backlog
+from broker.core.broker import Broker
+from broker.core.paging import MESSAGE_BYTES, PAGE_BYTES_MAX, Paging
+from broker.core.queue import Queue
+
+INTERVAL_S = 0.1  # the timer's; ticks ask as well
+LOOK_INTERVAL_S = 0.02
+LOOK_SHARE = 20
+WORK_MAX_S = 0.02  # then others get their turn
+KEEP_BYTES_MIN = 1 << 12  # of each queue, at its head
+FULL_DISK_PAUSE_S = 10.0
+LOW = 7 / 8  # of the budget: what paging out aims at
+
+_log = logging.getLogger("leveret.paging")
+
+
+class Pager:
+    """See the module."""
+
+    def __init__(
+        self, broker: Broker, budget_bytes: int, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.budget_bytes = budget_bytes
+        self.resident_bytes = 0  # when it was looked at last
+        self.paged_out = 0  # messages, ever
+        self._broker = broker
+        self._clock = clock
+        self._due_s = 0.0
+
+    def check(self) -> None:
+        """Look whether too much is in memory; cheap when it is not time yet."""
+        start_s = self._clock()
+        if start_s < self._due_s:
+            return
+        parts = self._parts()
+        self.resident_bytes = sum(cost for cost, _, _ in parts)
+        looked_s = self._clock()
+        self._due_s = looked_s + max(LOOK_INTERVAL_S, LOOK_SHARE * (looked_s - start_s))
+        if self.resident_bytes > self.budget_bytes:
+            try:
+                self._page_out(parts, looked_s + WORK_MAX_S)
+            except OSError as error:
+                _log.error(
+                    "messages cannot leave memory, scratch is not writable: %s; next try in %d s",
+                    error,
+                    FULL_DISK_PAUSE_S,
+                )
+                self._due_s = looked_s + FULL_DISK_PAUSE_S
+
+    def _parts(self) -> list[tuple[int, Queue, Backlog]]:
+        """What can be paged out, and what it takes of memory."""
+        parts = []
+        for vhost in self._broker.vhosts.values():
+            for queue in vhost.keepers():
+                for part in queue.backlog.parts():
+                    count, size_bytes = part.resident
+                    if count:
+                        parts.append((count * MESSAGE_BYTES + size_bytes, queue, part))
+        return parts
+
+    def _page_out(self, parts: list[tuple[int, Queue, Backlog]], until_s: float) -> None:
+        excess = self.resident_bytes - int(self.budget_bytes * LOW)
+        share = int(self.budget_bytes * LOW) // (2 * len(parts))
+        keep_bytes = min(max(KEEP_BYTES_MIN, share), PAGE_BYTES_MAX)
+        parts.sort(key=lambda part: part[0], reverse=True)
+        for _, queue, part in parts:
+            paging = Paging(queue)
+            while excess > 0 and self._clock() < until_s:
+                messages = part.page_out(keep_bytes, paging)
+                if not messages:
+                    break
+                self.paged_out += len(messages)
+                freed = sum([message.size for message in messages])
+                excess -= freed + MESSAGE_BYTES * len(messages)

@@ -1,0 +1,144 @@
+"""Messages that were paged out and that the log does not keep; they do not outlive the process.
+
+A frame is a batch payload (`broker.wal.record`) in a file of its directory; frames are appended,
+read back at random, and a file goes when all its frames were freed. Nothing is synced. What an
+earlier process left is removed at the start.
+"""
+
+from __future__ import annotations
+
+import os
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+
+from broker.wal.disk import Disk
+from broker.wal.errors import LogFailed
+from broker.wal.record import Batch, Gathering, Stored, decode
+
+FILE_BYTES = 64 << 20
+_SUFFIX = ".scratch"
+
+Entry = tuple[int, bytes, int, int, bytes]  # id, address, published_ms, detail, content
+
+
+@dataclass(slots=True)
+class _File:
+    name: str
+    fd: int
+    octets: int = 0
+    frames: int = 0  # not freed yet
+
+
+class Scratch:
+    """See the module. Frames are numbered from 1.
+
+    Writing may raise ``OSError``. Messages that cannot be read back are lost: ``LogFailed``, after
+    ``on_failure``.
+    """
+
+    def __init__(self, disk: Disk, directory: str, on_failure: Callable[[LogFailed], None]) -> None:
+        self.on_failure = on_failure
+        self.disk = disk
+        self.directory = directory
+        self._next_frame = 1
+        self._places: dict[int, tuple[_File, int, int]] = {}  # file, offset, length
+        self._last: _File | None = None
+        self._read_last: tuple[int, bytes, Batch] | None = None
+        disk.make_directory(directory)
+        for name in disk.list_directory(directory):
+            if name.endswith(_SUFFIX):
+                disk.unlink(os.path.join(directory, name))
+
+    @property
+    def frames(self) -> int:
+        """How many there are."""
+        return len(self._places)
+
+    def write(self, entries: list[Entry]) -> int:
+        """Keep messages; the number of their frame."""
+        gathering = Gathering()
+        for message_id, address, published_ms, detail, content in entries:
+            row = gathering.routes.setdefault((address, ()), len(gathering.routes))
+            gathering.publish_route.append(row)
+            gathering.publish_id.append(message_id)
+            gathering.publish_ms.append(published_ms)
+            gathering.publish_detail.append(detail)
+            gathering.contents.append(content)
+        octets = gathering.encode()
+        file = self._file()
+        self.disk.save(file.fd, octets, file.octets)
+        number = self._next_frame
+        self._next_frame += 1
+        self._places[number] = file, file.octets, len(octets)
+        file.octets += len(octets)
+        file.frames += 1
+        return number
+
+    def _file(self) -> _File:
+        if self._last is None or self._last.octets >= FILE_BYTES:
+            full, self._last = self._last, None
+            if full is not None:
+                self._drop_if_free(full)
+            name = f"{self._next_frame:020d}{_SUFFIX}"
+            fd = self.disk.open(os.path.join(self.directory, name), create=True)
+            self._last = _File(name, fd)
+        return self._last
+
+    def read(self, frame: int, message_ids: Sequence[int]) -> list[Stored]:
+        """Messages of a frame, by ascending ids."""
+        if self._read_last is None or self._read_last[0] != frame:
+            file, offset, length = self._places[frame]
+            octets = self._octets(file, length, offset)
+            self._read_last = frame, octets, decode(frame, False, octets, length)
+        _, octets, batch = self._read_last
+        ends = list(accumulate(batch.content_length, initial=batch.head_octets))
+        addresses = [address for address, _ in batch.routes]
+        rows = [bisect_left(batch.publish_id, message_id) for message_id in message_ids]
+        return [
+            Stored(
+                addresses[batch.publish_route[row]],
+                batch.publish_ms[row],
+                batch.publish_detail[row],
+                octets[ends[row] : ends[row + 1]],
+            )
+            for row in rows
+        ]
+
+    def _octets(self, file: _File, length: int, offset: int) -> bytes:
+        try:
+            octets = self.disk.read(file.fd, length, offset)
+            if len(octets) == length:
+                return octets
+            reason = "it is cut short"
+        except OSError as error:
+            reason = str(error)
+        failure = LogFailed(f"transient messages in {file.name} cannot be read: {reason}")
+        self.on_failure(failure)
+        raise failure
+
+    def free(self, frame: int) -> None:
+        """A frame is not needed any more."""
+        file, _, _ = self._places.pop(frame)
+        if self._read_last is not None and self._read_last[0] == frame:
+            self._read_last = None
+        file.frames -= 1
+        if file is not self._last:
+            self._drop_if_free(file)
+
+    def _drop_if_free(self, file: _File) -> None:
+        if file.frames == 0:
+            self.disk.close(file.fd)
+            self.disk.unlink(os.path.join(self.directory, file.name))
+
+    def close(self) -> None:
+        """Let go of everything."""
+        files = {id(file): file for file, _, _ in self._places.values()}
+        if self._last is not None:
+            files[id(self._last)] = self._last
+        for file in files.values():
+            self.disk.close(file.fd)
+            self.disk.unlink(os.path.join(self.directory, file.name))
+        self._places.clear()
+        self._last = self._read_last = None
