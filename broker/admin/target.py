@@ -43,7 +43,7 @@ SECRET = {"password", "password_file", "token"}
 
 @dataclass(frozen=True)
 class Target:
-    """One broker and who asks it; through the socket in `data_dir` that may be nobody in particular."""
+    """One broker and who asks it; the socket in `data_dir` takes nobody in particular too."""
 
     url: str = DEFAULT_URL
     data_dir: Path | None = None
