@@ -18,6 +18,7 @@ import socket
 import struct
 from collections import Counter
 from collections.abc import Callable, Iterable
+from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -46,7 +47,7 @@ from protocol.events import (
     SecretReceived,
     Tuned,
 )
-from protocol.fastpath import Ack, scan
+from protocol.fastpath import Ack
 
 if TYPE_CHECKING:
     from broker.amqp.host import Host, Origin, Timer
@@ -66,8 +67,7 @@ class Session(asyncio.Protocol):
     def __init__(self, host: Host, origin: Origin | None = None) -> None:
         self.host = host
         self.origin = origin
-        self.broker = host.broker
-        self.tick = host.tick
+        self.broker, self.tick = host.broker, host.tick
         self.output = Output(host.tick, self._drained)
         self.connection = Connection(host.offer, self.output.frames)
         self.decisions = Decisions(self)
@@ -76,13 +76,11 @@ class Session(asyncio.Protocol):
         self.routes = Routes()
         self.targets = self.routes.targets
         self.acks: dict[int, Ack] = {}
-        self.user = self.name = self.mechanism = ""
-        self.event_id = ""  # what the event exchange calls this connection
+        self.user = self.name = self.mechanism = self.event_id = ""
         self.blocking = Blocking(self)
         self.opened = False  # connection.open was granted; from then on there is a vhost
-        self._unfinished = False  # what was read is not acted on yet
-        self._gone = False  # nothing more is read
-        self._released = False
+        self._unfinished = False  # what was read waits for room for answers
+        self._gone = self._released = False  # nothing more is read; see _release
         self.reads = self.read_bytes = 0  # how often octets came, and how many
         self.timers: dict[str, Timer] = {}
 
@@ -114,11 +112,15 @@ class Session(asyncio.Protocol):
         self.read_bytes += len(data)
         self.tick.read_clock()
         self._process(self.connection.receive(data))
-        if len(data) >= LARGE_READ_BYTES:
-            self.reading.pause(TICK)
-            self.tick.throttled.append(self)
-            self.tick.wake()
+        if len(data) >= LARGE_READ_BYTES and not self.connection.behind:
+            self._throttle()
         self.tick.pressure.check(self)
+
+    def _throttle(self) -> None:
+        """Others first: until the tick is over nothing is read or acted on."""
+        self.reading.pause(TICK)
+        self.tick.throttled.append(self)
+        self.tick.wake()
 
     def _process(self, events: Iterable[Event]) -> None:
         try:
@@ -136,6 +138,8 @@ class Session(asyncio.Protocol):
         except Exception:
             journal.bug(self, "on the fast path")
             self.abort()
+        if self.connection.behind:
+            self._throttle()
         if self.connection.state >= CLOSING:
             self._release()
             self._linger()
@@ -183,8 +187,12 @@ class Session(asyncio.Protocol):
         if self._unfinished and not self._gone:
             self._unfinished = False
             self.reading.resume(WRITING)
-            if not self.decisions.waiting:
-                self._process(self.connection.receive(b""))
+            self._go_on()
+
+    def _go_on(self) -> None:
+        """Act on what was left of a read."""
+        if not (self._gone or self._unfinished or self.decisions.waiting):
+            self._process(self.connection.receive(b""))
 
     def hold_back(self) -> None:
         """A queue this session publishes to is congested: read no more for now."""
@@ -197,6 +205,10 @@ class Session(asyncio.Protocol):
     def unthrottle(self) -> None:
         """See ``host.Reads``."""
         self.reading.resume(TICK)
+        if self.connection.behind and not (
+            self._gone or self._unfinished or self.decisions.waiting
+        ):
+            self._process(self.connection.receive(b""))
 
     # -- events ------------------------------------------------------------------------
 
@@ -236,13 +248,6 @@ class Session(asyncio.Protocol):
         audit.logged_in(self)
         self.connection.tune()
 
-    def _renew(self, event: SecretReceived) -> None:
-        renew = self.access.identity.renew
-        if renew is not None:
-            self.access.adopt(self.decisions.decide(event.secret, renew))
-            self.decisions.forget()
-        self.connection.update_secret_ok()
-
     def _tuned(self, _: Tuned) -> None:
         if self.connection.heartbeat_s:
             Heartbeat(self, self.connection.heartbeat_s)
@@ -262,7 +267,7 @@ class Session(asyncio.Protocol):
         announce.connection_created(self)
         self.connection.open_ok()
         if self.host.fast_path:
-            self.connection.scan = self._scan
+            self.connection.scan = partial(self.routes.scan, self)
         self.timers.pop("handshake").cancel()
         journal.opened(self)
 
@@ -291,11 +296,6 @@ class Session(asyncio.Protocol):
         """Once our close is confirmed, the socket goes; after its own close, the peer ends it."""
         if event.confirmed:
             self.timers["linger"] = self.host.call_later(0, self.abort)
-
-    def _scan(self, buffer: bytes, position: int) -> int:
-        routes = self.routes.at(self.vhost.generation)
-        payload_max = min(self.connection.frame_max, self.host.offer.message_size_max)
-        return scan(buffer, position, routes, self.acks, payload_max)
 
     def forget_routes(self) -> None:
         """Something that cached routes depend on has changed."""
@@ -388,7 +388,7 @@ _EVENTS: dict[type[Any], Callable[[Session, Any], None]] = {
     LoginReceived: Session._login,
     Tuned: Session._tuned,
     OpenReceived: Session._open,
-    SecretReceived: Session._renew,
+    SecretReceived: lambda session, event: session.access.renew(event.secret),
     ChannelOpened: Session._open_channel,
     ChannelClosed: lambda session, event: session._close_channel(event.channel),
     MethodReceived: Session._method,
