@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -254,6 +255,25 @@ def test_health_checks(ctl: Ctl, broker: Target) -> None:
     assert connected.startswith("Successfully connected to ports ")
     assert str(port) in connected
     assert diagnostics("-q", "check_virtual_hosts").code == 0
+
+
+def test_health_checks_during_an_alarm(broker: Target) -> None:
+    """An alarm fails the checks of alarms with 69, and neither ping nor check_running."""
+    if broker.process is None or broker.kind == "slow":
+        pytest.skip("once, on a broker of its own")
+    settings = {"vm_memory_high_watermark.absolute": "1MB"}
+    with type(broker.process)(settings=settings) as starved:
+        ctl = ctl_of(starved)
+        while "Memory alarm" not in (told := ctl("alarms", program="rabbitmq-diagnostics")).out:
+            assert told.code == 0  # the memory is looked at once in a while
+        local = ctl("-q", "check_local_alarms", program="rabbitmq-diagnostics")
+        assert (local.code, local.out) == (69, "")
+        assert re.fullmatch(r"Error:\nMemory alarm on node \S+", local.err.strip())
+        found = ctl("check_alarms", "--formatter", "json", program="rabbitmq-diagnostics")
+        assert (found.code, found.out.strip()) == (69, "")
+        assert json.loads(found.err)["result"] == "error"
+        assert ctl("ping", program="rabbitmq-diagnostics").code == 0
+        assert ctl("check_running", program="rabbitmq-diagnostics").code == 0
 
 
 def test_status(ctl: Ctl, broker: Target) -> None:
