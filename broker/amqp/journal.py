@@ -1,8 +1,8 @@
 """What an operator reads about a connection in the log, in RabbitMQ's words where it has them.
 
 Owns: the lines of the categories ``connection`` and ``channel``, and who a line is about: the ends
-of the connection, the name its client gave it, vhost and user. The log's formatters (``broker.logs``)
-escape what a client chose. Logins and refusals are in the category ``audit``.
+of the connection, the name its client gave it, vhost and user. Logins and refusals are in the
+category ``audit``. What a client chose is escaped by the log's formatters (``broker.logs``).
 """
 
 from __future__ import annotations
