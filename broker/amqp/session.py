@@ -14,7 +14,6 @@ Invariants:
 from __future__ import annotations
 
 import asyncio
-import logging
 import socket
 import struct
 from collections import Counter
@@ -23,7 +22,7 @@ from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from broker.amqp import announce, audit, methods, publish
+from broker.amqp import announce, audit, journal, methods, publish
 from broker.amqp.access import Access
 from broker.amqp.blocking import Blocking
 from broker.amqp.channel import Channel
@@ -58,8 +57,6 @@ LINGER_S = 30.0  # how long a closed connection may keep its socket, as RabbitMQ
 REFUSED_LINGER_S = 3.0  # the same for a client that was not let in
 LARGE_READ_BYTES = 1 << 16  # a read this large probably has more behind it: others first
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # linger for 0 s: close with RST
-
-_log = logging.getLogger("leveret.connection")
 
 
 class Session(asyncio.Protocol):
@@ -104,6 +101,7 @@ class Session(asyncio.Protocol):
         )
         for option in self.host.socket_options:
             info("socket").setsockopt(*option)
+        journal.accepted(self)
         self.host.connected(self)
 
     def data_received(self, data: bytes) -> None:
@@ -138,7 +136,7 @@ class Session(asyncio.Protocol):
         except Drop as drop:
             self._drop(drop)
         except Exception:
-            _log.exception("%s: internal error on the fast path", self.name)
+            journal.bug(self, "on the fast path")
             self.abort()
         if self.connection.behind:
             self._throttle()
@@ -165,10 +163,10 @@ class Session(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The socket is gone."""
-        self._gone = True
+        unexpected, self._gone = not self._gone, True
         for timer in self.timers.values():
             timer.cancel()
-        self._release()
+        self._release(gone=unexpected)
         self.output.frames.clear()
         self.host.disconnected(self)
 
@@ -224,14 +222,13 @@ class Session(asyncio.Protocol):
         except Drop:
             raise
         except Exception:
-            _log.exception("%s: internal error while handling %s", self.name, type(event).__name__)
+            journal.bug(self, f"while handling {type(event).__name__}")
             self._refuse(InternalError(about_method=False))
         self.output.answered()
 
     def _refuse(self, error: AmqpError) -> None:
         number = self.connection.channel
-        reason = error.reply_text.decode(errors="replace")
-        _log.error("%s: channel %d: %s", self.name, number, reason)
+        journal.refused(self, number, error)
         self.connection.close_for(error)
         if isinstance(error, SoftError):
             self._close_channel(number)
@@ -272,7 +269,7 @@ class Session(asyncio.Protocol):
         if self.host.fast_path:
             self.connection.scan = partial(self.routes.scan, self)
         self.timers.pop("handshake").cancel()
-        _log.info("%s: user '%s' opened vhost '%s'", self.name, self.user, vhost.name)
+        journal.opened(self)
 
     def _open_channel(self, event: ChannelOpened) -> None:
         self.broker.limits.check_channel(self.broker)
@@ -314,7 +311,7 @@ class Session(asyncio.Protocol):
             self.forget_routes()
             channel.close()
 
-    def _release(self) -> None:
+    def _release(self, *, gone: bool = False) -> None:
         """The connection is over: give back what its channels hold, drop its own queues."""
         if self._released:
             return
@@ -329,11 +326,11 @@ class Session(asyncio.Protocol):
             self.broker.churn.connection_closed += 1
             self.vhost.drop_exclusive(self)
             announce.connection_closed(self)
-            _log.info("%s: closed", self.name)
+            journal.closed(self, gone=gone)
 
     def close_channel_for(self, number: int, error: AmqpError) -> None:
         """Close a channel from the server's side."""
-        _log.warning("%s: channel %d: %s", self.name, number, error.text)
+        journal.channel_closed(self, number, error)
         self.connection.close_channel(number, error)
         self._close_channel(number)
         self.output.touch()
@@ -354,7 +351,7 @@ class Session(asyncio.Protocol):
             self.timers["linger"] = self.host.call_later(linger_s, self.abort)
 
     def _drop(self, drop: Drop) -> None:
-        _log.error("%s: dropped: %s", self.name, drop)
+        journal.dropped(self, drop)
         self._gone = True
         self.reading.pause(WRITING)
         self._release()
@@ -372,7 +369,7 @@ class Session(asyncio.Protocol):
 
     def give_up(self, reason: str) -> None:
         """The peer does not do its part."""
-        _log.error("%s: %s", self.name, reason)
+        journal.dropped(self, reason)
         self.abort()
 
     def _handshake_timeout(self) -> None:
