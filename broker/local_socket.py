@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import os
 import socket
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -55,12 +56,13 @@ def connect(directory: Path, timeout_s: float | None) -> socket.socket:
     return made
 
 
-def exists(directory: Path) -> bool:
-    """Tell whether a broker has made its socket here; it may have ended since."""
+def owner(directory: Path) -> int | None:
+    """Give the user id of a socket here, None without one; its broker may have ended since."""
     try:
-        return (directory / NAME).is_socket()
+        found = (directory / NAME).lstat()
     except OSError:
-        return False
+        return None
+    return found.st_uid if stat.S_ISSOCK(found.st_mode) else None
 
 
 @contextmanager

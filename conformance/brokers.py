@@ -179,15 +179,10 @@ class Broker:
         if self._child is None:
             raise BrokerError(f"{self.name} is not running")
         self._child.process.terminate()
-        try:
-            return self._child.wait(STOP_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
-            self._fail(f"was still running {STOP_TIMEOUT_S:.0f} s after SIGTERM")
-        finally:
-            self._forget()
+        return self.wait()
 
     def wait(self) -> int:
-        """Wait until it ends by itself, and return the exit code."""
+        """Wait until it has ended, and return the exit code."""
         if self._child is None:
             raise BrokerError(f"{self.name} is not running")
         try:

@@ -72,7 +72,7 @@ class Api:
         return self._request("POST", path, {}, body)
 
     def delete(
-        self, *path: str, query: Mapping[str, str] = {}, headers: Mapping[str, str] = {}
+        self, *path: str, query: Mapping[str, str] = {}, headers: Mapping[str, str | bytes] = {}
     ) -> None:
         """Delete something; `NotFound` if it does not exist."""
         self._request("DELETE", path, query, headers=headers)
@@ -83,7 +83,7 @@ class Api:
         path: tuple[str, ...],
         query: Mapping[str, str],
         body: Json = None,
-        headers: Mapping[str, str] = {},
+        headers: Mapping[str, str | bytes] = {},
     ) -> Json:
         url = "/".join([f"{self._prefix}/api", *(quote(part, safe="") for part in path)])
         if query:

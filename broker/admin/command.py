@@ -23,6 +23,7 @@ from broker.admin.output import FORMATS, Output
 from broker.admin.values import Voice
 
 TIMEOUT_S = 60.0
+TIMEOUT_MAX_S = 2.0**31 // 1000  # what a socket takes, 24 days
 TARGET_OPTIONS = ("url", "data_dir", "username", "password_file", "ca_file")
 _Function = TypeVar("_Function", bound=Callable[..., None])
 
@@ -43,9 +44,9 @@ class Session:
 
     @property
     def timeout_s(self) -> float:
-        """How long a command may wait; without end if 0 or less was asked for, as in Erlang."""
+        """How long a command may wait; 0 is as long as can be, as is infinity in Erlang."""
         chosen = float(self.options.get("timeout", TIMEOUT_S))
-        return chosen if chosen > 0 else float(2**31)
+        return min(chosen, TIMEOUT_MAX_S) if chosen > 0 else TIMEOUT_MAX_S
 
     @cached_property
     def out(self) -> Output:
@@ -61,7 +62,7 @@ class Session:
     @cached_property
     def target(self) -> target.Target:
         """The broker that was named."""
-        ask = self._ask if sys.stdin.isatty() else None
+        ask = self._ask if _somebody_is_there() else None
         options = {name: self.options.get(name) for name in TARGET_OPTIONS}
         return target.find(options, self.options.get("node"), os.environ, ask)
 
@@ -77,7 +78,8 @@ class Session:
     @cached_property
     def node(self) -> str:
         """The broker's own name, as `rabbit@host`."""
-        return self.target.expected_node or _node(self.api)
+        api = self.api  # which has checked the expected name
+        return self.target.expected_node or _node(api)
 
     def new_secret(self, argument: str | None, what: str) -> str:
         """Come by a password to set or to check: a person types it, a script pipes it.
@@ -92,9 +94,9 @@ class Session:
                     EX_DATAERR,
                 )
             return argument
-        if sys.stdin.isatty():
+        if _somebody_is_there():
             return self._ask(what, True)
-        typed = sys.stdin.readline().rstrip("\r\n")
+        typed = sys.stdin.readline().rstrip("\r\n") if sys.stdin else ""
         if not typed:
             raise Failure("Password is not provided via argument or stdin", EX_DATAERR)
         return typed
@@ -103,6 +105,10 @@ class Session:
     def _ask(what: str, secret: bool) -> str:
         answer: str = click.prompt(what, hide_input=secret, err=True)
         return answer
+
+
+def _somebody_is_there() -> bool:
+    return sys.stdin is not None and sys.stdin.isatty()  # None: started with a closed descriptor
 
 
 def _node(api: Api) -> str:

@@ -12,10 +12,7 @@ from broker.admin.failure import EX_DATAERR, EX_UNAVAILABLE, Failure
 
 def parse(text: str) -> dict[str, Any]:
     """Read an argument that has to be a JSON object."""
-    try:
-        value = json.loads(text)
-    except ValueError as error:
-        raise Failure(f"JSON decoding error. Reason: {error}", EX_UNAVAILABLE) from None
+    value = parse_value(text)
     if not isinstance(value, dict):
         raise Failure(f"{text} is not a JSON object such as {{}}", EX_UNAVAILABLE)
     return value

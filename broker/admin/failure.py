@@ -13,6 +13,8 @@ EX_UNAVAILABLE = 69
 EX_SOFTWARE = 70
 """What was to be made exists already."""
 EX_INTERRUPTED = 130
+EX_PIPE = 141
+"""As if SIGPIPE had ended it, which Python does not let happen."""
 
 
 class Failure(Exception):

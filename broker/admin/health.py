@@ -124,27 +124,13 @@ def check_certificate_expiration(session: Session, within: int, unit: str) -> No
 @command
 def check_if_node_is_quorum_critical(session: Session) -> None:
     """Fail if queues would lose their majority without this node: never so on one node."""
-    session.out.heading(
-        f"Checking if node {session.node} is critical for quorum of any quorum queues ..."
-    )
-    _ask(session, "node-is-quorum-critical")
-    words = "seems to be the only one in a single node cluster, the check does not apply"
-    session.out.answer(
-        f"Node {session.node} {words}", {"message": f"Target node {words}", "result": "ok"}
-    )
+    _check_critical(session, "quorum", "quorum of any quorum queues")
 
 
 @command
 def check_if_node_is_mirror_sync_critical(session: Session) -> None:
     """Fail if mirrored queues need this node: never so on one node."""
-    session.out.heading(
-        f"Checking if node {session.node} is critical for data safety of any mirrored queues ..."
-    )
-    _ask(session, "node-is-mirror-sync-critical")
-    words = "seems to be the only one in a single node cluster, the check does not apply"
-    session.out.answer(
-        f"Node {session.node} {words}", {"message": f"Target node {words}", "result": "ok"}
-    )
+    _check_critical(session, "mirror-sync", "data safety of any mirrored queues")
 
 
 @command
@@ -279,6 +265,15 @@ def _check_alarms(session: Session, which: str, none: str) -> None:
         detail["message"] = f"Node {node} reported {which}"
         raise Failure("\n".join(found), EX_UNAVAILABLE, detail)
     session.out.answer(f"Node {node} reported no {none}", OK)
+
+
+def _check_critical(session: Session, which: str, what: str) -> None:
+    session.out.heading(f"Checking if node {session.node} is critical for {what} ...")
+    _ask(session, f"node-is-{which}-critical")
+    words = "seems to be the only one in a single node cluster, the check does not apply"
+    session.out.answer(
+        f"Node {session.node} {words}", {"message": f"Target node {words}", "result": "ok"}
+    )
 
 
 def _alarms(session: Session) -> list[str]:

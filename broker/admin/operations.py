@@ -18,7 +18,7 @@ from broker.admin.api import NotFound
 from broker.admin.command import Session, command
 from broker.admin.documents import load
 from broker.admin.failure import EX_DATAERR, EX_UNAVAILABLE, EX_USAGE, Failure
-from broker.admin.values import compact
+from broker.admin.values import compact, printable
 
 
 @command
@@ -173,7 +173,9 @@ def _peer(connection: socket.socket) -> int:
 
 
 def _close(session: Session, connection: str, reason: str) -> None:
-    session.api.delete("connections", connection, headers={"X-Reason": reason})
+    # UTF-8, and one line: it is a header.
+    headers = {"X-Reason": printable(reason).encode()}
+    session.api.delete("connections", connection, headers=headers)
 
 
 def _close_each(session: Session, names: Sequence[str], reason: str, delay_ms: int) -> int:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import click
@@ -32,7 +32,6 @@ class Output:
     format: str = "table"
     quiet: bool = False
     headers: bool = True
-    _said: list[str] = field(default_factory=list)
 
     @property
     def machine_readable(self) -> bool:

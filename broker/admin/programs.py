@@ -11,6 +11,7 @@ A command's module is imported when the command is run or its help is shown.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
@@ -21,7 +22,7 @@ import click
 
 from broker import __version__
 from broker.admin.command import CONTEXT, Session, common_options, list_options
-from broker.admin.failure import EX_INTERRUPTED, EX_USAGE, Failure
+from broker.admin.failure import EX_DATAERR, EX_INTERRUPTED, EX_PIPE, EX_USAGE, Failure
 from broker.admin.values import Voice, compact, printable
 
 ADMINISTRATION: Mapping[str, tuple[str, str]] = {
@@ -69,7 +70,7 @@ ADMINISTRATION: Mapping[str, tuple[str, str]] = {
 }
 """Section of the help -> module of `broker.admin` and its commands. Modules and sections agree."""
 
-_MODULES = {
+MODULES = {
     name: f"broker.admin.{module}"
     for module, names in ADMINISTRATION.values()
     for name in names.split()
@@ -103,12 +104,12 @@ class Program(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Give the names of all commands."""
-        return [*self._own, *_MODULES]
+        return [*self._own, *MODULES]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import one command."""
         name = cmd_name.replace("-", "_")
-        found: click.Command | str | None = self._own.get(name, _MODULES.get(name))
+        found: click.Command | str | None = self._own.get(name, MODULES.get(name))
         return getattr(import_module(found), name) if isinstance(found, str) else found
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
@@ -187,6 +188,12 @@ def run(program: Program, voice: Voice, arguments: Sequence[str]) -> int:
         if error.ctx is not None:
             click.echo(error.ctx.get_usage(), err=True)
         return EX_USAGE
+    except UnicodeEncodeError:
+        click.echo(f"{name}: arguments have to be UTF-8", err=True)
+        return EX_DATAERR
+    except BrokenPipeError:  # whoever read the output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EX_PIPE
     except click.Abort:
         return EX_INTERRUPTED
     return code if isinstance(code, int) else 0

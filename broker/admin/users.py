@@ -128,7 +128,7 @@ def authenticate_user(session: Session, username: str, password: str | None) -> 
         # A user without a tag may not use the API, but proved to be who they are.
         if refusal.status != 401 or "login failed" in refusal.reason.lower():
             raise Failure(
-                f'Error: failed to authenticate user "{username}"\n'
+                f'failed to authenticate user "{username}"\n'
                 f"user '{username}' - invalid credentials",
                 EX_DATAERR,
             ) from None

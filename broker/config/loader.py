@@ -8,10 +8,9 @@ whatever the file says), except families that add to their defaults.
 
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-from broker.config import syntax
+from broker.config import environment, syntax
 from broker.config.consistency import contradictions_in
 from broker.config.foreign import WITHOUT_MEANING
 from broker.config.kinds import Kind
@@ -20,16 +19,6 @@ from broker.config.rows import Family
 from broker.config.sections import SECTIONS
 from broker.config.syntax import Entry
 from broker.config.table import SETTINGS
-
-ENVIRONMENT = {
-    "RABBITMQ_DEFAULT_USER": ("default_user",),
-    "RABBITMQ_DEFAULT_PASS": ("default_pass",),
-    "RABBITMQ_DEFAULT_VHOST": ("default_vhost",),
-}
-"""Variables of RabbitMQ's Docker image and the key each one sets."""
-
-REFUSED_ENVIRONMENT = ("RABBITMQ_DEFAULT_USER_FILE", "RABBITMQ_DEFAULT_PASS_FILE")
-"""Ignoring these would leave the well-known password in force; RabbitMQ's image refuses too."""
 
 _PLAIN = {tuple(row.key.split(".")): row for row in SETTINGS if not isinstance(row, Family)}
 _FAMILIES = tuple(row for row in SETTINGS if isinstance(row, Family))
@@ -45,7 +34,7 @@ def load(
     faults: list[str] = []
     layers = (
         _from_files(path, environ, faults),
-        _from_environment(environ, faults),
+        environment.entries(environ, faults),
         [entry for text in overrides if (entry := syntax.parse_override(text, faults))],
     )
     collected = _Collected(faults)
@@ -134,35 +123,17 @@ class _Collected:
 
 
 def _from_files(path: str | None, environ: Mapping[str, str], faults: list[str]) -> list[Entry]:
-    if path is None:
-        return []
-    place = Path(path)
-    # RabbitMQ reads conf.d in name order, so later names override earlier ones.
-    files = sorted(place.glob("*.conf")) if place.is_dir() else [place]
     entries = []
-    for file in files:
+    for file, named_by in environment.files(path, environ):
         try:
             text = file.read_text(encoding="utf-8")
         except OSError as error:
-            faults.append(f"{file}: cannot be read ({error.strerror}); check --config")
+            faults.append(f"{file}: cannot be read ({error.strerror}); check {named_by}")
         except UnicodeDecodeError:
             faults.append(f"{file}: is not UTF-8 text; save it as UTF-8")
         else:
             entries += syntax.parse(text, str(file), environ, faults)
     return entries
-
-
-def _from_environment(environ: Mapping[str, str], faults: list[str]) -> list[Entry]:
-    faults += [
-        f"{name} is not supported: set {name.removesuffix('_FILE')} instead"
-        for name in REFUSED_ENVIRONMENT
-        if name in environ
-    ]
-    return [
-        Entry(words, environ[name], name)
-        for name, words in ENVIRONMENT.items()
-        if environ.get(name)
-    ]
 
 
 def _family_closed_by(entry: Entry) -> Family | None:

@@ -167,6 +167,7 @@ def test_a_command_is_one_change(
         ("stop_app", 64, "the broker is its process"),
         ("await_online_nodes 2", 64, "there is one node"),
         ("import_definitions nosuchfile", 65, "cannot read nosuchfile"),
+        ("ping -n other@host", 69, f"is node {NODE}, not other@host"),
         ("-n other@host list_users", 69, f"is node {NODE}, not other@host"),
     ],
 )
@@ -229,8 +230,9 @@ def test_definitions_go_to_a_private_file_and_back(api: FakeApi, ctl: Run, tmp_p
 
 def test_close_connection_gives_the_reason(known: FakeApi, ctl: Run) -> None:
     """The reason reaches the client in connection.close."""
-    assert ctl("close_connection", "1 -> 2", "going down").code == 0
-    assert known.headers[-1]["X-Reason"] == "going down"
+    assert ctl("close_connection", "1 -> 2", "going\ndöwn").code == 0
+    reason = known.headers[-1]["X-Reason"].encode("latin-1").decode()
+    assert reason == "going\\ndöwn"
 
 
 def test_no_broker_is_69(ctl: Run, leveret: Run) -> None:
@@ -248,7 +250,7 @@ def test_no_broker_is_69(ctl: Run, leveret: Run) -> None:
     assert (ran.code, "nothing listens at http://127.0.0.1:1" in ran.err) == (69, True)
 
 
-@pytest.mark.parametrize("name", sorted(programs._MODULES))
+@pytest.mark.parametrize("name", sorted(programs.MODULES))
 def test_every_command_is_there_and_explains_itself(name: str, leveret: Run) -> None:
     """Each name of the table is a command with help; `-` may stand for `_`."""
     ran = leveret("help", name)
@@ -299,3 +301,9 @@ def test_log_tail(api: FakeApi, leveret: Run) -> None:
     line = {"seq": 1, "time": "T", "level": "info", "category": "queue", "message": "m"}
     api.answers["GET /api/logs"] = (200, {"lines": [line, line | {"message": "n"}], "last": 2})
     assert leveret("log_tail", "-N", "1").out == "T [info] queue: n\n"
+
+
+@pytest.mark.parametrize("timeout", ["0", "-1", "infinity", "1e30", "nan", "5"])
+def test_any_timeout_will_do(timeout: str, known: FakeApi, ctl: Run) -> None:
+    """As long as it likes, without end included."""
+    assert ctl("ping", "--timeout", timeout).code == 0
