@@ -44,6 +44,7 @@ class Identity:
     tags: frozenset[str] = field(default_factory=frozenset)
     expires_s: float | None = None  # when its credentials end, in seconds of the epoch
     renew: Callable[[bytes], Identity | Future[Identity]] | None = None  # with a new secret
+    asks_outside: bool = False  # answers may change without a change of the model
 
 
 def _nobody(_: Question) -> bool:
@@ -62,6 +63,8 @@ class Access:
         self.identity = identity
         session = self._session
         session.user = identity.name
+        if identity.asks_outside:
+            session.decisions.forget_later()
         if "credentials" in session.timers:
             session.timers.pop("credentials").cancel()
         if identity.expires_s is not None:
