@@ -53,8 +53,8 @@ from broker.services import Listening, Service, services
 from broker.tick import Tick
 from broker.timed_disk import TimedDisk
 from broker.wal import REAL_DISK, Log, LogFailed, Scratch, WalError
-from protocol.connection import Offer
 from protocol.errors import ConnectionForced
+from protocol.offer import Offer
 from protocol.tables import Table, table
 
 EX_IOERR = 74

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from asyncio import Future
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from broker.amqp import audit
@@ -70,6 +70,15 @@ class Access:
         if identity.expires_s is not None:
             left_s = identity.expires_s - session.broker.now_ms / 1000
             session.timers["credentials"] = session.host.call_later(max(0.0, left_s), self._expire)
+
+    def renew(self, secret: bytes) -> None:
+        """The client has a new secret, such as a token; if there is none to renew, any will do."""
+        session = self._session
+        if self.identity.renew is not None:
+            identity = session.decisions.decide(secret, self.identity.renew)
+            session.decisions.forget()
+            self.adopt(replace(identity, name=self.identity.name))
+        session.connection.update_secret_ok()
 
     def _expire(self) -> None:
         self._session.close_for(ConnectionForced("credential expired", about_method=False))

@@ -6,12 +6,11 @@ that the limits of users and vhosts bound what is open.
 
 from __future__ import annotations
 
-import logging
 from collections import Counter
-from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
-from broker.amqp import announce, audit
+from broker.amqp import announce, audit, journal
 from broker.amqp.channel import Channel
 from broker.amqp.heartbeat import Heartbeat
 from broker.core import users, vhost_settings
@@ -23,11 +22,8 @@ if TYPE_CHECKING:
         ChannelOpened,
         LoginReceived,
         OpenReceived,
-        SecretReceived,
         Tuned,
     )
-
-_log = logging.getLogger("leveret.connection")
 
 
 def log_in(session: Session, event: LoginReceived) -> None:
@@ -46,16 +42,6 @@ def log_in(session: Session, event: LoginReceived) -> None:
     announce.logged_in(session)
     audit.logged_in(session)
     session.connection.tune()
-
-
-def renew(session: Session, event: SecretReceived) -> None:
-    """connection.update-secret: the same user, with other credentials."""
-    renewal = session.access.identity.renew
-    if renewal is not None:
-        identity = session.decisions.decide(event.secret, renewal)
-        session.decisions.forget()
-        session.access.adopt(replace(identity, name=session.user))
-    session.connection.update_secret_ok()
 
 
 def tuned(session: Session, _: Tuned) -> None:
@@ -81,19 +67,19 @@ def open_vhost(session: Session, event: OpenReceived) -> None:
     announce.connection_created(session)
     session.connection.open_ok()
     if session.host.fast_path:
-        session.connection.scan = session.scan
+        session.connection.scan = partial(session.routes.scan, session)
     session.timers.pop("handshake").cancel()
-    _log.info("%s: user '%s' opened vhost '%s'", session.name, user, vhost.name)
+    journal.opened(session)
 
 
-def vhost_left(session: Session) -> None:
-    """The connection is over."""
+def vhost_left(session: Session, *, gone: bool) -> None:
+    """The connection is over; ``gone``: without a word from the client."""
     session.vhost.connections -= 1
     _count_out(session.broker.connections, session.user)
     session.broker.churn.connection_closed += 1
     session.vhost.drop_exclusive(session)
     announce.connection_closed(session)
-    _log.info("%s: closed", session.name)
+    journal.closed(session, gone=gone)
 
 
 def open_channel(session: Session, event: ChannelOpened) -> None:
