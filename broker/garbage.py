@@ -9,11 +9,12 @@ made since the last one, and every queued message is such an object: with a mill
 full collection stops the broker for half a second, and filling a queue costs 2.6 times as much
 CPU as without collections. So automatic collection is off, and every ``INTERVAL_S`` either
 
-* few messages are queued: a full collection, which then takes about 10 ms, or
-* many are: everything made so far is moved out of the collector's sight (``gc.freeze``, which
-  takes constant time) and looked at again once the queues are short.
+* there are few messages and queues: a full collection, which then takes about 10 ms, or
+* there are many: only what was made since the last time is looked at, if that is little, and then
+  everything is moved out of the collector's sight (``gc.freeze``, which takes constant time). It is
+  looked at again once there is less.
 
-Invariant: no collection ever walks more than ``WALK_MAX`` messages.
+Invariant: no collection ever walks more than ``WALK_MAX`` messages, or ``NEW_MAX`` new objects.
 
 Freed memory
 ============
@@ -34,6 +35,8 @@ from broker.core.broker import Broker
 
 INTERVAL_S = 10.0
 WALK_MAX = 20_000  # queued messages that a collection may walk over
+QUEUE_WEIGHT = 10  # a queue is as much to walk over as so many messages
+NEW_MAX = 100_000  # objects made since the last collection that one may walk over
 TRIM_BYTES = 64 << 20  # so many octets less in queues than at their most since the last trim
 
 
@@ -57,8 +60,12 @@ class Collector:
     def collect(self) -> None:
         """Collect cycles as far as that is quick, and give back what was freed."""
         queues = [q for vhost in self._broker.vhosts.values() for q in vhost.queues.values()]
-        if sum(len(queue) + queue.unacked for queue in queues) > WALK_MAX:
+        messages = sum(len(queue) + queue.unacked for queue in queues)
+        if messages + QUEUE_WEIGHT * len(queues) > WALK_MAX:
+            if gc.get_count()[0] <= NEW_MAX:
+                gc.collect()
             gc.freeze()
+            gc.collect(0)  # walks nothing; begins to count anew
         else:
             gc.unfreeze()
             gc.collect()

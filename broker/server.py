@@ -53,8 +53,8 @@ from broker.services import Listening, Service, services
 from broker.tick import Tick
 from broker.timed_disk import TimedDisk
 from broker.wal import REAL_DISK, Log, LogFailed, Scratch, WalError
-from protocol.connection import Offer
 from protocol.errors import ConnectionForced
+from protocol.offer import Offer
 from protocol.tables import Table, table
 
 EX_IOERR = 74
@@ -206,13 +206,13 @@ class Server:
         return await self._end()
 
     async def _open(self) -> None:
-        """Listen for AMQP, then start the services."""
-        await self._listeners.open()
-        self.listening = self._listeners.places
+        """Start the services, then listen for AMQP: whoever gets in finds everything there."""
         self.services = services(self)
         for service in self.services:
             await service.start()
             _log.info("listening: %s", ", ".join(map(str, service.listening)))
+        await self._listeners.open()
+        self.listening = self._listeners.places
 
     async def _end(self) -> int:
         if self._exit_code:

@@ -1,4 +1,4 @@
-"""What the process serves beside AMQP: a service is started after AMQP listens, in the same loop.
+"""What the process serves beside AMQP: a service is started before AMQP listens, in the same loop.
 
 To add one, write a class with the methods of ``Service`` in a package of its own and name it in
 ``services``. It is imported there only if it is configured, so that a broker without it neither

@@ -292,10 +292,12 @@ def as_seeded(broker: Broker) -> None:
         Connection(broker.url, user="ann", password="another", vhost="dv")
     with Connection(broker.url, vhost="dv") as connection:
         channel = connection.channel()
+        channel.call("confirm.select")
         channel.publish("dx", "a.b", mandatory=True)
         for number in range(10):
             channel.publish("", "dq", str(number))
         channel.publish("amq.topic", "é")
+        channel.expect_confirms(*range(1, 13))
         assert channel.counts("dq")[0] == 9  # by the operator policy
         channel.call("queue.purge", queue="dq")
         arguments = {"x-max-priority": 3, "x-dead-letter-exchange": "dx", "x-odd": [1, True]}

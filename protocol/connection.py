@@ -17,7 +17,6 @@ Invariants:
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from struct import Struct
 
 from pamqp import commands
@@ -49,6 +48,7 @@ from protocol.errors import (
 )
 from protocol.events import Event
 from protocol.methods import all_octets, erlang_binary, frame_error
+from protocol.offer import Offer
 from protocol.tables import Field, Table
 
 # Connection states, in the order a peer passes through them.
@@ -57,22 +57,12 @@ STATE_NAMES = ("header", "starting", "tuning", "opening", "running", "closing", 
 
 REFUSAL_DELAY_S = 3.0  # RabbitMQ's ?SILENT_CLOSE_DELAY
 
+WORK_MAX = 1 << 20  # what one call of ``receive`` may do
+FRAME_WORK, OCTET_WORK = WORK_MAX // 64, 8  # what decoding takes of it
+
 _BASIC_PUBLISH = (60, 40)
 _PUBLISH_ID = 0x003C0028
 _method_id_at = Struct(">I").unpack_from
-
-
-@dataclass(slots=True, frozen=True)
-class Offer:
-    """What the server announces and proposes; limits in octets, seconds and channels."""
-
-    server_properties: Table
-    mechanisms: str = "PLAIN AMQPLAIN"
-    channel_max: int = 2047
-    frame_max: int = 131072
-    heartbeat_s: int = 60
-    message_size_max: int = 134217728
-    initial_frame_max: int = FRAME_MIN_SIZE
 
 
 class Connection:
@@ -89,6 +79,8 @@ class Connection:
         self.capabilities: frozenset[str] = frozenset()
         self.channels: dict[int, ChannelState] = {}
         self.scan: Callable[[bytes, int], int] | None = None
+        self.behind = False  # frames are left over that came; ``receive`` goes on with them
+        self.work_left = 0  # of WORK_MAX; ``scan`` may take it too
         self.channel = 0  # of the frame being handled
         self._ids = (0, 0)  # class and method of the frame being handled
         self._contents_open = 0
@@ -97,9 +89,14 @@ class Connection:
     # -- octets in ---------------------------------------------------------------------
 
     def receive(self, data: bytes) -> Iterator[Event]:
-        """Yield what ``data`` completes. Raises ``Drop`` when the socket is to go."""
+        """Yield what ``data`` completes. Raises ``Drop`` when the socket is to go.
+
+        Ends after a bounded amount of work; ``behind`` says that it is to be called again.
+        """
         buffer = self._rest + data if self._rest else data
         position = 0
+        self.behind = False
+        self.work_left = WORK_MAX
         try:
             if self.state == HEADER:
                 position = self._protocol_header(buffer)
@@ -109,8 +106,12 @@ class Connection:
                 step = self._frame_extent(buffer, position)
                 if step is None:
                     break
+                if self.work_left <= 0:
+                    self.behind = True
+                    break
                 kind, channel, after = step
                 position, start = after, position
+                self.work_left -= FRAME_WORK + (kind != FRAME_BODY) * OCTET_WORK * (after - start)
                 try:
                     yield from self._frame(kind, channel, buffer[start:after])
                 except AmqpError as error:

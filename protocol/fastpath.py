@@ -52,12 +52,13 @@ def scan(
     routes: dict[bytes, Publish],
     acks: dict[int, Ack],
     frame_max: int,
+    end: int,
 ) -> int:
     """Consume publishes and acks from ``position`` on; returns where the first other octet is.
 
-    ``frame_max`` bounds header and body payloads, as the slow path bounds them.
+    ``frame_max`` bounds header and body payloads, as the slow path bounds them. Nothing beyond
+    ``end`` is looked at.
     """
-    end = len(buffer)
     while position + _ACK_OCTETS <= end:
         after_method = position + 8 + _size_at(buffer, position + 3)[0]
         publish = routes.get(buffer[position:after_method])

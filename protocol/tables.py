@@ -176,9 +176,14 @@ def _value_end(octets: bytes, position: int, end: int, depth: int) -> int:
     return stop if start == stop else end + 1
 
 
-def encode_table(table: Mapping[str, Field]) -> bytes:
-    """The table with its length field; the inverse of ``decode_table``."""
-    body = b"".join(_encode_name(name) + encode_field(field) for name, field in table.items())
+def encode_table(table: Mapping[str, Field], depth: int = 0) -> bytes:
+    """The table with its length field; the inverse of ``decode_table``.
+
+    ``ValueError`` for what ``decode_table`` would not take: deep nesting, names that are too long.
+    """
+    body = b"".join(
+        _encode_name(name) + encode_field(field, depth) for name, field in table.items()
+    )
     return _LENGTH.pack(len(body)) + body
 
 
@@ -187,8 +192,10 @@ def _encode_name(name: str) -> bytes:
     return bytes((len(encoded),)) + encoded
 
 
-def encode_field(field: Field) -> bytes:
+def encode_field(field: Field, depth: int = 0) -> bytes:
     """One value with its type octet."""
+    if depth > NESTING_MAX:
+        raise ValueError("nested too deeply")
     tag, value = field
     code = ord(tag)
     head = bytes((code,))
@@ -200,9 +207,9 @@ def encode_field(field: Field) -> bytes:
         octets: bytes = value
         return head + _LENGTH.pack(len(octets)) + octets
     if tag == "F":
-        return head + encode_table(value)
+        return head + encode_table(value, depth + 1)
     if tag == "A":
-        body = b"".join(map(encode_field, value))
+        body = b"".join(encode_field(item, depth + 1) for item in value)
         return head + _LENGTH.pack(len(body)) + body
     if tag == "t":
         return head + (b"\x01" if value else b"\x00")
@@ -211,13 +218,11 @@ def encode_field(field: Field) -> bytes:
     return head
 
 
-def field(value: object, depth: int = 0) -> Field:
+def field(value: object) -> Field:
     """A Python value as the type RabbitMQ itself would use for it.
 
-    ``ValueError`` for what no client could send: numbers of more than 64 bits, deep nesting.
+    ``ValueError`` for a number of more than 64 bits.
     """
-    if depth > NESTING_MAX:
-        raise ValueError("nested too deeply")
     if isinstance(value, Field):
         return value
     if isinstance(value, bool):
@@ -233,17 +238,17 @@ def field(value: object, depth: int = 0) -> Field:
     if isinstance(value, float):
         return Field("d", value)
     if isinstance(value, Mapping):
-        return Field("F", table(value, depth + 1))
+        return Field("F", table(value))
     if isinstance(value, (list, tuple)):
-        return Field("A", [field(item, depth + 1) for item in value])
+        return Field("A", [field(item) for item in value])
     if value is None:
         return Field("V", None)
     raise TypeError(f"no field type for {type(value).__name__}")
 
 
-def table(values: Mapping[str, object], depth: int = 0) -> Table:
+def table(values: Mapping[str, object]) -> Table:
     """A table of plain Python values; raises as ``field`` does."""
-    return {name: field(value, depth) for name, value in values.items()}
+    return {name: field(value) for name, value in values.items()}
 
 
 def json_table(values: Mapping[str, object], *, null: bool) -> Table:

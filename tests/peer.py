@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass, field
 
-from protocol.connection import Connection, Offer
+from protocol.connection import Connection
 from protocol.errors import AmqpError, Drop
 from protocol.events import ChannelOpened, Event, LoginReceived, OpenReceived
+from protocol.offer import Offer
 from tests.frames import (
     PROTOCOL_HEADER,
     channel_open,
@@ -37,9 +38,13 @@ class Peer:
         if self.dropped is not None:
             return []
         try:
-            for event in self.connection.receive(octets):
-                self.events.append(event)
-                self._act(event)
+            while True:
+                for event in self.connection.receive(octets):
+                    self.events.append(event)
+                    self._act(event)
+                if not self.connection.behind:
+                    break
+                octets = b""
         except Drop as drop:
             self.dropped = drop
         return self.events[before:]

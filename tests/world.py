@@ -20,7 +20,7 @@ from broker.reclaim import CopyForward
 from broker.restore import Restore
 from broker.tick import Tick
 from broker.wal import Log, Scratch
-from protocol.connection import Offer
+from protocol.offer import Offer
 from protocol.tables import table
 from tests.faults import MemoryDisk
 from tests.frames import PROTOCOL_HEADER, connection_open, start_ok, tune_ok

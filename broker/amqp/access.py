@@ -68,6 +68,14 @@ class Access:
             left_s = identity.expires_s - session.broker.now_ms / 1000
             session.timers["credentials"] = session.host.call_later(max(0.0, left_s), self._expire)
 
+    def renew(self, secret: bytes) -> None:
+        """The client has a new secret, such as a token; if there is none to renew, any will do."""
+        session = self._session
+        if self.identity.renew is not None:
+            self.adopt(session.decisions.decide(secret, self.identity.renew))
+            session.decisions.forget()
+        session.connection.update_secret_ok()
+
     def _expire(self) -> None:
         self._session.close_for(ConnectionForced("credential expired", about_method=False))
 

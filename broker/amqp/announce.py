@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from broker.amqp.consumer import AmqpConsumer
     from broker.amqp.session import Session
     from broker.core.broker import Broker
-    from protocol.connection import Offer
+    from protocol.offer import Offer
 
 AMQP_0_9_1 = "{0,9,1}"
 PROTOCOL = "amqp091"  # in counts of logins

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 from broker.core.broker import Broker
-from protocol.connection import Offer
+from protocol.offer import Offer
 from protocol.proxy import Address
 
 if TYPE_CHECKING:

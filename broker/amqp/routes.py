@@ -11,23 +11,29 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from protocol import fastpath
+from protocol.connection import WORK_MAX
+
 if TYPE_CHECKING:
+    from broker.amqp.session import Session
     from broker.core.counters import Tally
     from broker.core.queue import Queue
     from broker.core.route import Route
     from protocol.fastpath import Publish
 
 ROUTES_MAX = 1024  # raw publish frames a session remembers
+FANOUT_FREE = 4  # queues: up to here a read is worked off in one go
 
 
 class Routes:
     """See the module."""
 
-    __slots__ = ("_counting", "by_frame", "generation", "targets")
+    __slots__ = ("_counting", "by_frame", "fanout", "generation", "targets")
 
     def __init__(self) -> None:
         self.by_frame: dict[bytes, Publish] = {}
         self.targets: set[Queue] = set()  # queues they lead to
+        self.fanout = 0  # most queues that one of them leads to
         self.generation = -1
         self._counting: list[tuple[Route, Tally]] = []
 
@@ -47,16 +53,30 @@ class Routes:
             self.count()
             self._counting.clear()
         self.by_frame[frame] = route.publish
+        self.fanout = max(self.fanout, len(route.queues))
         self._counting.append((route, tally))
 
     def forget(self, generation: int) -> None:
         """Something that routes depend on has changed."""
         self.by_frame.clear()
         self.targets.clear()
+        self.fanout = 0
         self.generation = generation
         if self._counting:
             self.count()
             self._counting.clear()
+
+    def scan(self, session: Session, buffer: bytes, position: int) -> int:
+        """See ``Connection.scan``. Where one publish leads to many queues, a bit at a time."""
+        routes = self.at(session.vhost.generation)
+        connection, end = session.connection, len(buffer)
+        if self.fanout > FANOUT_FREE:
+            end = min(end, position + WORK_MAX // self.fanout)
+        payload_max = min(connection.frame_max, connection.offer.message_size_max)
+        after = fastpath.scan(buffer, position, routes, session.acks, payload_max, end)
+        if end < len(buffer) and after > position:
+            connection.work_left = 0
+        return after
 
     def count(self) -> None:
         """Pass on what was published since the last time."""

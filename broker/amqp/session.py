@@ -14,15 +14,15 @@ Invariants:
 from __future__ import annotations
 
 import asyncio
-import logging
 import socket
 import struct
 from collections import Counter
 from collections.abc import Callable, Iterable
+from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from broker.amqp import announce, audit, methods, publish
+from broker.amqp import announce, audit, journal, methods, publish
 from broker.amqp.access import Access
 from broker.amqp.blocking import Blocking
 from broker.amqp.channel import Channel
@@ -47,7 +47,7 @@ from protocol.events import (
     SecretReceived,
     Tuned,
 )
-from protocol.fastpath import Ack, scan
+from protocol.fastpath import Ack
 
 if TYPE_CHECKING:
     from broker.amqp.host import Host, Origin, Timer
@@ -58,8 +58,6 @@ REFUSED_LINGER_S = 3.0  # the same for a client that was not let in
 LARGE_READ_BYTES = 1 << 16  # a read this large probably has more behind it: others first
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # linger for 0 s: close with RST
 
-_log = logging.getLogger("leveret.connection")
-
 
 class Session(asyncio.Protocol):
     """See the module."""
@@ -69,8 +67,7 @@ class Session(asyncio.Protocol):
     def __init__(self, host: Host, origin: Origin | None = None) -> None:
         self.host = host
         self.origin = origin
-        self.broker = host.broker
-        self.tick = host.tick
+        self.broker, self.tick = host.broker, host.tick
         self.output = Output(host.tick, self._drained)
         self.connection = Connection(host.offer, self.output.frames)
         self.decisions = Decisions(self)
@@ -79,13 +76,11 @@ class Session(asyncio.Protocol):
         self.routes = Routes()
         self.targets = self.routes.targets
         self.acks: dict[int, Ack] = {}
-        self.user = self.name = self.mechanism = ""
-        self.event_id = ""  # what the event exchange calls this connection
+        self.user = self.name = self.mechanism = self.event_id = ""
         self.blocking = Blocking(self)
         self.opened = False  # connection.open was granted; from then on there is a vhost
-        self._unfinished = False  # what was read is not acted on yet
-        self._gone = False  # nothing more is read
-        self._released = False
+        self._unfinished = False  # what was read waits for room for answers
+        self._gone = self._released = False  # nothing more is read; see _release
         self.reads = self.read_bytes = 0  # how often octets came, and how many
         self.timers: dict[str, Timer] = {}
 
@@ -106,6 +101,7 @@ class Session(asyncio.Protocol):
         )
         for option in self.host.socket_options:
             info("socket").setsockopt(*option)
+        journal.accepted(self)
         self.host.connected(self)
 
     def data_received(self, data: bytes) -> None:
@@ -116,11 +112,15 @@ class Session(asyncio.Protocol):
         self.read_bytes += len(data)
         self.tick.read_clock()
         self._process(self.connection.receive(data))
-        if len(data) >= LARGE_READ_BYTES:
-            self.reading.pause(TICK)
-            self.tick.throttled.append(self)
-            self.tick.wake()
+        if len(data) >= LARGE_READ_BYTES and not self.connection.behind:
+            self._throttle()
         self.tick.pressure.check(self)
+
+    def _throttle(self) -> None:
+        """Others first: until the tick is over nothing is read or acted on."""
+        self.reading.pause(TICK)
+        self.tick.throttled.append(self)
+        self.tick.wake()
 
     def _process(self, events: Iterable[Event]) -> None:
         try:
@@ -136,8 +136,10 @@ class Session(asyncio.Protocol):
         except Drop as drop:
             self._drop(drop)
         except Exception:
-            _log.exception("%s: internal error on the fast path", self.name)
+            journal.bug(self, "on the fast path")
             self.abort()
+        if self.connection.behind:
+            self._throttle()
         if self.connection.state >= CLOSING:
             self._release()
             self._linger()
@@ -161,10 +163,10 @@ class Session(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The socket is gone."""
-        self._gone = True
+        unexpected, self._gone = not self._gone, True
         for timer in self.timers.values():
             timer.cancel()
-        self._release()
+        self._release(gone=unexpected)
         self.output.frames.clear()
         self.host.disconnected(self)
 
@@ -185,8 +187,12 @@ class Session(asyncio.Protocol):
         if self._unfinished and not self._gone:
             self._unfinished = False
             self.reading.resume(WRITING)
-            if not self.decisions.waiting:
-                self._process(self.connection.receive(b""))
+            self._go_on()
+
+    def _go_on(self) -> None:
+        """Act on what was left of a read."""
+        if not (self._gone or self._unfinished or self.decisions.waiting):
+            self._process(self.connection.receive(b""))
 
     def hold_back(self) -> None:
         """A queue this session publishes to is congested: read no more for now."""
@@ -199,6 +205,10 @@ class Session(asyncio.Protocol):
     def unthrottle(self) -> None:
         """See ``host.Reads``."""
         self.reading.resume(TICK)
+        if self.connection.behind and not (
+            self._gone or self._unfinished or self.decisions.waiting
+        ):
+            self._process(self.connection.receive(b""))
 
     # -- events ------------------------------------------------------------------------
 
@@ -212,14 +222,13 @@ class Session(asyncio.Protocol):
         except Drop:
             raise
         except Exception:
-            _log.exception("%s: internal error while handling %s", self.name, type(event).__name__)
+            journal.bug(self, f"while handling {type(event).__name__}")
             self._refuse(InternalError(about_method=False))
         self.output.answered()
 
     def _refuse(self, error: AmqpError) -> None:
         number = self.connection.channel
-        reason = error.reply_text.decode(errors="replace")
-        _log.error("%s: channel %d: %s", self.name, number, reason)
+        journal.refused(self, number, error)
         self.connection.close_for(error)
         if isinstance(error, SoftError):
             self._close_channel(number)
@@ -238,13 +247,6 @@ class Session(asyncio.Protocol):
         announce.logged_in(self)
         audit.logged_in(self)
         self.connection.tune()
-
-    def _renew(self, event: SecretReceived) -> None:
-        renew = self.access.identity.renew
-        if renew is not None:
-            self.access.adopt(self.decisions.decide(event.secret, renew))
-            self.decisions.forget()
-        self.connection.update_secret_ok()
 
     def _tuned(self, _: Tuned) -> None:
         if self.connection.heartbeat_s:
@@ -265,9 +267,9 @@ class Session(asyncio.Protocol):
         announce.connection_created(self)
         self.connection.open_ok()
         if self.host.fast_path:
-            self.connection.scan = self._scan
+            self.connection.scan = partial(self.routes.scan, self)
         self.timers.pop("handshake").cancel()
-        _log.info("%s: user '%s' opened vhost '%s'", self.name, self.user, vhost.name)
+        journal.opened(self)
 
     def _open_channel(self, event: ChannelOpened) -> None:
         self.broker.limits.check_channel(self.broker)
@@ -295,11 +297,6 @@ class Session(asyncio.Protocol):
         if event.confirmed:
             self.timers["linger"] = self.host.call_later(0, self.abort)
 
-    def _scan(self, buffer: bytes, position: int) -> int:
-        routes = self.routes.at(self.vhost.generation)
-        payload_max = min(self.connection.frame_max, self.host.offer.message_size_max)
-        return scan(buffer, position, routes, self.acks, payload_max)
-
     def forget_routes(self) -> None:
         """Something that cached routes depend on has changed."""
         self.routes.forget(self.vhost.generation)
@@ -314,7 +311,7 @@ class Session(asyncio.Protocol):
             self.forget_routes()
             channel.close()
 
-    def _release(self) -> None:
+    def _release(self, *, gone: bool = False) -> None:
         """The connection is over: give back what its channels hold, drop its own queues."""
         if self._released:
             return
@@ -329,11 +326,11 @@ class Session(asyncio.Protocol):
             self.broker.churn.connection_closed += 1
             self.vhost.drop_exclusive(self)
             announce.connection_closed(self)
-            _log.info("%s: closed", self.name)
+            journal.closed(self, gone=gone)
 
     def close_channel_for(self, number: int, error: AmqpError) -> None:
         """Close a channel from the server's side."""
-        _log.warning("%s: channel %d: %s", self.name, number, error.text)
+        journal.channel_closed(self, number, error)
         self.connection.close_channel(number, error)
         self._close_channel(number)
         self.output.touch()
@@ -354,7 +351,7 @@ class Session(asyncio.Protocol):
             self.timers["linger"] = self.host.call_later(linger_s, self.abort)
 
     def _drop(self, drop: Drop) -> None:
-        _log.error("%s: dropped: %s", self.name, drop)
+        journal.dropped(self, drop)
         self._gone = True
         self.reading.pause(WRITING)
         self._release()
@@ -372,7 +369,7 @@ class Session(asyncio.Protocol):
 
     def give_up(self, reason: str) -> None:
         """The peer does not do its part."""
-        _log.error("%s: %s", self.name, reason)
+        journal.dropped(self, reason)
         self.abort()
 
     def _handshake_timeout(self) -> None:
@@ -391,7 +388,7 @@ _EVENTS: dict[type[Any], Callable[[Session, Any], None]] = {
     LoginReceived: Session._login,
     Tuned: Session._tuned,
     OpenReceived: Session._open,
-    SecretReceived: Session._renew,
+    SecretReceived: lambda session, event: session.access.renew(event.secret),
     ChannelOpened: Session._open_channel,
     ChannelClosed: lambda session, event: session._close_channel(event.channel),
     MethodReceived: Session._method,

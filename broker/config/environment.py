@@ -26,7 +26,7 @@ _REFUSED = {
         for option in ("CACERTFILE", "CERTFILE", "KEYFILE", "DEPTH", "VERIFY")
     },
 }
-"""Ignored, they would leave a well-known password or no TLS in force. RabbitMQ's image refuses too."""
+"""Ignored, they would leave a well-known password or no TLS in force; RabbitMQ refuses them too."""
 
 
 def files(path: str | None, environ: Mapping[str, str]) -> list[tuple[Path, str]]:

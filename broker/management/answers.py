@@ -15,7 +15,7 @@ from typing import Any
 
 from aiohttp import web
 
-SLICE_S = 0.002  # how long work for the API may keep the loop at a time
+SLICE_S = 0.001  # how long work for the API may keep the loop at a time
 GZIP_MIN_BYTES = 1000
 HEADERS = {
     "Cache-Control": "no-cache",

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 
 from broker.core import browsing
-from broker.core.exchanges.delayed import DelayStore
 from broker.core.pattern import InvalidPattern, Pattern
 from broker.core.permissions import EXCHANGE, QUEUE, READ, WRITE, ResourceAccess
 from broker.logs import RECENT
@@ -24,6 +23,7 @@ from broker.management.listing import Item, reply
 from protocol.content import body_of
 
 if TYPE_CHECKING:
+    from broker.core.exchanges.delayed import DelayStore
     from broker.core.message import Message
     from broker.core.queue import Queue
     from broker.logs.recent import Line
@@ -165,10 +165,9 @@ async def delete_messages(call: Call) -> web.StreamResponse:
 
 
 def _stores(call: Call) -> Iterator[DelayStore]:
-    for exchange in call.vhost.exchanges.values():
-        for store in exchange.stores:
-            if isinstance(store, DelayStore):
-                yield store
+    for exchange in list(call.vhost.exchanges.values()):
+        if exchange.delayed is not None:
+            yield exchange.delayed
 
 
 async def get_delayed(call: Call) -> web.StreamResponse:

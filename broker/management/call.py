@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from aiohttp import web
@@ -95,9 +96,9 @@ class Call:
 
     def change(self, make: Callable[[], Made]) -> Made:
         """Have the model change, or say how it refuses."""
-        self.server.tick.read_clock()
         try:
-            return make()
+            with self.acting():
+                return make()
         except AccessRefused:
             raise refused() from None
         except NotFound as error:
@@ -106,6 +107,11 @@ class Call:
             raise bad_request(error.text) from None
         except InvalidParameter as error:
             raise bad_request(str(error)) from None
+
+    def acting(self) -> AbstractContextManager[None]:
+        """Meanwhile, what is changed is the caller's doing: nothing may be awaited."""
+        self.server.tick.read_clock()
+        return self.broker.events.acting(self.caller.name)
 
     async def durable(self) -> None:
         """Wait until what was changed so far survives a crash."""

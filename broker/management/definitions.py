@@ -41,10 +41,11 @@ async def post(call: Call) -> web.StreamResponse:
     """POST to the same paths: all of it, or nothing if something is wrong."""
     document = await _document(call)
     try:
-        if call.has("vhost"):
-            import_vhost(call.vhost, document)
-        else:
-            import_all(call.broker, document, secrets.token_bytes)
+        with call.acting():
+            if call.has("vhost"):
+                import_vhost(call.vhost, document)
+            else:
+                import_all(call.broker, document, secrets.token_bytes)
     except DefinitionError as error:
         raise bad_request(str(error)) from None
     await call.durable()

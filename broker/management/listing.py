@@ -50,7 +50,7 @@ async def reply(
     ``row`` describes a thing in full; ``quick`` reads columns of it to sort by without that.
     """
     page = _page(call)
-    found = list(items)
+    found = await _gathered(items)
     total = len(found)
     if page is not None:  # without a page RabbitMQ ignores the name
         found = await _filtered(call, found)
@@ -76,6 +76,16 @@ async def reply(
         "total_count": total,
     }
     return await answers.stream(call.request, head, (columns.of(row(item.thing)) for item in shown))
+
+
+async def _gathered(items: Iterable[Item]) -> list[Item]:
+    slices = answers.Slices()
+    found = []
+    for item in items:
+        found.append(item)
+        if slices.over:
+            await slices.rest()
+    return found
 
 
 async def reply_rows(call: Call, rows: Iterable[Row]) -> web.StreamResponse:

@@ -94,7 +94,8 @@ async def put(call: Call) -> web.StreamResponse:
     vhost, user = _named(call)
     texts = {name: str(body[name]) for name in ("configure", "write", "read")}
     try:
-        is_new = permissions.set_permissions(vhost, user, **texts)
+        with call.acting():
+            is_new = permissions.set_permissions(vhost, user, **texts)
     except InvalidPattern as error:
         raise _invalid(error) from None
     await call.durable()
@@ -110,7 +111,8 @@ def _invalid(error: InvalidPattern) -> Exception:
 
 async def delete(call: Call) -> web.StreamResponse:
     """DELETE: take all."""
-    if not permissions.clear_permissions(call.vhost, call.path("user")):
+    vhost, user = call.vhost, call.path("user")
+    if not call.change(lambda: permissions.clear_permissions(vhost, user)):
         raise not_found()
     await call.durable()
     return answers.empty(204)
@@ -148,7 +150,8 @@ async def put_topics(call: Call) -> web.StreamResponse:
     texts = {name: str(body[name]) for name in ("write", "read")}
     exchange = str(body["exchange"])
     try:
-        is_new = permissions.set_topic_permissions(vhost, user, exchange, **texts)
+        with call.acting():
+            is_new = permissions.set_topic_permissions(vhost, user, exchange, **texts)
     except InvalidPattern as error:
         raise _invalid(error) from None
     await call.durable()
@@ -158,7 +161,8 @@ async def put_topics(call: Call) -> web.StreamResponse:
 async def delete_topics(call: Call) -> web.StreamResponse:
     """DELETE: of one exchange, or of all."""
     exchange = call.exchange_name if call.has("exchange") else None
-    if not permissions.clear_topic_permissions(call.vhost, call.path("user"), exchange):
+    vhost, user = call.vhost, call.path("user")
+    if not call.change(lambda: permissions.clear_topic_permissions(vhost, user, exchange)):
         raise not_found()
     await call.durable()
     return answers.empty(204)

@@ -60,15 +60,16 @@ async def _put(call: Call, operator: bool) -> web.StreamResponse:
     body = await call.read()
     call.need("pattern", "definition")
     try:
-        is_new = policies.set_policy(
-            vhost,
-            name,
-            pattern=body["pattern"],
-            definition=body["definition"],
-            priority=body.get("priority", 0),
-            apply_to=body.get("apply-to", "all"),
-            operator=operator,
-        )
+        with call.acting():
+            is_new = policies.set_policy(
+                vhost,
+                name,
+                pattern=body["pattern"],
+                definition=body["definition"],
+                priority=body.get("priority", 0),
+                apply_to=body.get("apply-to", "all"),
+                operator=operator,
+            )
     except InvalidParameter as error:
         raise bad_request(_escaped(str(error)) if not operator else str(error)) from None
     await call.durable()
@@ -81,7 +82,8 @@ def _escaped(text: str) -> str:
 
 
 async def _delete(call: Call, operator: bool) -> web.StreamResponse:
-    if not policies.delete_policy(call.vhost, call.path("policy"), operator=operator):
+    vhost, name = call.vhost, call.path("policy")
+    if not call.change(lambda: policies.delete_policy(vhost, name, operator=operator)):
         raise not_found()
     await call.durable()
     return answers.empty(204)
@@ -143,7 +145,9 @@ async def put_parameter(call: Call) -> web.StreamResponse:
     call.need("value")
     value = body["value"]
     if component in KEPT_COMPONENTS:
-        is_new = runtime_parameters.set_parameter(vhost, component, name, value)
+        is_new = call.change(
+            lambda: runtime_parameters.set_parameter(vhost, component, name, value)
+        )
         await call.durable()
         return answers.empty(201 if is_new else 204)
     if component != "vhost-limits":
@@ -160,8 +164,8 @@ async def delete_parameter(call: Call) -> web.StreamResponse:
     """DELETE: one parameter; that of limits lifts them all."""
     vhost, component, name = call.vhost, call.path("component"), call.path("name")
     if (component, name) == ("vhost-limits", "limits") and vhost.limits:
-        vhost_settings.set_limits(vhost, {})
-    elif not runtime_parameters.clear_parameter(vhost, component, name):
+        call.change(lambda: vhost_settings.set_limits(vhost, {}))
+    elif not call.change(lambda: runtime_parameters.clear_parameter(vhost, component, name)):
         raise not_found()
     await call.durable()
     return answers.empty(204)
@@ -190,14 +194,16 @@ async def put_global_parameter(call: Call) -> web.StreamResponse:
     body = await call.read()
     call.need("value")
     name = call.path("name")
-    is_new = runtime_parameters.set_global_parameter(call.broker, name, body["value"])
+    with call.acting():
+        is_new = runtime_parameters.set_global_parameter(call.broker, name, body["value"])
     await call.durable()
     return answers.empty(201 if is_new else 204)
 
 
 async def delete_global_parameter(call: Call) -> web.StreamResponse:
     """DELETE /api/global-parameters/{name}."""
-    if not runtime_parameters.clear_global_parameter(call.broker, call.path("name")):
+    name = call.path("name")
+    if not call.change(lambda: runtime_parameters.clear_global_parameter(call.broker, name)):
         raise not_found()
     await call.durable()
     return answers.empty(204)

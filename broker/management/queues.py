@@ -22,7 +22,7 @@ from broker.management import answers, details, rows, shapes
 from broker.management.errors import ApiError, bad_request, not_found
 from broker.management.listing import Columns, Item, reply
 from protocol.content import decode_properties, header_payload
-from protocol.errors import PreconditionFailed, ResourceLocked
+from protocol.errors import ResourceLocked
 
 QUEUE_BYTES, MESSAGE_BYTES = 3000, 300  # what a queue and a message occupy, roughly
 
@@ -65,6 +65,8 @@ def row(call: Call, queue: Queue) -> dict[str, Any]:
     stats = details.message_stats(rows.QUEUE, now, track, rates)
     if stats:
         shown["message_stats"] = stats
+    if track.idle:
+        shown["idle_since"] = shapes.timestamp(track.changed_ms)
     shown |= _sizes(queue)
     shown |= _consumption(queue)
     if queue.owner is not None:
@@ -76,6 +78,9 @@ def _without_statistics(call: Call, queue: Queue) -> dict[str, Any]:
     shown = basics(call, queue)
     for name in ("operator_policy", "effective_policy_definition"):
         del shown[name]
+    if queue.type != "classic":
+        node = call.state.node
+        shown |= {"leader": node, "members": [node], "online": [node]}
     if call.state.shows_totals(call):
         shown |= dict(zip(rows.LENGTHS, rows.of_queue(queue)[:3], strict=True))
     return shown
@@ -285,13 +290,11 @@ async def delete(call: Call) -> web.StreamResponse:
     queue = call.queue
     access = ResourceAccess(queue.vhost, QUEUE, queue.name, CONFIGURE)
     await call.caller.require(access)
-    vhost, owner = call.vhost, queue.owner
-    try:
-        vhost.delete_queue(
-            queue.name, owner, if_unused=call.flag("if-unused"), if_empty=call.flag("if-empty")
-        )
-    except PreconditionFailed as error:
-        raise bad_request(error.text) from None
+    vhost = call.vhost
+    if_unused, if_empty = call.flag("if-unused"), call.flag("if-empty")
+    call.change(
+        lambda: vhost.delete_queue(queue.name, call, if_unused=if_unused, if_empty=if_empty)
+    )
     await call.durable()
     return answers.empty(204)
 

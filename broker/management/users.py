@@ -109,7 +109,8 @@ async def hash_password(call: Call) -> web.StreamResponse:
 
 async def delete(call: Call) -> web.StreamResponse:
     """DELETE, with all permissions."""
-    users.delete_user(call.broker, _user(call).name)
+    name = _user(call).name
+    call.change(lambda: users.delete_user(call.broker, name))
     await call.durable()
     return answers.empty(204)
 
@@ -124,8 +125,9 @@ async def bulk_delete(call: Call) -> web.StreamResponse:
     for name in names:
         if name not in call.broker.users:
             raise bad_request(["no_such_user", name])
-    for name in names:
-        users.delete_user(call.broker, name)
+    with call.acting():
+        for name in names:
+            users.delete_user(call.broker, name)
     await call.durable()
     return answers.empty(204)
 
@@ -148,7 +150,8 @@ async def put_limit(call: Call) -> web.StreamResponse:
     if name not in call.broker.users:
         raise bad_request(["no_such_user", name])
     try:
-        users.set_user_limit(call.broker, name, call.path("limit"), body["value"])
+        with call.acting():
+            users.set_user_limit(call.broker, name, call.path("limit"), body["value"])
     except InvalidParameter as error:
         raise bad_request("\n".join(error.faults)) from None
     await call.durable()
@@ -157,6 +160,7 @@ async def put_limit(call: Call) -> web.StreamResponse:
 
 async def delete_limit(call: Call) -> web.StreamResponse:
     """DELETE /api/user-limits/{user}/{limit}."""
-    users.clear_user_limit(call.broker, _user(call).name, call.path("limit"))
+    name = _user(call).name
+    call.change(lambda: users.clear_user_limit(call.broker, name, call.path("limit")))
     await call.durable()
     return answers.empty(204)

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 
 from broker.core import vhost_settings
-from broker.core.parameters import InvalidParameter
 from broker.management import answers, details, rows
 from broker.management.errors import bad_request, not_found
 from broker.management.listing import Columns, Item, reply, reply_rows
@@ -78,7 +77,7 @@ async def put(call: Call) -> web.StreamResponse:
     if not isinstance(tags, (list, tuple)) or not all(isinstance(tag, str) for tag in tags):
         raise bad_request("tags must be a list of texts, or one text with commas between them")
     if description != vhost.description or tuple(tags) != vhost.tags:
-        vhost_settings.set_metadata(vhost, description, tags)
+        call.change(lambda: vhost_settings.set_metadata(vhost, description, tags))
     queue_type = body.get("default_queue_type", body.get("defaultqueuetype"))
     if queue_type not in (None, "undefined"):
         call.change(lambda: vhost_settings.set_default_queue_type(vhost, queue_type))
@@ -90,7 +89,8 @@ async def put(call: Call) -> web.StreamResponse:
 
 async def delete(call: Call) -> web.StreamResponse:
     """DELETE, with all that is in it."""
-    call.broker.delete_vhost(call.vhost.name)
+    name = call.vhost.name
+    call.change(lambda: call.broker.delete_vhost(name))
     await call.durable()
     return answers.empty(204)
 
@@ -125,10 +125,7 @@ async def put_limit(call: Call) -> web.StreamResponse:
     vhost, name = call.vhost, call.path("limit")
     await call.read()
     call.need("value")
-    try:
-        vhost_settings.set_limit(vhost, name, call.body["value"])
-    except InvalidParameter as error:
-        raise bad_request(str(error)) from None
+    call.change(lambda: vhost_settings.set_limit(vhost, name, call.body["value"]))
     await call.durable()
     return answers.empty(204)
 
@@ -138,6 +135,6 @@ async def delete_limit(call: Call) -> web.StreamResponse:
     vhost, name = call.vhost, call.path("limit")
     if name not in vhost_settings.LIMITS:
         raise not_found()
-    vhost_settings.clear_limit(vhost, name)
+    call.change(lambda: vhost_settings.clear_limit(vhost, name))
     await call.durable()
     return answers.empty(204)

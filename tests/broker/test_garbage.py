@@ -16,8 +16,10 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     """What is asked of the interpreter's collector, without doing it."""
     asked: list[str] = []
     for name in ("disable", "collect", "freeze", "unfreeze"):
-        monkeypatch.setattr(garbage.gc, name, lambda name=name: asked.append(name))
+        monkeypatch.setattr(garbage.gc, name, lambda *_, name=name: asked.append(name))
+    monkeypatch.setattr(garbage.gc, "get_count", lambda: (garbage.NEW_MAX + 1, 0, 0))
     monkeypatch.setattr(garbage, "WALK_MAX", 10)
+    monkeypatch.setattr(garbage, "QUEUE_WEIGHT", 0)
     yield asked
     monkeypatch.undo()
     assert gc.isenabled()
@@ -44,11 +46,11 @@ def test_short_queues_are_collected(calls: list[str]) -> None:
 
 
 def test_deep_queues_are_not_walked(calls: list[str]) -> None:
-    """With many messages there is no collection at all: they are moved out of sight."""
+    """With many messages nothing is walked over: they are moved out of sight."""
     broker, queue = broker_and_queue()
     fill(queue, 11)
     garbage.Collector(broker).collect()
-    assert calls == ["freeze"]
+    assert calls == ["freeze", "collect"]
 
 
 def test_unacked_messages_count(calls: list[str]) -> None:
@@ -59,7 +61,24 @@ def test_unacked_messages_count(calls: list[str]) -> None:
     broker.pump()
     assert (len(queue), queue.unacked) == (3, 8)
     garbage.Collector(broker).collect()
-    assert calls == ["freeze"]
+    assert calls == ["freeze", "collect"]
+
+
+def test_many_queues_are_not_walked(calls: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Queues count too: a broker with very many of them does not stop for a collection."""
+    monkeypatch.setattr(garbage, "QUEUE_WEIGHT", 11)
+    broker, _ = broker_and_queue()
+    garbage.Collector(broker).collect()
+    assert calls == ["freeze", "collect"]
+
+
+def test_little_that_is_new_is_collected(calls: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """With many messages, what was made since the last time is looked at if it is little."""
+    monkeypatch.setattr(garbage.gc, "get_count", lambda: (garbage.NEW_MAX, 0, 0))
+    broker, queue = broker_and_queue()
+    fill(queue, 11)
+    garbage.Collector(broker).collect()
+    assert calls == ["collect", "freeze", "collect"]
 
 
 def test_all_vhosts_count(calls: list[str]) -> None:
@@ -72,7 +91,7 @@ def test_all_vhosts_count(calls: list[str]) -> None:
     collector.collect()
     other.purge()
     collector.collect()
-    assert calls == ["freeze", "unfreeze", "collect", "freeze"]
+    assert calls == ["freeze", "collect", "unfreeze", "collect", "freeze"]
 
 
 def trimming(monkeypatch: pytest.MonkeyPatch, broker: Broker) -> tuple[Any, list[int]]:

@@ -21,7 +21,8 @@ import atheris
 from pamqp import commands
 
 with atheris.instrument_imports(include=["protocol"]):
-    from protocol.connection import CLOSED, Connection, Offer
+    from protocol.connection import CLOSED, Connection
+    from protocol.offer import Offer
 from tests.frames import (
     PROTOCOL_HEADER,
     ack,

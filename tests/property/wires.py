@@ -214,13 +214,16 @@ class Product:
         try:
             for event in self.connection.receive(octets):
                 self._act(event)
+            while self.connection.behind:
+                for event in self.connection.receive(b""):
+                    self._act(event)
         except Drop:
             self.ended = "dropped"
 
     def _scan(self, buffer: bytes, position: int) -> int:
         if self.generation != self.application.generation:
             self._forget()
-        after = scan(buffer, position, self.routes, self.acks, FRAME_MAX)
+        after = scan(buffer, position, self.routes, self.acks, FRAME_MAX, len(buffer))
         self.scanned += after - position
         return after
 

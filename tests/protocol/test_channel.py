@@ -3,10 +3,11 @@
 from pamqp import commands
 
 from protocol import events
-from protocol.connection import RUNNING, Offer
+from protocol.connection import RUNNING
 from protocol.errors import (
     NotFound,
 )
+from protocol.offer import Offer
 from tests.frames import body as body_frame
 from tests.frames import (
     channel_open,

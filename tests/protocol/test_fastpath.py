@@ -36,7 +36,7 @@ class Recorder:
 
     def scan(self, buffer: bytes, position: int = 0, frame_max: int = 131072) -> int:
         """Scan with this recorder's routes."""
-        return scan(buffer, position, self.routes, self.acks, frame_max)
+        return scan(buffer, position, self.routes, self.acks, frame_max, len(buffer))
 
 
 def test_publishes_and_acks_are_consumed() -> None:

@@ -4,11 +4,12 @@ import pytest
 from pamqp import commands
 
 from protocol import events
-from protocol.connection import RUNNING, Offer
+from protocol.connection import RUNNING
 from protocol.errors import (
     LoginRefused,
     NotAllowed,
 )
+from protocol.offer import Offer
 from tests.frames import (
     PROTOCOL_HEADER,
     channel_open,

@@ -10,11 +10,12 @@ import { freshId, h } from "./dom.js";
  *   password, number, select, checkbox, area, file and arguments; `options` of a select are texts or {value, label}
  * - `submit`: the text of the button; `onSubmit(values, form)` may throw, the message is shown
  * - `done(values)`: what to say afterwards; the form is then emptied unless `keep`
+ * - `cancel()`: makes a button beside the other, for forms in dialogs
  */
-export function createForm({ fields, submit, onSubmit, done, keep = false, danger = false }) {
+export function createForm({ fields, submit, onSubmit, done, keep = false, cancel }) {
   const inputs = fields.map((field) => ({ field, ...makeField(field) }));
   const trouble = h("p", { class: "notice bad", role: "alert", hidden: true });
-  const button = h("button", { type: "submit", class: danger ? "danger" : "primary" }, submit);
+  const button = h("button", { type: "submit", class: "primary" }, submit);
   const read = (which) => Object.fromEntries(which.map((each) => [each.field.name, each.read()]));
   const values = () => read(inputs);
   const showNeeded = () => {
@@ -64,7 +65,12 @@ export function createForm({ fields, submit, onSubmit, done, keep = false, dange
     },
     inputs.map(({ element }) => element),
     trouble,
-    h("div", { class: "buttons" }, button),
+    h(
+      "div",
+      { class: "buttons" },
+      cancel && h("button", { type: "button", onclick: cancel }, "Cancel"),
+      button,
+    ),
   );
   showNeeded();
   return form;

@@ -1,9 +1,31 @@
-/* Owns the login page. */
+/* Owns what is shown to those who are not logged in: the login form, or that the broker is away. */
 
 import { credentials } from "./api.js";
 import { h } from "./dom.js";
 import { createForm } from "./form.js";
 import { session } from "./session.js";
+
+const RETRY_MS = 3000;
+
+/** Says that the broker cannot be reached, and tries again until it can. */
+export function waitingPage(enter, trouble) {
+  document.title = "Waiting · Leveret";
+  const timer = setTimeout(() => enter(), RETRY_MS);
+  const now = () => {
+    clearTimeout(timer);
+    enter();
+  };
+  document.body.replaceChildren(
+    h(
+      "main",
+      { class: "login" },
+      h("h1", null, "Leveret"),
+      h("p", { class: "notice bad", role: "alert" }, trouble),
+      h("p", { class: "hint" }, "Trying again every few seconds. You stay logged in."),
+      h("div", { class: "buttons" }, h("button", { type: "button", onclick: now }, "Try now")),
+    ),
+  );
+}
 
 /** Shows the form in place of everything; calls `enter` once the credentials are accepted. */
 export function loginPage(enter, trouble) {

@@ -2,7 +2,7 @@
 
 import { credentials } from "./api.js";
 import { h } from "./dom.js";
-import { loginPage } from "./login.js";
+import { loginPage, waitingPage } from "./login.js";
 import { location, match } from "./router.js";
 import { ROUTES } from "./routes.js";
 import { session } from "./session.js";
@@ -21,6 +21,8 @@ async function start(trouble) {
   try {
     await session.open();
   } catch (error) {
+    // A broker that is just being restarted is no reason to ask for the password again.
+    if (error.status !== 401) return waitingPage(start, error.message);
     credentials.forget();
     return loginPage(start, error.message);
   }
@@ -41,6 +43,7 @@ async function show() {
   const { pathname } = location();
   const found = match(ROUTES, pathname);
   view?.close();
+  document.querySelectorAll("dialog").forEach((dialog) => dialog.close());
   view = new View(shell.main);
   shell.mark(found?.route);
   if (!found) return nowhere(pathname);

@@ -1,5 +1,6 @@
 /* Owns how one message is shown: a line to tell it from others, and everything in it. */
 
+import { ApiError } from "./api.js";
 import { attempt } from "./dialog.js";
 import { h } from "./dom.js";
 import { bytes, duration, moment, plural } from "./format.js";
@@ -105,8 +106,7 @@ function payloadOf({ payload, payload_encoding: encoding, payload_bytes: size })
         {
           type: "button",
           class: "quiet",
-          onclick: () =>
-            attempt(() => navigator.clipboard.writeText(payload), "The payload is copied."),
+          onclick: () => attempt(() => copy(payload), "The payload is copied."),
         },
         "Copy",
       ),
@@ -114,6 +114,13 @@ function payloadOf({ payload, payload_encoding: encoding, payload_bytes: size })
     ),
     h("pre", { class: "payload", tabindex: "0", "aria-label": "Payload" }, text),
   ];
+}
+
+async function copy(text) {
+  if (!navigator.clipboard) {
+    throw new ApiError(0, "Browsers allow copying on pages of this machine or over HTTPS only.");
+  }
+  await navigator.clipboard.writeText(text);
 }
 
 function pretty(text) {

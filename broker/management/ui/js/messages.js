@@ -208,6 +208,7 @@ class Browser {
     const destination = await open("Move messages", (close) => {
       const form = createForm({
         submit: "Move",
+        cancel: () => close(),
         fields: [
           {
             name: "to",

@@ -53,7 +53,7 @@ export function createShell({ logout, show, current }) {
       menu,
       h(
         "a",
-        { href: "#/", class: "brand" },
+        { href: "#/", class: "brand", "aria-label": "Leveret: overview" },
         h("img", { src: "icon.svg", alt: "", width: 24, height: 24 }),
         h("span", null, "Leveret"),
         h("small", null, session.overview?.cluster_name ?? ""),

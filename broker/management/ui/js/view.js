@@ -33,7 +33,8 @@ export class View {
 
   /** Adds elements below what the page has so far. */
   add(...elements) {
-    this.root.append(...elements.flat().filter(Boolean));
+    // The page may have been left while it waited for what it is about to show.
+    if (!this.signal.aborted) this.root.append(...elements.flat().filter(Boolean));
   }
 
   /** Shows the heading of the page, with an optional kind above it and buttons beside it. */
@@ -78,7 +79,7 @@ export class View {
     if (this.signal.aborted) return;
     clearTimeout(poll.timer);
     // What was under way may have missed a change just made: ask once more behind it.
-    await poll.running?.catch(() => {});
+    while (poll.running) await poll.running.catch(() => {});
     clearTimeout(poll.timer);
     if (this.signal.aborted) return;
     poll.running = poll.work(this.signal);
