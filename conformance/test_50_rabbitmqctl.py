@@ -76,6 +76,7 @@ def test_users(ctl: Ctl, name: Callable[[str], str]) -> None:
     again = ctl("add_user", user, "one")
     assert (again.code, again.err.strip()) == (70, f'Error:\nUser "{user}" already exists')
     assert ctl("authenticate_user", user, "one").code == 0
+    assert ctl("authenticate_user", "guest", "guest").code == 0  # who is of this machine
     changed = ctl("change_password", user, stdin="two\n")
     heading = f'Changing password for user "{user}" ...\n'
     assert (changed.code, changed.out.startswith(heading)) == (0, True)
