@@ -102,7 +102,7 @@ class Restore:
     def _fill(self, queue: Queue, recovered: Logged) -> None:
         counts = self._counts.get(queue.id, {})
         if not _needs_messages(queue):
-            pages = recovered.pages(by_priority=queue.settings.max_priority is not None)
+            pages = recovered.pages(queue.settings.max_priority or 0)
             Paging(queue).recover(pages, counts)
             return
         for run in recovered.runs:

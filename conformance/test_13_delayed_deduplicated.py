@@ -407,3 +407,41 @@ def test_queue_of_unique_messages_outlives_a_restart(restartable: Broker) -> Non
         ch = connection.channel()
         ch.fill("q", "dup", headers=header, delivery_mode=2)
         assert ch.drain("q") == ["1"]
+
+
+# -- deduplication on exchanges of other types
+
+
+@pytest.mark.parametrize("kind", ["direct", "topic", "headers", "x-delayed-message"])
+def test_other_types_drop_duplicates(ch: Channel, exchange: Declare, name: Name, kind: str) -> None:
+    """With the argument x-message-deduplication any exchange lets each header through once."""
+    arguments = DEDUPLICATE | ({"x-delayed-type": "direct"} if "delayed" in kind else {})
+    unique = exchange(kind, arguments=arguments)
+    queue, elsewhere = bound(ch, name, unique, "k"), bound(ch, name, unique, "other")
+    for body, key, value in (
+        ("a", "k", "1"), ("b", "k", "1"), ("c", "k", "2"), ("d", "k", None), ("e", "k", None),
+    ):  # fmt: skip
+        headers = {} if value is None else {"x-deduplication-header": value}
+        ch.publish(unique, key, body, headers=headers)
+    ch.sync()
+    assert ch.drain(queue) == ["a", "c", "d", "e"]
+    if kind != "headers":
+        assert ch.drain(elsewhere) == []
+
+
+def test_delayed_duplicates(ch: Channel, exchange: Declare, name: Name) -> None:
+    """Of messages that wait the first that is due gets through."""
+    unique = delayed(exchange, **DEDUPLICATE)
+    queue = bound(ch, name, unique, "k")
+    for body, delay in (("late", 200), ("early", 50)):
+        headers = {"x-delay": delay, "x-deduplication-header": "1"}
+        ch.publish(unique, "k", body, headers=headers)
+    ch.consume(queue, no_ack=True)
+    ch.expect_content("basic.deliver", "early")
+    ch.connection.expect_silence(0.3)
+
+
+def test_other_types_check_their_arguments(ch: Channel) -> None:
+    """A size of the cache that makes no sense is refused; without one there is a default."""
+    text = "Missing or invalid argument, 'x-cache-size' must be an integer greater than 0"
+    assert refused(ch, "topic", DEDUPLICATE | {"x-cache-size": 0}) == text

@@ -71,9 +71,12 @@ def eventually(holds: Callable[[], bool], what: str) -> None:
         time.sleep(0.05)
 
 
-@pytest.fixture(scope="module", params=["stop", "kill"])
-def restarted(request: pytest.FixtureRequest, target: Target) -> Iterator[Broker]:
-    """A broker with policies, and queues that they hold for, that was ended and started again."""
+@pytest.fixture(scope="module")
+def restarted(target: Target) -> Iterator[Broker]:
+    """A broker with policies, and queues that they hold for, that was ended and started again.
+
+    One of the two Leverets is killed, the other one is stopped.
+    """
     if URL:
         pytest.skip("a foreign broker is not ours to restart")
     broker: Broker
@@ -89,7 +92,7 @@ def restarted(request: pytest.FixtureRequest, target: Target) -> Iterator[Broker
             prepare(connection.channel(1), operator)
         # RabbitMQ writes policies to the disk some time after it has said so.
         time.sleep(0.5 if broker.name == "rabbitmq" else 0)
-        getattr(broker, request.param)()
+        getattr(broker, "kill" if target.kind == "fast" else "stop")()
         broker.start()
         eventually(operator.is_up, "no API")
         yield broker

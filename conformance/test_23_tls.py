@@ -130,6 +130,19 @@ def test_the_client_refuses(place: Place) -> None:
     place.logged("a host name that is not one of those of the certificate (localhost, 127.0.0.1)")
 
 
+def test_expired(tmp_path: Path) -> None:
+    """With an expired certificate the broker serves and warns, and clients say why they go."""
+    certificates, port = Certificates(tmp_path), free_port()
+    settings = certificates.settings(port, certificates.server(not_after=PAST))
+    url = f"amqp://guest:guest@127.0.0.1:{port}/%2F"
+    with BROKERS[PRIVATE](settings=settings) as broker:
+        place = Place(broker, certificates, port)
+        place.logged("server.pem expired on")
+        with pytest.raises(ssl.SSLCertVerificationError, match="certificate has expired"):
+            Connection(url, tls=certificates.context())
+        place.logged("it refuses ssl_options.certfile as expired; renew it")
+
+
 def test_not_tls(place: Place) -> None:
     """AMQP without TLS is no use on a TLS port, nor TLS on a plain one."""
     with pytest.raises((TcpClosed, OSError)):
@@ -152,6 +165,17 @@ def test_handshake_that_never_ends(tmp_path: Path) -> None:
             connection.sock.settimeout(5)
             with pytest.raises(TcpClosed):
                 connection.next()
+            connection.drop()
+
+
+@leveret_only
+def test_connection_max_counts_handshakes(tmp_path: Path) -> None:
+    """Sockets in the handshake count for connection_max: those beyond it are closed at once."""
+    place = serve(tmp_path, {"connection_max": 3})
+    with place.broker:
+        silent = [Connection(place.url, stage="tcp") for _ in range(10)]
+        place.logged("refused a connection: too many are open")
+        for connection in silent:
             connection.drop()
 
 

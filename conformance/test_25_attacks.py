@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
 from conformance.conftest import PRIVATE, URL
 from conformance.hostile import Attack, Ground, resident_mb
+from conformance.hostile.__main__ import listing
 from conformance.hostile.run import ATTACKS, field
 from conformance.wire import Connection
 
@@ -47,6 +49,12 @@ def attacks() -> Iterator[dict[str, Future[None]]]:
         assert place.broker.running, place.broker.log_text()[-3000:]
         assert resident_mb(place.broker) < before_mb + MEMORY_MB
         assert "internal error" not in place.broker.log_text()
+
+
+def test_the_table_is_current() -> None:
+    """conformance/README.md lists every attack, as `--list` prints it."""
+    text = (Path(__file__).parent / "README.md").read_text()
+    assert listing() in text
 
 
 @pytest.mark.parametrize("name", list(ATTACKS))

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import urllib.request
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from conformance.brokers import Broker, Leveret
+from conformance.brokers import Broker, Leveret, free_port
+from conformance.certificates import Certificates
 from conformance.conftest import PRIVATE, URL
 from conformance.fields import Api
 from conformance.wire import Connection
@@ -18,10 +23,11 @@ pytestmark = pytest.mark.skipif(
 SOURCE, DEAD, OTHER = "b.source", "b.dead", "b.other"
 
 
-@pytest.fixture(scope="module")
-def process() -> Iterator[Broker]:
-    """A Leveret."""
-    with Leveret() as broker:
+@pytest.fixture(scope="module", params=["memory", "disk"])
+def process(request: pytest.FixtureRequest) -> Iterator[Broker]:
+    """A Leveret; one keeps messages in memory, the other pages all out that it can."""
+    paged_out = {"leveret.messages_in_memory_max": "0"}
+    with Leveret(settings=paged_out if request.param == "disk" else {}) as broker:
         yield broker
 
 
@@ -218,3 +224,34 @@ def test_only_who_may_read_may_look(api: Api) -> None:
     assert api.ask("POST", f"/queues/%2F/{DEAD}/move", moving, user=user)[0] == 401
     assert api.ask("GET", "/logs", user=user)[0] == 401
     api.ask("DELETE", "/users/b_user")
+
+
+def test_who_fetches_rabbitmqadmin_is_told_where_it_is(process: Broker) -> None:
+    """The path of RabbitMQ's tool answers with a program that says where to get it, and fails."""
+    url = f"http://127.0.0.1:{process.management_port}/cli/rabbitmqadmin"
+    with urllib.request.urlopen(url) as response:
+        program = response.read()
+    ended = subprocess.run([sys.executable, "-"], input=program, capture_output=True, check=False)
+    assert ended.returncode == 1
+    assert b"rabbitmqadmin" in ended.stderr
+
+
+def test_an_expiring_certificate_fails_the_check(tmp_path: Path) -> None:
+    """The health check names the listener whose certificate expires within the time asked for."""
+    certificate = str(Certificates(tmp_path).server())
+    settings = {
+        "management.ssl.port": str(free_port()),
+        "management.ssl.certfile": certificate,
+        "management.ssl.keyfile": certificate,
+    }
+    with Leveret(settings=settings) as broker:
+        api = Api(f"http://guest:guest@127.0.0.1:{broker.management_port}")
+        check = "/health/checks/certificate-expiration"
+        assert api.ask("GET", f"{check}/1/days")[1] == {"status": "ok"}
+        status, answer, _ = api.ask("GET", f"{check}/2000/years")
+        assert status == 503
+        (expiring,) = answer["expired"]
+        assert (expiring["protocol"], expiring["port"]) == (
+            "https",
+            settings["management.ssl.port"],
+        )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -75,6 +76,7 @@ def test_users(ctl: Ctl, name: Callable[[str], str]) -> None:
     again = ctl("add_user", user, "one")
     assert (again.code, again.err.strip()) == (70, f'Error:\nUser "{user}" already exists')
     assert ctl("authenticate_user", user, "one").code == 0
+    assert ctl("authenticate_user", "guest", "guest").code == 0  # who is of this machine
     changed = ctl("change_password", user, stdin="two\n")
     heading = f'Changing password for user "{user}" ...\n'
     assert (changed.code, changed.out.startswith(heading)) == (0, True)
@@ -254,6 +256,25 @@ def test_health_checks(ctl: Ctl, broker: Target) -> None:
     assert connected.startswith("Successfully connected to ports ")
     assert str(port) in connected
     assert diagnostics("-q", "check_virtual_hosts").code == 0
+
+
+def test_health_checks_during_an_alarm(broker: Target) -> None:
+    """An alarm fails the checks of alarms with 69, and neither ping nor check_running."""
+    if broker.process is None or broker.kind == "slow":
+        pytest.skip("once, on a broker of its own")
+    settings = {"vm_memory_high_watermark.absolute": "1MB"}
+    with type(broker.process)(settings=settings) as starved:
+        ctl = ctl_of(starved)
+        while "Memory alarm" not in (told := ctl("alarms", program="rabbitmq-diagnostics")).out:
+            assert told.code == 0  # the memory is looked at once in a while
+        local = ctl("-q", "check_local_alarms", program="rabbitmq-diagnostics")
+        assert (local.code, local.out) == (69, "")
+        assert re.fullmatch(r"Error:\nMemory alarm on node \S+", local.err.strip())
+        found = ctl("check_alarms", "--formatter", "json", program="rabbitmq-diagnostics")
+        assert (found.code, found.out.strip()) == (69, "")
+        assert json.loads(found.err)["result"] == "error"
+        assert ctl("ping", program="rabbitmq-diagnostics").code == 0
+        assert ctl("check_running", program="rabbitmq-diagnostics").code == 0
 
 
 def test_status(ctl: Ctl, broker: Target) -> None:

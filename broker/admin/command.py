@@ -23,6 +23,7 @@ from broker.admin.output import FORMATS, Output
 from broker.admin.values import Voice
 
 TIMEOUT_S = 60.0
+TIMEOUT_MAX_S = 2.0**31 // 1000  # what a socket takes, 24 days
 TARGET_OPTIONS = ("url", "data_dir", "username", "password_file", "ca_file")
 _Function = TypeVar("_Function", bound=Callable[..., None])
 
@@ -43,9 +44,9 @@ class Session:
 
     @property
     def timeout_s(self) -> float:
-        """How long a command may wait; without end if 0 or less was asked for, as in Erlang."""
+        """How long a command may wait; 0 is as long as can be, as is infinity in Erlang."""
         chosen = float(self.options.get("timeout", TIMEOUT_S))
-        return chosen if chosen > 0 else float(2**31)
+        return min(chosen, TIMEOUT_MAX_S) if chosen > 0 else TIMEOUT_MAX_S
 
     @cached_property
     def out(self) -> Output:

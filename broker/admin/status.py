@@ -15,6 +15,14 @@ from broker.admin.health import ALARMS, listeners_of
 from broker.admin.listings import Column, show
 from broker.admin.values import Voice
 
+_ERLANG_ONLY = (
+    "crypto_lib_version",
+    "enabled_plugin_file",
+    "net_ticktime",
+    "raft_data_directory",
+    "vm_memory_high_watermark_setting",
+)
+"""Keys of rabbitmqctl's status that the API says nothing about; here they are null."""
 UNITS = {"bytes": 1, "mb": 1000**2, "gb": 1000**3}
 _unit = click.option("--unit", type=click.Choice([*UNITS]), default="gb", help="Of memory, disk.")
 
@@ -187,6 +195,7 @@ def _facts(session: Session) -> dict[str, Any]:
         "node": session.node,
         "active_plugins": node.get("enabled_plugins", []),
         "data_directory": node.get("db_dir"),
+        **dict.fromkeys(_ERLANG_ONLY),
         "config_files": node.get("config_files", []),
         "log_files": node.get("log_files", []),
         "alarms": _alarms(node),

@@ -23,7 +23,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -37,18 +37,19 @@ KEYS = ("url", "data_dir", "username", "password", "password_file", "token", "ca
 Ask = Callable[[str, bool], str]
 """Reads a line from a person: what to show them, and whether the line is a secret."""
 PLACE = {"url", "data_dir"}
+WHO = {"username", "token"}
 SECRET = {"password", "password_file", "token"}
 
 
 @dataclass(frozen=True)
 class Target:
-    """One broker and the credentials for it; `data_dir` is its local socket's, then without any."""
+    """One broker and who asks it; the socket in `data_dir` takes nobody in particular too."""
 
     url: str = DEFAULT_URL
     data_dir: Path | None = None
     username: str | None = None
-    password: str = ""
-    token: str | None = None
+    password: str = field(default="", repr=False)
+    token: str | None = field(default=None, repr=False)
     ca_file: str | None = None
     expected_node: str | None = None
     """What the broker has to call itself, if a node was named that the file does not have."""
@@ -75,28 +76,35 @@ def find(
         said = _still_open(source, said) | said
     if "url" in said and "data_dir" in said:
         raise Failure("name the broker by its URL or by its data directory, not both", EX_USAGE)
-    found = _local(said) or _remote(said, ask)
+    found = _place(said)
+    if found.data_dir is None or said.keys() & WHO:
+        found = _with_credentials(found, said, ask)
     return replace(found, expected_node=None if table else node)
 
 
 def _still_open(source: Mapping[str, str], said: Mapping[str, str]) -> dict[str, str]:
     """Give what a source may add to what stronger ones said."""
     closed: set[str] = set()
-    if said.keys() & PLACE and source.keys() & PLACE:
-        return {}  # its credentials belong to the place that was not chosen
+    if said.keys() & PLACE:
+        if "url" in source:
+            return {}  # its credentials belong to the place that was not chosen
+        closed |= PLACE
     if "username" in said and "username" in source:
-        closed = {"username", *SECRET}
+        closed |= {"username", *SECRET}
     elif said.keys() & SECRET:
-        closed = set(SECRET)
+        closed |= SECRET
     return {key: value for key, value in source.items() if key not in closed}
 
 
-def _local(said: Mapping[str, str]) -> Target | None:
+def _place(said: Mapping[str, str]) -> Target:
     if "data_dir" in said:
         return Target(data_dir=Path(said["data_dir"]).expanduser())
-    if "url" in said or "username" in said or "token" in said:
-        return None
-    return next((Target(data_dir=at) for at in USUAL_DATA_DIRS if _is_trusted(at)), None)
+    if not said.keys() & {"url", *WHO}:
+        for directory in USUAL_DATA_DIRS:
+            if _is_trusted(directory):
+                return Target(data_dir=directory)
+    url = _checked_url(said.get("url", DEFAULT_URL).rstrip("/"))
+    return Target(url, ca_file=said.get("ca_file"))
 
 
 def _is_trusted(directory: Path) -> bool:
@@ -104,21 +112,14 @@ def _is_trusted(directory: Path) -> bool:
     return owner is not None and (directory.is_absolute() or owner in (0, os.geteuid()))
 
 
-def _remote(said: Mapping[str, str], ask: Ask | None) -> Target:
-    url = said.get("url", DEFAULT_URL).rstrip("/")
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise Failure(f"{url} is not a URL such as {DEFAULT_URL}", EX_USAGE)
-    if parts.username or parts.password:
-        raise Failure("a URL may not hold credentials: others can see it", EX_USAGE)
-    ca_file = said.get("ca_file")
+def _with_credentials(place: Target, said: Mapping[str, str], ask: Ask | None) -> Target:
     if token := said.get("token"):
-        return Target(url, token=token, ca_file=ca_file)
+        return replace(place, token=token)
     username = said.get("username")
     if username is None:
         if ask is None:
             raise Failure(_nobody_to_ask(said))
-        username = ask(f"User name for {url}", False)
+        username = ask(f"User name for {place}", False)
     password = _password(said)
     if password is None:
         if ask is None:
@@ -126,7 +127,21 @@ def _remote(said: Mapping[str, str], ask: Ask | None) -> Target:
                 f"no password for user '{username}': set LEVERET_PASSWORD or give --password-file"
             )
         password = ask(f"Password of {username}", True)
-    return Target(url, username=username, password=password, ca_file=ca_file)
+    return replace(place, username=username, password=password)
+
+
+def _checked_url(url: str) -> str:
+    """Give the URL back; one that is refused is not shown, as it may hold a password."""
+    try:
+        parts = urlsplit(url)
+        is_usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:
+        is_usable = False
+    if not is_usable:
+        raise Failure(f"this is not a URL such as {DEFAULT_URL}", EX_USAGE)
+    if parts.username or parts.password:
+        raise Failure("a URL may not hold credentials: others can see it", EX_USAGE)
+    return url
 
 
 def _nobody_to_ask(said: Mapping[str, str]) -> str:

@@ -131,6 +131,7 @@ class Config:
     management_tls: TlsOptions
     management_path_prefix: str
     management_rates_mode: str
+    management_load_definitions: str | None
     management_disable_stats: bool
     management_enable_queue_totals: bool
     prometheus_host: str

@@ -54,6 +54,13 @@ MANAGEMENT_SETTINGS: tuple[Setting, ...] = (
         "What tools are told; rates of everything are shown in each mode.",
     ),
     Setting(
+        "management.load_definitions",
+        "management_load_definitions",
+        unset_or(TEXT),
+        None,
+        "The same as load_definitions, under its older name.",
+    ),
+    Setting(
         "management.disable_stats",
         "management_disable_stats",
         FLAG,

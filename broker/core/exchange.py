@@ -19,10 +19,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from broker.core.counters import Publishes
 from protocol.content import decode_properties, header_payload
 from protocol.errors import CommandInvalid
-from protocol.tables import Table, encode_table
+from protocol.tables import Field, Table, encode_table
 
 if TYPE_CHECKING:
     from broker.core.broker import Broker
+    from broker.core.exchanges.deduplication import SeenStore
     from broker.core.exchanges.delayed import DelayStore
     from broker.core.queue import Queue
     from broker.core.store import Store
@@ -129,8 +130,11 @@ class Exchange:
         self.bindings: dict[tuple[bool, str, str, bytes], Binding] = {}
         self.incoming: dict[Binding, None] = {}  # bindings that lead here
         self.stores: tuple[Store, ...] = ()
-        self.delays = self.always_delays  # x-delay is honoured, see ``broker.core.delays``
-        self.delayed: DelayStore | None = None  # one of ``stores``: what waits for its time
+        # What may happen before routing, see ``broker.core.intake``; both stores are in ``stores``.
+        self.delays = self.always_delays  # x-delay is honoured
+        self.delayed: DelayStore | None = None
+        self.deduplicates = self.arguments.get("x-message-deduplication") == Field("t", True)
+        self.seen: SeenStore | None = None
         self.first_store_id = 0  # stores have queue ids in a row from here
         alternate = self.arguments.get("alternate-exchange")
         self.alternate: str | None = alternate.value.decode() if alternate else None

@@ -6,10 +6,13 @@ Deleting it this way does not dead-letter.
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from broker.core.queue import Queue
+
+_log = logging.getLogger("leveret.queue")
 
 
 class Lease:
@@ -37,4 +40,5 @@ class Lease:
         if queue.broker.now_ms < self._until_ms:
             self._set_timer(self._until_ms)
         else:
+            _log.info("%s expired: nobody used it; %d messages go with it", queue, len(queue))
             queue.broker.vhosts[queue.vhost].drop_queue(queue)

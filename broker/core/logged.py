@@ -60,6 +60,18 @@ class Run:
             self.dead = self.dead or set()
             self.dead.update(self.ids[start:end])
 
+    def split(self, message_id: int) -> Run | None:
+        """Those behind an id leave this run for one of their own, if there are any."""
+        self.bury()
+        at = bisect_right(self.ids, message_id)
+        if at == len(self.ids):
+            return None
+        rest = Run(self.place, self.ids, array("Q"))
+        rest.details = self.details
+        rest.cut(at, len(self.ids))
+        self.cut(0, at)
+        return rest
+
     def bury(self) -> None:
         """Take the dead out."""
         if self.dead:
@@ -105,17 +117,29 @@ class Logged:
             return
         self.settle(ids)
         start = 0
-        between = self._firsts[bisect_right(self._firsts, ids[0]) :]
-        for first in [*between, None]:
-            end = len(ids) if first is None else bisect_left(ids, first, start)
-            if end > start:
-                at = bisect_right(self._firsts, ids[start])
-                self._firsts.insert(at, ids[start])
-                self.runs.insert(at, Run(place, ids[start:end], details[start:end]))
+        while start < len(ids):
+            at = self._open(ids[start])
+            last = at == len(self.runs)
+            end = len(ids) if last else bisect_left(ids, self._firsts[at], start)
+            self._firsts.insert(at, ids[start])
+            self.runs.insert(at, Run(place, ids[start:end], details[start:end]))
             start = end
-            if start == len(ids):
-                break
         self._highest = max(self._highest, ids[-1])
+
+    def _open(self, message_id: int) -> int:
+        """Where a run that begins with a message goes; one that goes on behind it is split."""
+        at = bisect_right(self._firsts, message_id)
+        while at < len(self.runs):
+            self.runs[at].bury()
+            if self.runs[at]:
+                break
+            del self.runs[at], self._firsts[at]
+        if at:
+            rest = self.runs[at - 1].split(message_id)
+            if rest is not None:
+                self._firsts.insert(at, rest.ids[0])
+                self.runs.insert(at, rest)
+        return at
 
     def settle(self, ids: Sequence[int]) -> None:
         """Messages are gone, in any order; those that are not here are of no interest."""
@@ -140,26 +164,26 @@ class Logged:
     def __len__(self) -> int:
         return sum(map(len, self.runs))
 
-    def pages(self, *, by_priority: bool) -> list[tuple[int, Page]]:
-        """All messages in pages with a priority, in order: of id in all, or in each priority.
+    def pages(self, highest_priority: int = 0) -> list[tuple[int, Page]]:
+        """All messages in pages with a priority, in order of id in each priority.
 
-        Without ``by_priority`` the priority is of no meaning.
+        A priority above the highest counts as the highest.
         """
         pages: list[tuple[int, Page]] = []
         by_id: list[tuple[int, int, int]] = []  # id, place, detail: of runs too short for a page
         for run in self.runs:
             plain = isinstance(run.details, _Same) and len(run) >= PAGE_MESSAGES_MAX // 4
             if plain:
-                pages += _pages_of_rows(by_id, by_priority=by_priority)
+                pages += _pages_of_rows(by_id, highest_priority)
                 by_id = []
                 pages += _pages_of_run(run)
             else:
                 details = run.details
                 by_id += [(id_, run.place, details[at]) for at, id_ in enumerate(run.ids)]
                 if len(by_id) >= PAGE_MESSAGES_MAX:
-                    pages += _pages_of_rows(by_id, by_priority=by_priority)
+                    pages += _pages_of_rows(by_id, highest_priority)
                     by_id = []
-        return pages + list(_pages_of_rows(by_id, by_priority=by_priority))
+        return pages + list(_pages_of_rows(by_id, highest_priority))
 
 
 def _pages_of_run(run: Run) -> Iterator[tuple[int, Page]]:
@@ -172,9 +196,11 @@ def _pages_of_run(run: Run) -> Iterator[tuple[int, Page]]:
 
 
 def _pages_of_rows(
-    rows: list[tuple[int, int, int]], *, by_priority: bool
+    rows: list[tuple[int, int, int]], highest_priority: int
 ) -> Iterator[tuple[int, Page]]:
-    key = _row_priority if by_priority else _no_priority
+    def key(row: tuple[int, int, int]) -> int:
+        return min(_priority(row[2]), highest_priority)
+
     for priority, some in groupby(sorted(rows, key=key), key=key):
         piece: list[tuple[int, int, int]] = []
         size = 0
@@ -201,11 +227,3 @@ def _page(ids: Sequence[int], places: Sequence[int], size: int, details: Iterabl
 
 def _priority(detail: int) -> int:
     return detail >> 32 & 0xFF
-
-
-def _row_priority(row: tuple[int, int, int]) -> int:
-    return _priority(row[2])
-
-
-def _no_priority(row: tuple[int, int, int]) -> int:
-    return 0

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from broker.core import (
-    delays,
+    intake,
     permissions,
     policies,
     runtime_parameters,
@@ -180,7 +180,7 @@ _BROKER_OPERATIONS: dict[str, Callable[[Broker, Operation], None]] = {
 _OPERATIONS: dict[str, Callable[[Vhost, Operation], None]] = {
     "exchange.declare": _declare_exchange,
     "exchange.delete": _delete_exchange,
-    "delay_store.open": delays.apply_open,
+    "exchange_store.open": intake.apply_open,
     "queue.delete": _delete_queue,
     "bind": _bind,
     "unbind": _unbind,
@@ -219,7 +219,7 @@ def snapshot(broker: Broker, *, transient: bool = False) -> Iterator[Operation]:
         for exchange in exchanges:
             if not exchange.predeclared:
                 yield declare_exchange_operation(vhost.name, exchange)
-        yield from delays.operations(vhost)
+        yield from intake.operations(vhost)
         for queue in vhost.queues.values():
             if queue.durable or (transient and queue.owner is None):
                 yield declare_queue_operation(queue)

@@ -4,7 +4,7 @@ At most one policy and one operator policy hold for an object: of those that mat
 the highest priority, and among equals the one whose name sorts first (RabbitMQ says nothing
 about equals). How they make a queue's settings together with its arguments is
 ``broker.core.settings``; on an exchange a policy sets the alternate exchange, unless an argument
-does, and whether x-delay is honoured (``broker.core.delays``).
+does, and whether x-delay is honoured (``broker.core.intake``).
 
 Invariant: between two operations every queue and exchange has the settings that its arguments
 and the policies of its vhost give; it does not matter which came first, or what was in between.

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from broker.core import delays
+from broker.core import intake
 from broker.core.exchange import Envelope, Exchange
 
 if TYPE_CHECKING:
@@ -47,9 +47,10 @@ def route(vhost: Vhost, exchange: Exchange, keys: tuple[str, ...], content: byte
 
 def _destinations(vhost: Vhost, source: Exchange, envelope: Envelope) -> Iterable[Queue | Exchange]:
     """Where a message goes from one exchange."""
-    held_back = delays.held_back(vhost, source, envelope) if source.delays else None
-    if held_back is not None:
-        return held_back
+    if source.delays or source.deduplicates:
+        elsewhere = intake.take_in(vhost, source, envelope)
+        if elsewhere is not None:
+            return elsewhere
     if source is vhost.default_exchange:
         return _named(vhost, envelope.keys)
     return source.destinations(envelope)
@@ -73,7 +74,7 @@ def is_cacheable(vhost: Vhost, exchange: Exchange) -> bool:
     todo = [exchange]
     while todo:
         source = todo.pop()
-        if source.delays or not source.cacheable:
+        if source.delays or source.deduplicates or not source.cacheable:
             return False
         reachable = [binding.destination for binding in source.bindings.values()]
         if source.alternate is not None and source.alternate in vhost.exchanges:

@@ -23,6 +23,7 @@ from broker.core.arguments import (
 from broker.core.counters import Deliveries, Publishes
 from broker.core.exchange import Binding, Exchange, exchange_type
 from broker.core.exchanges import predeclared
+from broker.core.exchanges.deduplication import check_cache_arguments
 from broker.core.operations import Operation, binding_operation, declare_exchange_operation
 from broker.core.permissions import Permissions
 from broker.core.policies import Policies
@@ -154,6 +155,8 @@ class Vhost:
         wanted = wanted_type(
             name, durable=durable, auto_delete=auto_delete, internal=internal, arguments=arguments
         )
+        if wanted.deduplicates:
+            check_cache_arguments(arguments)
         wanted.first_store_id = self.broker.next_queue_id
         self.broker.change(declare_exchange_operation(self.name, wanted), durable=durable)
 

@@ -48,7 +48,12 @@ def has_any(config: Config) -> bool:
 
 
 def _places(config: Config) -> list[str]:
-    return [path for path in (config.load_definitions, config.definitions_local_path) if path]
+    named = (
+        config.load_definitions,
+        config.management_load_definitions,
+        config.definitions_local_path,
+    )
+    return [path for path in named if path]
 
 
 def _files(place: Path) -> list[Path]:

@@ -46,6 +46,9 @@ def application(state: State, *, trusted: bool = False) -> web.Application:
     app.router.add_get(f"{prefix}/api/index.html", _index)
     if not trusted:
         add_pages(app, prefix)
+        app.router.add_get(f"{prefix}/cli/", _cli)
+        app.router.add_get(f"{prefix}/cli/index.html", _cli)
+        app.router.add_get(f"{prefix}/cli/rabbitmqadmin", _rabbitmqadmin)
     return app
 
 
@@ -61,8 +64,7 @@ def _handler(state: State, path: Path) -> _Handler:
         call = Call(request, state, caller)
         await rule.check(call)
         method = "GET" if request.method == "HEAD" else request.method
-        with state.server.broker.events.acting(caller.name):
-            return await path.handlers[method](call)
+        return await path.handlers[method](call)
 
     return run
 
@@ -103,3 +105,22 @@ async def _index(_: web.Request) -> web.Response:
     )
     text = f"<!DOCTYPE html><title>HTTP API</title><table>{rows}</table>"
     return web.Response(text=text, content_type="text/html", headers=answers.HEADERS)
+
+
+WHERE = (
+    "rabbitmqadmin is a program of RabbitMQ's and not served here. Any version works with this "
+    "broker: take it from https://github.com/rabbitmq/rabbitmqadmin-ng or from a RabbitMQ server. "
+    "The command leveret does the same: see leveret --help."
+)
+
+
+async def _cli(_: web.Request) -> web.Response:
+    """Where RabbitMQ offers its command line tool: what to use here."""
+    text = f"<!DOCTYPE html><title>Command line</title><p>{html.escape(WHERE)}</p>"
+    return web.Response(text=text, content_type="text/html", headers=answers.HEADERS)
+
+
+async def _rabbitmqadmin(_: web.Request) -> web.Response:
+    """For scripts that fetch the tool and run it: a program that fails and says where it is."""
+    text = f"#!/usr/bin/env python3\nraise SystemExit({WHERE!r})\n"
+    return web.Response(text=text, content_type="text/plain", headers=answers.HEADERS)

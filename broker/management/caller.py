@@ -107,16 +107,22 @@ async def identify(request: web.Request, state: State) -> Caller:
         name, password = _name_and_password(given)
     else:
         raise _login_failed()
-    peer = request.transport.get_extra_info("peername") if request.transport else None
     try:
-        host = str(peer[0]) if peer else ""
-        identity = await state.server.auth.login(name, password, host)
+        identity = await state.server.auth.login(name, password, _host(request))
     except Refused as reason:
         state.server.broker.logins["http", False] += 1
         _log.warning("HTTP access denied: %s", reason)
         raise _login_failed() from None
     state.server.broker.logins["http", True] += 1
     return Caller(identity)
+
+
+def _host(request: web.Request) -> str:
+    """Where the request comes from; a Unix socket has no address, and is of this machine."""
+    if request.app.get(TRUSTED):
+        return "127.0.0.1"
+    peer = request.transport.get_extra_info("peername") if request.transport else None
+    return str(peer[0]) if peer else ""
 
 
 def _name_and_password(given: str) -> tuple[str, bytes]:

@@ -8,7 +8,7 @@ from aiohttp import web
 
 from broker.core.permissions import CONFIGURE, QUEUE, READ, WRITE, ResourceAccess
 from broker.core.route import publish_for_nobody
-from broker.management import answers
+from broker.management import answers, expiry
 from broker.management.errors import ApiError, bad_request
 from protocol.content import encode_header, frame_content
 from protocol.methods import shortstr
@@ -56,10 +56,9 @@ async def certificate_expiration(call: Call) -> web.StreamResponse:
         raise bad_request(f"Time unit not recognised. Supported units: {units}.")
     if not within.isdigit() or not within.isascii():
         raise bad_request("Invalid expiration value.")
-    days = int(within[:9]) * _DAYS[unit]
-    expiring = call.state.expiring_certificates(days)
-    if expiring:
-        return _failed("Certificates expiring", expired=expiring)
+    found = expiry.expiring(call.state, int(within[:9]) * _DAYS[unit])
+    if found:
+        return _failed("Certificates expiring", expired=found)
     return answers.answer(OK)
 
 

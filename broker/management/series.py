@@ -43,9 +43,12 @@ class History:
     def add(self, at_ms: int, row: Row) -> None:
         """What holds from now on."""
         packed = array("q", row)
+        finest = True
         for step_ms, rows in self._tiers:
-            if not rows or (at_ms - rows[-1][0] >= 0.9 * step_ms and rows[-1][1] != packed):
+            is_due = finest or not rows or at_ms // step_ms > rows[-1][0] // step_ms
+            if is_due and (not rows or rows[-1][1] != packed):
                 rows.append((at_ms, packed))
+            finest = False
 
     def at(self, times_ms: Sequence[int], column: int) -> list[int]:
         """The values of one column at some times."""

@@ -37,13 +37,13 @@ class Management:
             outside = application(state)
             await doors.open(outside, "http", config.management_host, config.management_port)
         if config.management_ssl_port is not None:
-            state.certificates = Certificates("management.ssl", config.management_tls)
+            certificates = Certificates("management.ssl", config.management_tls)
             await doors.open(
                 application(state),
                 "https",
                 config.management_ssl_host,
                 config.management_ssl_port,
-                state.certificates,
+                certificates,
             )
         if not config.management_disable_stats:
             state.sampler.start()

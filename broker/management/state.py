@@ -11,7 +11,6 @@ from broker.management.sampler import Sampler
 
 if TYPE_CHECKING:
     from broker.management.call import Call
-    from broker.net.tls import Certificates
     from broker.server import Server
     from broker.services import Listening
 
@@ -24,12 +23,7 @@ class State:
         self.node = node_name()
         self.sampler = Sampler(server)
         self.processors = os.cpu_count() or 1
-        self.certificates: Certificates | None = None  # of the API itself
         self._started = time.monotonic()
-
-    def expiring_certificates(self, days: int) -> list[dict[str, str]]:
-        """The certificates in use that expire within so many days."""
-        return []
 
     @property
     def uptime_ms(self) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from broker.memory import queue_bytes
+from broker.core.paging import MESSAGE_BYTES
 from broker.metrics.family import COUNTER, GAUGE, Column, Labels, Scope, Steps, by_object, parts
 
 if TYPE_CHECKING:
@@ -19,10 +19,22 @@ CONSUMERS = "Consumers on a queue"
 
 
 class Held(NamedTuple):
-    """A queue, and the octets of its messages that clients have not acknowledged."""
+    """A queue, and what it holds besides what it has in memory, ready."""
 
     queue: Queue
     unacked_bytes: int
+    paged_out: int  # messages
+    paged_out_bytes: int
+
+    @property
+    def ready(self) -> int:
+        """Ready messages in memory."""
+        return len(self.queue) - self.paged_out
+
+    @property
+    def ready_bytes(self) -> int:
+        """Octets of their bodies."""
+        return self.queue.backlog.size_bytes - self.paged_out_bytes
 
 
 class Inflow(NamedTuple):
@@ -42,6 +54,12 @@ def queues_of(scope: Scope) -> list[Queue]:
         if wanted is None or vhost.name in wanted
         for queue in vhost.queues.values()
     ]
+
+
+def paged_out(queue: Queue) -> tuple[int, int]:
+    """How many of its messages are not in memory, and the octets of their bodies."""
+    pages = [part.pages for part in queue.backlog.parts() if part.pages is not None]
+    return sum(one.count for one in pages), sum(one.size_bytes for one in pages)
 
 
 def queue_labels(queue: Queue) -> Labels:
@@ -105,7 +123,43 @@ _QUEUE: tuple[Column[Held], ...] = (
         "queue_process_memory_bytes",
         GAUGE,
         "Memory in bytes that the queue's ready messages need, about",
-        lambda held: queue_bytes(held.queue),
+        lambda held: held.ready_bytes + MESSAGE_BYTES * held.ready,
+    ),
+    Column(
+        "queue_messages_ram",
+        GAUGE,
+        "Ready and unacknowledged messages stored in memory",
+        lambda held: held.ready + held.queue.unacked,
+    ),
+    Column(
+        "queue_messages_ram_bytes",
+        GAUGE,
+        "Size of ready and unacknowledged messages stored in memory",
+        lambda held: held.ready_bytes + held.unacked_bytes,
+    ),
+    Column(
+        "queue_messages_ready_ram",
+        GAUGE,
+        "Ready messages stored in memory",
+        lambda held: held.ready,
+    ),
+    Column(
+        "queue_messages_unacked_ram",
+        GAUGE,
+        "Unacknowledged messages stored in memory",
+        lambda held: held.queue.unacked,
+    ),
+    Column(
+        "queue_messages_paged_out",
+        GAUGE,
+        "Messages paged out to disk",
+        lambda held: held.paged_out,
+    ),
+    Column(
+        "queue_messages_paged_out_bytes",
+        GAUGE,
+        "Size in bytes of messages paged out to disk",
+        lambda held: held.paged_out_bytes,
     ),
     Column(
         "queue_messages_bytes",
@@ -212,7 +266,10 @@ def queue_metrics(scope: Scope) -> Steps:
                     queue = holder.queue
                     unacked[queue] = unacked.get(queue, 0) + message.size
                 yield None
-    held = [Held(queue, unacked.get(queue, 0)) for queue in queues_of(scope)]
+    held: list[Held] = []
+    for queues in parts(queues_of(scope)):
+        held += [Held(queue, unacked.get(queue, 0), *paged_out(queue)) for queue in queues]
+        yield None
     yield from by_object(scope, _QUEUE, held, lambda one: queue_labels(one.queue))
 
 

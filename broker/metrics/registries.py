@@ -57,16 +57,14 @@ LEFT_OUT: Mapping[str, str] = {
     "rabbitmq_connection_pending_packets": "output is one buffer, not packets",
     "process_reductions": "work that Erlang counts for each of its processes",
     "auth_attempts_detailed_": "RabbitMQ has them empty unless it is told to track sources",
-    "_ram": "how many messages are in memory is not counted by queue",
-    "_paged_out": "how many messages are in memory is not counted by queue",
     "queue_messages_persistent": "what is persistent is counted when it is published only",
     "queue_disk_reads_": "reads are counted for the node only",
     "queue_head_message_timestamp": "the age of the oldest message says more",
 }
 
 
-def aggregated(scope: Scope) -> Steps:
-    """``/metrics``: sums over all objects, and all there is about the node."""
+def default(scope: Scope) -> Steps:
+    """``/metrics``: sums over all objects, or each, and all there is about the node."""
     first: Iterable[Family] = (node.process, node.alarms)
     return _all(scope, chain(first, _everything()))
 

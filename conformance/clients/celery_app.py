@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from pathlib import Path
@@ -17,6 +18,12 @@ def exchange_type(queue_type: str) -> str:
     return "topic" if queue_type == "quorum" else "direct"
 
 
+def tls_options() -> dict[str, Any] | None:
+    """Give what `broker_use_ssl` is to be, if with_tls.py has set it."""
+    options = os.environ.get("CONFORMANCE_TLS")
+    return json.loads(options) if options else None
+
+
 app = Celery(
     "conformance",
     broker=os.environ.get("CONFORMANCE_URL", "amqp://"),
@@ -30,6 +37,7 @@ app.conf.update(
     broker_connection_retry_delay=0.5,
     result_chord_retry_interval=0.1,
     worker_hijack_root_logger=False,
+    broker_use_ssl=tls_options(),
 )
 
 

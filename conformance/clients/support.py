@@ -36,6 +36,7 @@ PROGRAMS = (
     "with_celery",
     "with_amqplib",
     "with_amqp_tools",
+    "with_tls",
 )
 
 

@@ -21,7 +21,7 @@ from celery.exceptions import TaskRevokedError
 
 from conformance.brokers import REPOSITORY
 from conformance.clients import support
-from conformance.clients.celery_app import exchange_type
+from conformance.clients.celery_app import exchange_type, tls_options
 from conformance.clients.support import Target, equal, unique, wait_until
 
 RESULT_S = 20.0
@@ -81,6 +81,7 @@ class Worker:
         app.conf.task_send_sent_event = True
         app.conf.broker_transport_options = {"read_timeout": 20}
         app.conf.task_default_exchange_type = exchange_type(queue_type)
+        app.conf.broker_use_ssl = tls_options()
         return app
 
     def wait_for_answer(self) -> None:

@@ -21,9 +21,7 @@ MEMORY_MB = 64.0  # nor is memory
 def main(names: list[str]) -> int:
     """Run the attacks named, or all."""
     if names == ["--list"]:
-        print("| attack | what it does | what must happen |\n| --- | --- | --- |")
-        for one in ATTACKS.values():
-            print(f"| {one.name} | {one.does} | {one.must} |")
+        print(listing(), end="")
         return 0
     print(HEAD, flush=True)
     outcomes = []
@@ -39,6 +37,12 @@ def main(names: list[str]) -> int:
         if place.broker.running:
             print(f"\nat the end {resident_mb(place.broker):.0f} MB")
     return summary(outcomes)
+
+
+def listing() -> str:
+    """Write the table of attacks."""
+    rows = [f"| {one.name} | {one.does} | {one.must} |\n" for one in ATTACKS.values()]
+    return "| attack | what it does | what must happen |\n| --- | --- | --- |\n" + "".join(rows)
 
 
 def summary(outcomes: list[Outcome]) -> int:

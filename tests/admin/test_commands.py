@@ -301,3 +301,9 @@ def test_log_tail(api: FakeApi, leveret: Run) -> None:
     line = {"seq": 1, "time": "T", "level": "info", "category": "queue", "message": "m"}
     api.answers["GET /api/logs"] = (200, {"lines": [line, line | {"message": "n"}], "last": 2})
     assert leveret("log_tail", "-N", "1").out == "T [info] queue: n\n"
+
+
+@pytest.mark.parametrize("timeout", ["0", "-1", "infinity", "1e30", "nan", "5"])
+def test_any_timeout_will_do(timeout: str, known: FakeApi, ctl: Run) -> None:
+    """As long as it likes, without end included."""
+    assert ctl("ping", "--timeout", timeout).code == 0

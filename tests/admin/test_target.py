@@ -37,6 +37,14 @@ def test_credentials_are_not_taken_to_another_place() -> None:
         find({"url": "http://other"}, None, environ, None)
 
 
+def test_a_data_directory_has_no_credentials_to_keep() -> None:
+    """A socket named by a weaker source does not take the credentials beside it away."""
+    environ = {"LEVERET_DATA_DIR": "/x", "LEVERET_USERNAME": "u", "LEVERET_PASSWORD": "p"}
+    found = find({"url": "http://other"}, None, environ, None)
+    assert found == Target("http://other", username="u", password="p")
+    assert "'p'" not in repr(found)
+
+
 def test_password_of_another_user_is_not_used() -> None:
     """A password belongs to the user beside it."""
     environ = {"LEVERET_USERNAME": "u", "LEVERET_PASSWORD": "secret"}
@@ -93,6 +101,13 @@ def test_a_broker_of_this_machine_needs_no_user(tmp_path: Path) -> None:
         assert named == Target(DEFAULT_URL, username="u", password="p")
 
 
+def test_a_user_is_asked_for_over_the_socket_too() -> None:
+    """Whoever names a user acts as that user, though the socket would let everything pass."""
+    environ = {"LEVERET_DATA_DIR": "/x", "LEVERET_PASSWORD": "p"}
+    found = find({"username": "u"}, None, environ, None)
+    assert found == Target(data_dir=Path("/x"), username="u", password="p")
+
+
 def test_a_socket_of_somebody_else_is_not_used_unasked(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever owns the working directory could otherwise wait there for an operator's secrets."""
     owners = {Path("data"): os.geteuid() + 1}
@@ -120,6 +135,9 @@ def test_a_person_is_asked_for_what_is_missing() -> None:
     ("options", "fault"),
     [
         ({"url": "localhost:15672"}, "not a URL"),
+        ({"url": "u:p@localhost:15672"}, "not a URL"),
+        ({"url": "http://[::1"}, "not a URL"),
+        ({"url": "http://host:port"}, "not a URL"),
         ({"url": "http://u:p@host"}, "may not hold credentials"),
         ({"url": "http://host", "data_dir": "/x"}, "not both"),
         ({"username": "u", "password_file": "/nonexistent"}, "cannot read the password"),

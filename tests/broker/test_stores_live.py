@@ -102,3 +102,22 @@ def test_what_became_due_while_the_broker_was_down() -> None:
     assert [body_of(each.content) for each in broker.vhosts["/"].queues["busy"].backlog] == [
         b"kept"
     ]
+
+
+def test_any_exchange_remembers_duplicates_over_restarts() -> None:
+    """With the argument x-message-deduplication an exchange of any type keeps what it has seen."""
+    world = World()
+    arguments = {"x-message-deduplication": True}
+    declare = commands.Exchange.Declare(
+        exchange="x", exchange_type="topic", durable=True, arguments=arguments
+    )
+    bind = commands.Queue.Bind(queue="q", exchange="x", routing_key="#")
+    wishes = [declare, commands.Queue.Declare(queue="q", durable=True), bind]
+    feed(world, started(world), *(method(1, wish) for wish in wishes))
+    headers = {"x-deduplication-header": "seen"}
+    for _ in range(3):
+        content = message(1, b"m", headers=headers, delivery_mode=2)
+        feed(world, started(world), publish(1, "x", "k"), content)
+        assert len(world.broker.vhosts["/"].queues["q"]) == 1
+        assert len(store(world)) == 1
+        world.restart()

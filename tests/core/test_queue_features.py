@@ -342,8 +342,9 @@ def test_single_active_consumer(vhost: Vhost) -> None:
     assert (len(first.ids), len(second.ids)) == (3, 1)
 
 
-def test_unused_queues_expire(vhost: Vhost) -> None:
-    """A queue nobody uses for so long goes with its messages; publishing is no use."""
+def test_unused_queues_expire(vhost: Vhost, caplog: pytest.LogCaptureFixture) -> None:
+    """A queue nobody uses for so long goes with its messages, which the log says."""
+    caplog.set_level("INFO")
     queue = make_queue(vhost, arguments={"x-expires": 100})
     pass_time(vhost.broker, 60)
     publish(vhost, "q")
@@ -354,6 +355,7 @@ def test_unused_queues_expire(vhost: Vhost) -> None:
     pass_time(vhost.broker, 40)
     assert "q" not in vhost.queues
     assert queue.deleted
+    assert "queue 'q' in vhost '/' expired: nobody used it; 2 messages go with it" in caplog.text
 
 
 def test_consumed_queues_do_not_expire(vhost: Vhost) -> None:

@@ -6,6 +6,9 @@ name. Unless the argument ``x-cache-persistence`` is ``memory``, a durable excha
 the headers of persistent messages over a restart: each is logged as a small message without a
 body, in the batch of the message itself.
 
+Exchanges of other types drop duplicates in the same way, and then route as they do, with the
+argument ``x-message-deduplication`` (``broker.core.intake``); there ``x-cache-size`` has a default.
+
 The queue argument ``x-message-deduplication`` is another thing: such a queue takes no message
 whose header equals that of one it holds, ready or unacked.
 
@@ -33,6 +36,7 @@ if TYPE_CHECKING:
     from broker.core.vhost import Vhost
 
 HEADER = "x-deduplication-header"
+CACHE_SIZE = 128  # unless the exchange says otherwise
 _INTEGER = re.compile(rb"[0-9]{1,18}")
 
 
@@ -75,11 +79,27 @@ class Seen(Kept):
 class SeenStore(Store):
     """What one exchange remembers."""
 
-    def __init__(self, vhost: Vhost, exchange: Exchange, queue_id: int, size: int) -> None:
+    def __init__(self, vhost: Vhost, exchange: Exchange, queue_id: int) -> None:
         super().__init__(vhost, exchange, queue_id)
         self.seen = Seen()
         self.backlog = self.seen  # type: ignore[assignment]
-        self._size = size
+        arguments = exchange.arguments
+        self._size = _number(arguments.get("x-cache-size")) or CACHE_SIZE
+        self._ttl_ms = _number(arguments.get("x-cache-ttl")) or -1
+        self._logged = arguments.get("x-cache-persistence") != Field("S", b"memory")
+
+    def lets_pass(self, envelope: Envelope) -> bool:
+        """Whether a message has no header to compare or a new one, which is remembered."""
+        headers = envelope.headers
+        key = key_of(headers)
+        if key is None:
+            return True
+        if self.has(key):
+            return False
+        ttl_ms = _number(headers.get("x-cache-ttl")) or self._ttl_ms
+        persistent = self._logged and envelope.properties.get("delivery_mode") == 2
+        self.remember(key, headers[HEADER], ttl_ms, persistent=persistent)
+        return True
 
     def has(self, key: bytes) -> bool:
         """Whether the key is remembered; one whose time is over is forgotten here."""
@@ -123,45 +143,45 @@ class DeduplicationExchange(Exchange):
     cacheable = False
     store_count = 1
 
-    def __init__(self, name: str, **properties: Any) -> None:
-        super().__init__(name, **properties)
-        self._ttl_ms = _number(self.arguments.get("x-cache-ttl")) or -1
-        self._logged = self.arguments.get("x-cache-persistence") != Field("S", b"memory")
-
     @staticmethod
     def check_arguments(arguments: Table) -> None:
         """See ``Exchange``."""
-        if not _number(arguments.get("x-cache-size")):
-            raise PreconditionFailed(
-                "Missing or invalid argument, 'x-cache-size' must be an integer greater than 0"
-            )
-        if "x-cache-ttl" in arguments and not _number(arguments["x-cache-ttl"]):
-            raise PreconditionFailed(
-                "Invalid argument, 'x-cache-ttl' must be an integer greater than 0"
-            )
-        persistence = arguments.get("x-cache-persistence")
-        if persistence not in (None, Field("S", b"disk"), Field("S", b"memory")):
-            raise PreconditionFailed(
-                "Invalid argument, 'x-cache-persistence' must be either 'disk' or 'memory'"
-            )
+        if "x-cache-size" not in arguments:
+            raise _no_size()
+        check_cache_arguments(arguments)
 
     def open_stores(self, vhost: Vhost) -> None:
         """See ``Exchange``."""
-        size = _number(self.arguments["x-cache-size"])
-        self._seen = SeenStore(vhost, self, self.first_store_id, size)
-        self.stores = (self._seen,)
+        self.seen = SeenStore(vhost, self, self.first_store_id)
+        self.stores = (self.seen,)
 
     def destinations(self, envelope: Envelope) -> Iterable[Queue | Exchange]:
         """See ``Exchange``."""
-        headers = envelope.headers
-        key = key_of(headers)
-        if key is not None:
-            if self._seen.has(key):
-                return ()
-            ttl_ms = _number(headers.get("x-cache-ttl")) or self._ttl_ms
-            persistent = self._logged and envelope.properties.get("delivery_mode") == 2
-            self._seen.remember(key, headers[HEADER], ttl_ms, persistent=persistent)
+        assert self.seen is not None
+        if not self.seen.lets_pass(envelope):
+            return ()
         return [binding.destination for binding in self.bindings.values()]
+
+
+def check_cache_arguments(arguments: Table) -> None:
+    """Raise ``PreconditionFailed`` for what makes no sense for remembering headers."""
+    if "x-cache-size" in arguments and not _number(arguments["x-cache-size"]):
+        raise _no_size()
+    if "x-cache-ttl" in arguments and not _number(arguments["x-cache-ttl"]):
+        raise PreconditionFailed(
+            "Invalid argument, 'x-cache-ttl' must be an integer greater than 0"
+        )
+    persistence = arguments.get("x-cache-persistence")
+    if persistence not in (None, Field("S", b"disk"), Field("S", b"memory")):
+        raise PreconditionFailed(
+            "Invalid argument, 'x-cache-persistence' must be either 'disk' or 'memory'"
+        )
+
+
+def _no_size() -> PreconditionFailed:
+    return PreconditionFailed(
+        "Missing or invalid argument, 'x-cache-size' must be an integer greater than 0"
+    )
 
 
 class DeduplicatingQueue(Queue):

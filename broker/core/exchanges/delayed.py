@@ -121,7 +121,7 @@ class DelayStore(Store):
 class DelayedMessageExchange(Exchange):
     """See the module. ``inner``, an exchange with the same bindings, routes what need not wait.
 
-    That a message has to wait, ``broker.core.delays`` sees to, as for every exchange with delays.
+    That a message has to wait, ``broker.core.intake`` sees to, as for every exchange with delays.
     """
 
     type = "x-delayed-message"
