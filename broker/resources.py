@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import resource
 
+RESERVED = 100  # descriptors that are not for clients
 _FILES = "/proc/self/fd"
 
 
@@ -20,3 +21,13 @@ def open_files() -> int:
 def open_files_max() -> int:
     """Descriptors this process may have."""
     return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+
+
+def clients_max() -> int:
+    """Take as many descriptors as we may have; how many of them clients can use.
+
+    The others are for the log, the management API and what else must not fail for many clients.
+    """
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    return most - min(RESERVED, most // 2)

@@ -26,7 +26,7 @@ from typing import Any
 
 import uvloop
 
-from broker import __version__, alarms, garbage, notify, pager, reclaim
+from broker import __version__, alarms, garbage, notify, pager, reclaim, resources
 from broker.access.authentication import Authentication
 from broker.access.mechanisms import Peer
 from broker.advice import advice
@@ -44,7 +44,7 @@ from broker.defaults import limits, make_default_user, vhost_defaults
 from broker.definitions import boot
 from broker.identity import cluster_name
 from broker.net import tls
-from broker.net.listening import AmqpListeners
+from broker.net.listening import FULL, AmqpListeners
 from broker.net.tls import Certificates
 from broker.pager import Pager
 from broker.reclaim import CopyForward
@@ -122,6 +122,9 @@ class Server:
         self.broker.watchers.append(self._watched)
         self.auth = Authentication(config, self.broker)
         self.sessions: set[Session] = set()
+        self._clients_max = resources.clients_max()
+        if config.connection_max is not None:
+            self._clients_max = min(self._clients_max, config.connection_max)
         self.listening: list[Listening] = []  # for AMQP; each service has its own
         self.services: list[Service] = []
         self.fast_path = config.fast_path
@@ -138,7 +141,7 @@ class Server:
             initial_frame_max=config.initial_frame_max,
         )
         self._listeners = AmqpListeners(
-            config, self.certificates, lambda origin: Session(self, origin)
+            config, self.certificates, lambda origin: Session(self, origin), self._has_room
         )
         self._stop = asyncio.Event()
         self._deserted = asyncio.Event()  # no session is left
@@ -318,14 +321,16 @@ class Server:
     def connected(self, session: Session) -> None:
         """A socket was accepted."""
         self.sessions.add(session)
-        limit = self.config.connection_max
-        if limit is not None and len(self.sessions) > limit:
-            _log.warning("refused a connection: connection_max is %d", limit)
+        if not self._has_room(0):
+            _log.warning("refused a connection: %d are open (%s)", self._clients_max, FULL)
             session.abort()
         handshake = session.transport.get_extra_info("ssl_object")
         if handshake is not None and self.certificates and self.certificates.too_deep(handshake):
             session.give_up("its certificate is further from its authority than ssl_options.depth")
         self._deserted.clear()
+
+    def _has_room(self, coming: int) -> bool:
+        return len(self.sessions) + coming <= self._clients_max
 
     def disconnected(self, session: Session) -> None:
         """A socket is gone."""

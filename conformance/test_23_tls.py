@@ -169,6 +169,17 @@ def test_handshake_that_never_ends(tmp_path: Path) -> None:
 
 
 @leveret_only
+def test_connection_max_counts_handshakes(tmp_path: Path) -> None:
+    """Sockets in the handshake count for connection_max: those beyond it are closed at once."""
+    place = serve(tmp_path, {"connection_max": 3})
+    with place.broker:
+        silent = [Connection(place.url, stage="tcp") for _ in range(10)]
+        place.logged("refused a connection: too many are open")
+        for connection in silent:
+            connection.drop()
+
+
+@leveret_only
 def test_reload(tmp_path: Path) -> None:
     """After SIGHUP new connections get the new certificate; a broken one changes nothing."""
     place = serve(tmp_path)

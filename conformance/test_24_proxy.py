@@ -39,7 +39,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
 def test_the_client_behind_the_balancer(place: Place, header: bytes) -> None:
     """The connection is known by the addresses of the header, with TLS behind it or without."""
     Connection(place.broker.url, preamble=header).close()
-    place.logged("127.0.0.9:4321 -> 127.0.0.1:5672: user 'guest' opened")
+    place.logged("127.0.0.9:4321 -> 127.0.0.1:5672: user 'guest'")
     place.connect(place.certificates.context(), preamble=header).close()
 
 

@@ -23,10 +23,11 @@ pytestmark = pytest.mark.skipif(
 SOURCE, DEAD, OTHER = "b.source", "b.dead", "b.other"
 
 
-@pytest.fixture(scope="module")
-def process() -> Iterator[Broker]:
-    """A Leveret."""
-    with Leveret() as broker:
+@pytest.fixture(scope="module", params=["memory", "disk"])
+def process(request: pytest.FixtureRequest) -> Iterator[Broker]:
+    """A Leveret; one keeps messages in memory, the other pages all out that it can."""
+    paged_out = {"leveret.messages_in_memory_max": "0"}
+    with Leveret(settings=paged_out if request.param == "disk" else {}) as broker:
         yield broker
 
 

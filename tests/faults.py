@@ -52,6 +52,13 @@ class File:
                 _write(self.durable, offset, octets)
         self.unsynced = []
 
+    def copy(self) -> "File":
+        """The same, for another machine to go on with."""
+        file = File()
+        file.durable, file.current = bytearray(self.durable), bytearray(self.current)
+        file.unsynced = list(self.unsynced)
+        return file
+
     def after_power_cut(self, random: Random) -> "File":
         """What the disk may hold afterwards."""
         image = bytearray(self.durable)
@@ -114,9 +121,15 @@ class MemoryDisk(Disk):
     def after_kill(self) -> "MemoryDisk":
         """The disk as the next process finds it: the machine still remembers everything."""
         disk = MemoryDisk()
-        disk.names = dict(self.names)
-        disk.durable_names = dict(self.durable_names)
-        disk.unsynced_names = list(self.unsynced_names)
+        changed = [file for change in self.unsynced_names for _, file in change if file is not None]
+        known = {*self.names.values(), *self.durable_names.values(), *changed}
+        files: dict[File | None, File | None] = {file: file.copy() for file in known}
+        files[None] = None
+        disk.names = {name: files[file] for name, file in self.names.items()}
+        disk.durable_names = {name: files[file] for name, file in self.durable_names.items()}
+        disk.unsynced_names = [
+            [(name, files[file]) for name, file in change] for change in self.unsynced_names
+        ]
         return disk
 
     def copy(self) -> "MemoryDisk":

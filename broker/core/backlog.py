@@ -72,16 +72,47 @@ class Backlog:
             if message_id not in self.holes:
                 yield message
 
-    def browse(self) -> Iterator[Message]:
-        """All messages in their order, a page at a time in memory. Not while the queue changes."""
+    def browse(self, skip: int = 0) -> Iterator[Message]:
+        """All messages but the first few in their order, a page at a time in memory.
+
+        Not while the queue changes.
+        """
         pages = self.pages.pages if self.pages is not None else ()
         first = [m for _, m in sorted(self.requeued, key=_entry_id)] + list(self.ready)
-        yield from (message for message in first if message.id not in self.holes)
+        first = [message for message in first if message.id not in self.holes]
+        yield from first[skip:]
+        skip = max(0, skip - len(first))
         for page in pages:
             assert self.paging is not None
-            yield from self.paging.read(page)
+            if skip < len(page):
+                yield from self.paging.read(page)[skip:]
+            skip = max(0, skip - len(page))
         newest = self.pages.tail if self.pages is not None else ()
-        yield from (message for message in newest if message.id not in self.holes)
+        yield from islice((m for m in newest if m.id not in self.holes), skip, None)
+
+    def returned_ids(self) -> Iterator[int]:
+        """The ids of messages that were delivered before, those from before a restart aside."""
+        return (message_id for message_id, _ in self.requeued)
+
+    def find(self, ids: Sequence[int]) -> list[Message]:
+        """Messages by their ascending ids, in no particular order; they stay."""
+        wanted = set(ids)
+        found = [message for message in self if message.id in wanted]
+        if self.pages is not None and self.paging is not None:
+            found += self.pages.find(self.paging, ids)
+        return found
+
+    def take_out(self, ids: Sequence[int], now_ms: int) -> list[Message]:
+        """Take out messages by their ascending ids, wherever they are."""
+        wanted = set(ids)
+        taken = [message for message in self if message.id in wanted]
+        for message in taken:
+            self.remove(message)
+        if self.pages is not None and self.paging is not None:
+            paged = self.pages.take(self.paging, ids, now_ms)
+            self.size_bytes -= sum([message.size for message in paged])
+            taken += paged
+        return taken
 
     def append(self, message: Message) -> None:
         """A new message. Hot."""

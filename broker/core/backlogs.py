@@ -28,8 +28,17 @@ class AnyBacklog(Protocol):
 
     def __iter__(self) -> Iterator[Message]: ...
 
-    def browse(self) -> Iterator[Message]:
-        """All messages in their order, read from the disk where need be; nothing changes."""
+    def browse(self, skip: int = 0) -> Iterator[Message]:
+        """All messages but the first few in their order, read from the disk where need be."""
+
+    def returned_ids(self) -> Iterator[int]:
+        """The ids of messages that were delivered before, those from before a restart aside."""
+
+    def find(self, ids: Sequence[int]) -> list[Message]:
+        """Messages by their ascending ids, in no particular order; they stay."""
+
+    def take_out(self, ids: Sequence[int], now_ms: int) -> list[Message]:
+        """Take out messages by their ascending ids, wherever they are."""
 
     def append(self, message: Message) -> None:
         """A new message."""

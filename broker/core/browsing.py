@@ -6,10 +6,9 @@ place. What is taken out leaves by ``Queue``'s one exit, so the log hears of it 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from broker.core.backlog import Backlog
 from broker.core.deadletter import carbon_copies
 from broker.core.route import publish_for_nobody
 from protocol.content import headers_of, with_properties
@@ -26,56 +25,33 @@ if TYPE_CHECKING:
 Target = tuple[bytes, bytes, list["Queue"]]  # address, content, queues
 
 
-def ready(queue: Queue) -> list[Message]:
-    """What is ready, in the order in which it will be delivered."""
-    highest = queue.settings.max_priority or 0
-
-    def place(message: Message) -> tuple[int, int]:
-        return -min(message.priority, highest), message.id
-
-    return sorted(queue.backlog, key=place)
-
-
-def returned_ids(queue: Queue) -> set[int]:
-    """The ids of ready messages that were delivered before."""
-    backlog = queue.backlog
-    return {number for number, _ in backlog.requeued} if isinstance(backlog, Backlog) else set()
-
-
-def take_out(queue: Queue, messages: list[Message]) -> None:
-    """Ready messages end here, without being dead-lettered."""
-    for message in messages:
-        queue.backlog.remove(message)
+def take_out(queue: Queue, ids: Sequence[int]) -> int:
+    """Ready messages of these ascending ids end here, not dead-lettered; how many there were."""
+    messages = queue.backlog.take_out(ids, queue.broker.now_ms)
     if queue.retention is not None:
         queue.retention.expiry.take(messages)
     queue._forget(messages)
+    return len(messages)
 
 
 def move(
-    queue: Queue,
-    wanted: Container[int],
-    target: Callable[[Message], Target | None],
-    count_max: int,
+    queue: Queue, ids: Sequence[int], target: Callable[[Message], Target | None]
 ) -> tuple[int, int]:
     """Publish ready messages elsewhere and take them out: how many went, and how many could not.
 
     What has no target, or a target that is full, stays. The copy and the end of the original are in
     one batch of the log.
     """
-    moved: list[Message] = []
+    moved: list[int] = []
     stuck = 0
-    for message in ready(queue):
-        if message.id not in wanted:
-            continue
-        if len(moved) + stuck >= count_max:
-            break
+    for message in sorted(queue.backlog.find(ids), key=lambda message: message.id):
         found = target(message)
         if found is None or any(one.rejects(message.size) for one in found[2]):
             stuck += 1
             continue
         address, content, queues = found
         publish_for_nobody(queue.broker, address, content, message.size, queues)
-        moved.append(message)
+        moved.append(message.id)
     take_out(queue, moved)
     return len(moved), stuck
 

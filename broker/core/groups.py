@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from heapq import heapify, heappop, heappush, merge
+from itertools import chain, islice
 
 from broker.core.backlog import Backlog
 from broker.core.message import Message
@@ -59,9 +60,26 @@ class GroupedBacklog:
         for group in self._groups.values():
             yield from group
 
-    def browse(self) -> Iterator[Message]:
-        """All messages in order of id; nothing changes."""
-        yield from merge(*[g.browse() for g in self._groups.values()], key=lambda m: m.id)
+    def browse(self, skip: int = 0) -> Iterator[Message]:
+        """All messages but the first few in order of id; nothing changes."""
+        groups = [group.browse() for group in self._groups.values()]
+        yield from islice(merge(*groups, key=lambda message: message.id), skip, None)
+
+    def returned_ids(self) -> Iterator[int]:
+        """See ``Backlog``."""
+        return chain.from_iterable(group.returned_ids() for group in self._groups.values())
+
+    def find(self, ids: Sequence[int]) -> list[Message]:
+        """See ``Backlog``."""
+        wanted = set(ids)
+        return [message for message in self if message.id in wanted]
+
+    def take_out(self, ids: Sequence[int], now_ms: int) -> list[Message]:
+        """See ``Backlog``."""
+        taken = self.find(ids)
+        for message in taken:
+            self.remove(message)
+        return taken
 
     def _key(self, message: Message) -> Key:
         value = headers_of(message.content).get(self._header)

@@ -61,6 +61,18 @@ class Run:
             self.dead = self.dead or set()
             self.dead.update(self.ids[start:end])
 
+    def split(self, message_id: int) -> Run | None:
+        """Those behind an id leave this run for one of their own, if there are any."""
+        self.bury()
+        at = bisect_right(self.ids, message_id)
+        if at == len(self.ids):
+            return None
+        rest = Run(self.place, self.ids, array("Q"))
+        rest.details = self.details
+        rest.cut(at, len(self.ids))
+        self.cut(0, at)
+        return rest
+
     def bury(self) -> None:
         """Take the dead out."""
         if self.dead:
@@ -106,17 +118,29 @@ class Logged:
             return
         self.settle(ids)
         start = 0
-        between = self._firsts[bisect_right(self._firsts, ids[0]) :]
-        for first in [*between, None]:
-            end = len(ids) if first is None else bisect_left(ids, first, start)
-            if end > start:
-                at = bisect_right(self._firsts, ids[start])
-                self._firsts.insert(at, ids[start])
-                self.runs.insert(at, Run(place, ids[start:end], details[start:end]))
+        while start < len(ids):
+            at = self._open(ids[start])
+            last = at == len(self.runs)
+            end = len(ids) if last else bisect_left(ids, self._firsts[at], start)
+            self._firsts.insert(at, ids[start])
+            self.runs.insert(at, Run(place, ids[start:end], details[start:end]))
             start = end
-            if start == len(ids):
-                break
         self._highest = max(self._highest, ids[-1])
+
+    def _open(self, message_id: int) -> int:
+        """Where a run that begins with a message goes; one that goes on behind it is split."""
+        at = bisect_right(self._firsts, message_id)
+        while at < len(self.runs):
+            self.runs[at].bury()
+            if self.runs[at]:
+                break
+            del self.runs[at], self._firsts[at]
+        if at:
+            rest = self.runs[at - 1].split(message_id)
+            if rest is not None:
+                self._firsts.insert(at, rest.ids[0])
+                self.runs.insert(at, rest)
+        return at
 
     def settle(self, ids: Sequence[int]) -> None:
         """Messages are gone, in any order; those that are not here are of no interest."""

@@ -15,6 +15,7 @@ Invariants:
 from __future__ import annotations
 
 from array import array
+from bisect import bisect_left
 from collections import deque
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Protocol
@@ -226,6 +227,30 @@ class Pages:
                 expired += over
             self.add(page)
         return expired
+
+    def find(self, paging: Paging, ids: Sequence[int]) -> list[Message]:
+        """Messages by their ascending ids, in no particular order; they stay."""
+        wanted = set(ids)
+        pages = [page for page in self.pages if _overlap(page.ids, ids)]
+        return [m for page in pages for m in paging.read(page) if m.id in wanted]
+
+    def take(self, paging: Paging, ids: Sequence[int], now_ms: int) -> list[Message]:
+        """Take out messages by their ascending ids."""
+        wanted = set(ids)
+        taken: list[Message] = []
+        for page in self.clear():
+            if _overlap(page.ids, ids):
+                messages = paging.read(page)
+                page.keep([m for m in messages if m.id not in wanted], now_ms)
+                taken += [m for m in messages if m.id in wanted]
+            self.add(page)
+        return taken
+
+
+def _overlap(ids: Sequence[int], wanted: Sequence[int]) -> bool:
+    """Whether a page with these ids may hold one of the wanted; both are ascending."""
+    at = bisect_left(wanted, ids[0]) if ids else len(wanted)
+    return at < len(wanted) and wanted[at] <= ids[-1]
 
 
 class Paging:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 
 from broker.core.backlog import Backlog
 from broker.core.message import Message
@@ -43,10 +44,25 @@ class PriorityBacklog:
         for priority in self._priorities:
             yield from self._levels[priority]
 
-    def browse(self) -> Iterator[Message]:
-        """All messages in their order, read from the disk where need be; nothing changes."""
+    def browse(self, skip: int = 0) -> Iterator[Message]:
+        """All messages but the first few in their order, read from the disk where need be."""
         for priority in self._priorities:
-            yield from self._levels[priority].browse()
+            level = self._levels[priority]
+            yield from level.browse(skip)
+            skip = max(0, skip - len(level))
+
+    def returned_ids(self) -> Iterator[int]:
+        """See ``Backlog``."""
+        return chain.from_iterable(level.returned_ids() for level in self._levels.values())
+
+    def find(self, ids: Sequence[int]) -> list[Message]:
+        """See ``Backlog``."""
+        return [message for level in self._levels.values() for message in level.find(ids)]
+
+    def take_out(self, ids: Sequence[int], now_ms: int) -> list[Message]:
+        """See ``Backlog``."""
+        levels = self._levels.values()
+        return [message for level in levels for message in level.take_out(ids, now_ms)]
 
     def _level(self, message: Message) -> Backlog:
         return self.level(message.priority)

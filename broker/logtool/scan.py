@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from broker.wal import Batch, CorruptLog, DirectoryInUse, Disk
+from broker.wal.bounds import Bounds, read_bounds
 from broker.wal.disk import Buffer
 from broker.wal.frame import segment_names
 from broker.wal.recovery import Position, SegmentReader
@@ -100,21 +101,30 @@ def scan(
     disk = disk or ReadingDisk()
     names = segment_names(disk.list_directory(str(directory)))
     position = Position()
+    bounds = read_bounds(disk, str(directory))
+    try:
+        bounds.check_segments(names)
+    except CorruptLog as error:
+        yield _damage(error)
     for name in names:
         reader = SegmentReader(disk, str(directory), name)
         try:
             yield SegmentBegins(name, disk.size(reader.fd))
-            yield from _scan_segment(reader, position, advance, is_last=name == names[-1])
+            end = bounds if name == names[-1] else None
+            yield from _scan_segment(reader, position, advance, end)
         finally:
             disk.close(reader.fd)
 
 
 def _scan_segment(
-    reader: SegmentReader, position: Position, advance: Callable[[int], None], *, is_last: bool
+    reader: SegmentReader,
+    position: Position,
+    advance: Callable[[int], None],
+    end: Bounds | None,
 ) -> Iterator[Part]:
     size = reader.disk.size(reader.fd)
     done = 0
-    for part in _parts(reader, position, is_last=is_last):
+    for part in _parts(reader, position, end):
         if isinstance(part, Found):
             advance(part.octets)
             done += part.octets
@@ -122,7 +132,7 @@ def _scan_segment(
     advance(max(0, size - done))
 
 
-def _parts(reader: SegmentReader, position: Position, *, is_last: bool) -> Iterator[Part]:
+def _parts(reader: SegmentReader, position: Position, end: Bounds | None) -> Iterator[Part]:
     try:
         reader.enter(position)
     except CorruptLog as error:
@@ -149,12 +159,13 @@ def _parts(reader: SegmentReader, position: Position, *, is_last: bool) -> Itera
         yield damage or Damage(reader.name, at, f"{_batches(lost, position.number)} damaged")
     if damage is not None:
         yield damage
-    elif is_last:
-        yield from _tail(reader, position)
+    elif end is not None:
+        yield from _tail(reader, position, end)
 
 
-def _tail(reader: SegmentReader, position: Position) -> Iterator[Part]:
+def _tail(reader: SegmentReader, position: Position, end: Bounds) -> Iterator[Part]:
     try:
+        end.check_end(position.number, reader.name, position.offset)
         if reader.is_torn(position):
             yield TornTail(reader.name, position.offset)
     except CorruptLog as error:

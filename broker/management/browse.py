@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
+from itertools import islice
+from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
@@ -29,9 +31,10 @@ if TYPE_CHECKING:
     from broker.logs.recent import Line
     from broker.management.call import Call
 
-SCANNED_MAX = 5000  # messages looked at in one call
+SCANNED_S = 0.02  # how long one call looks at messages, but for the first page
 COUNT_MAX = 500  # messages shown in one call
-MOVED_MAX = 5000  # messages moved in one call
+CHOSEN_MAX = 10_000  # messages named in one call
+AT_ONCE_MAX = 500  # messages moved at a time
 KEEP_ALIVE_S = 15.0
 LEVELS = ("debug", "info", "notice", "warning", "error", "critical")
 
@@ -56,13 +59,11 @@ async def peek(call: Call) -> web.StreamResponse:
         raise bad_request(f"offset, count and truncate are at least 0, count at most {COUNT_MAX}")
     encoding = body.get("encoding", "auto")
     found = _searcher(body.get("search"), is_regex=as_boolean(body.get("regex", False)))
-    ready = browsing.ready(queue)
-    returned = browsing.returned_ids(queue)
+    total, returned = len(queue), set(queue.backlog.returned_ids())
     shown: list[dict[str, Any]] = []
-    position = offset
-    slices = answers.Slices()
-    for message in ready[offset : offset + SCANNED_MAX]:
-        if len(shown) == count:
+    position, until = offset, perf_counter() + SCANNED_S
+    for message in queue.backlog.browse(offset):
+        if len(shown) == count or (position > offset and perf_counter() > until):
             break
         if found(message):
             redelivered = message.id in returned or message.id < queue.backlog.recovered_below
@@ -70,14 +71,12 @@ async def peek(call: Call) -> web.StreamResponse:
             described = messages.describe(message, encoding, truncate)
             shown.append(place | described | {"redelivered": redelivered})
         position += 1
-        if slices.over:
-            await slices.rest()
     return answers.answer(
         {
             "messages": shown,
-            "next_offset": position if position < len(ready) else None,
+            "next_offset": position if position < total else None,
             "scanned": position - offset,
-            "total": len(ready),
+            "total": total,
         }
     )
 
@@ -103,14 +102,14 @@ def _searcher(wanted: Any, *, is_regex: bool) -> Callable[[Message], bool]:
     return found
 
 
-def _chosen(body: dict[str, Any], queue: Queue) -> set[int]:
-    """The messages that a body names."""
+def _chosen(body: dict[str, Any], queue: Queue) -> list[int]:
+    """The messages that a body names, or the first ones if it names all; in ascending order."""
     if as_boolean(body.get("all", False)):
-        return {message.id for message in queue.backlog}
+        return sorted(message.id for message in islice(queue.backlog.browse(), AT_ONCE_MAX))
     given = body.get("ids")
-    if not isinstance(given, list):
-        raise bad_request('ids must be a list, or "all" true')
-    return {as_integer(number) for number in given}
+    if not isinstance(given, list) or len(given) > CHOSEN_MAX:
+        raise bad_request(f'ids must be a list, of at most {CHOSEN_MAX}, or "all" true')
+    return sorted({as_integer(number) for number in given})
 
 
 async def move(call: Call) -> web.StreamResponse:
@@ -119,11 +118,20 @@ async def move(call: Call) -> web.StreamResponse:
     body = await call.read()
     call.need("destination")
     target = await _target(call, body["destination"])
-    wanted = _chosen(body, queue)
     call.server.tick.read_clock()
-    moved, stuck = call.change(lambda: browsing.move(queue, wanted, target, MOVED_MAX))
+    moved = stuck = 0
+    everything, rest = as_boolean(body.get("all", False)), len(queue)
+    wanted = _chosen(body, queue)
+    chosen = rest if everything else len(wanted)
+    while wanted:
+        went, stayed = browsing.move(queue, wanted[:AT_ONCE_MAX], target)
+        moved, stuck = moved + went, stuck + stayed
+        wanted = wanted[AT_ONCE_MAX:]
+        if everything and not stayed and moved < rest:
+            wanted = _chosen(body, queue)
+        await asyncio.sleep(0)
     await call.durable()
-    missing = max(0, len(wanted) - moved - stuck)
+    missing = max(0, chosen - moved - stuck)
     return answers.answer({"moved": moved, "unroutable": stuck, "missing": missing})
 
 
@@ -154,11 +162,17 @@ async def _target(call: Call, given: Any) -> Callable[[Message], browsing.Target
 async def delete_messages(call: Call) -> web.StreamResponse:
     """POST .../delete-messages: drop chosen messages, without dead-lettering."""
     queue = await _readable(call)
-    wanted = _chosen(await call.read(), queue)
-    found = [message for message in queue.backlog if message.id in wanted]
-    browsing.take_out(queue, found)
+    body = await call.read()
+    call.server.tick.read_clock()
+    if as_boolean(body.get("all", False)):
+        wanted, deleted = [], queue.purge()
+    else:
+        wanted, deleted = _chosen(body, queue), 0
+    for start in range(0, len(wanted), AT_ONCE_MAX):
+        deleted += browsing.take_out(queue, wanted[start : start + AT_ONCE_MAX])
+        await asyncio.sleep(0)
     await call.durable()
-    return answers.answer({"deleted": len(found), "missing": len(wanted) - len(found)})
+    return answers.answer({"deleted": deleted, "missing": max(0, len(wanted) - deleted)})
 
 
 # -- delayed messages ------------------------------------------------------------------

@@ -28,25 +28,31 @@ from broker.services import Listening
 from protocol import proxy
 
 HANDSHAKE_GAP_S = 0.002
+FULL = "connection_max, or what the limit of open files leaves"
 EXHAUSTED_S = 1.0  # how long to wait when no socket can be accepted
 
 _log = logging.getLogger("leveret.connection")
 
 
 class AmqpListeners:
-    """All AMQP listeners; ``session`` makes the protocol of an accepted socket."""
+    """All AMQP listeners; ``session`` makes the protocol of an accepted socket.
+
+    ``has_room`` tells whether so many sockets may become sessions.
+    """
 
     def __init__(
         self,
         config: Config,
         certificates: Certificates | None,
         session: Callable[[Origin | None], asyncio.Protocol],
+        has_room: Callable[[int], bool],
     ) -> None:
         self.places: list[Listening] = []
         self._config = config
         self._certificates = certificates
         self._handshake_timeout_s = config.tls_handshake_timeout_ms / 1000
         self._session = session
+        self._has_room = has_room
         self._loop = asyncio.get_running_loop()
         self._servers: list[asyncio.Server] = []
         self._sockets: list[socket.socket] = []
@@ -114,6 +120,10 @@ class AmqpListeners:
             except OSError as error:
                 _log.error("cannot accept connections: %s", error.strerror)
                 await asyncio.sleep(EXHAUSTED_S)
+                continue
+            if not self._has_room(len(self._tasks)):
+                _log.warning("refused a connection: too many are open (%s)", FULL)
+                accepted.close()
                 continue
             self._start(self._admit(accepted, tls))
             if tls:

@@ -9,6 +9,7 @@ Files of a log directory
 
     lock                          held with flock by the process that has the log open
     00000000000000000042.log      a segment, named after its first batch
+    bounds                        which segments are the first and the last: `broker.wal.bounds`
     00000000000000000007.spare    an old segment, to be written over: at most two
     00000000000000000043.new      a segment that was being created; of no value
     (segment).(offset).broken     a torn tail that recovery cut off, for a curious operator
@@ -51,8 +52,8 @@ Live data
 A message in k queues counts k references on the batch that holds it. `publish` adds them,
 `settle` and `release` take them away, `retain` states them after recovery. A message that pins an
 old segment may be published again under its id, for the queues that still hold it, and then its
-old references are released ("copy forward"; `Log.stale_head` tells when). A replay may therefore
-meet a message id twice: it is the same message, and the later copy names its queues.
+old references are released ("copy forward"; `Log.stale_batches` tells which). A replay may
+therefore meet a message id twice: it is the same message, and the later copy names its queues.
 
 Within a batch the order of application is: operations, publishes, counts, settles.
 """

@@ -81,7 +81,6 @@ class Log(Gatherer):
         self._closed = False
         self._chain = Chain(0, random)
         self._head: Beginning | None = None  # a segment to begin before the next batch
-        self._stale = False
         self._in_flight = Gathering()
 
     @classmethod
@@ -232,7 +231,6 @@ class Log(Gatherer):
         first_batch, octets, _ = beginning
         self._space.begin(segment_name(first_batch), first_batch, HEADER.size)
         self._space.add(first_batch, len(octets) - HEADER.size, 0, 0)
-        self._stale = self._space.is_head_stale()
         self.bytes_written += len(octets)
         return beginning
 
@@ -292,8 +290,9 @@ class Log(Gatherer):
         names = [segment.name for segment in self._space.reclaimable(self.durable)]
         if names:
             self._reader.forget(names)
+            first_batch = self._space.segments[len(names)].first_batch
             self._worker.run(
-                partial(self._writer.retire, names),
+                partial(self._writer.retire, names, first_batch),
                 partial(self._retired, len(names)),
                 large=len(names) > INLINE_MAX_SEGMENTS,
             )
@@ -303,7 +302,6 @@ class Log(Gatherer):
             self._fail(error)
             return
         self._space.forget(count)
-        self._stale = self._space.is_head_stale()
         self.reclaimed += count
         if self._batch:
             # It was gathered while the worker was busy here, and its commit turned away.
@@ -316,11 +314,10 @@ class Log(Gatherer):
         segment; None if it need not be copied. To do so, publish each of their live messages
         again under its id, for the queues that still hold it, and release its old references.
         """
-        if not self._stale or self._head is not None:
+        if self._head is not None:
             return None
         self._release(self.gathering)
-        # A head without live references has been copied already, and is about to go.
-        return self._space.batches_of_head(after, octets) if self._space.segments[0].live else None
+        return self._space.batches_of_head(after, octets) if self._space.is_head_stale() else None
 
     @property
     def segments(self) -> int:
@@ -347,8 +344,16 @@ class Log(Gatherer):
         self._worker.join()
         while self._batch and self._failure is None:
             self._commit()
+        if self._failure is None:
+            self._end()
         self._failure = self._failure or LogFailed("the log is closed")
         self._let_go()
+
+    def _end(self) -> None:
+        try:
+            self._writer.end(self.durable)
+        except OSError as error:
+            self._fail(error)
 
     def _let_go(self) -> None:
         self._writer.close()

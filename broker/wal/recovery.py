@@ -13,6 +13,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from broker.wal.bounds import read_bounds
 from broker.wal.disk import Disk
 from broker.wal.errors import CorruptLog
 from broker.wal.frame import (
@@ -71,6 +72,8 @@ def _recover(
     report: Callable[[str], None],
 ) -> None:
     names = segment_names(disk.list_directory(directory))
+    bounds = read_bounds(disk, directory)
+    bounds.check_segments(names)
     for name in names:
         reader = SegmentReader(disk, directory, name, index)
         try:
@@ -85,6 +88,7 @@ def _recover(
                 space.add(batch.number, octets, batch.published_octets(), batch.references())
                 replay(batch)
             if name == names[-1]:
+                bounds.check_end(position.number, name, position.offset)
                 reader.cut_tail(position, report)
         finally:
             disk.close(reader.fd)

@@ -10,8 +10,10 @@ from __future__ import annotations
 import os
 from contextlib import suppress
 
+from broker.wal import bounds
+from broker.wal.bounds import Bounds, write_bounds
 from broker.wal.disk import Buffer, Disk
-from broker.wal.frame import FRAME, HEADER, segment_name
+from broker.wal.frame import FRAME, HEADER, segment_name, segment_names
 from broker.wal.index import IndexWriter, index_name
 
 SPARES_MAX = 2
@@ -29,6 +31,7 @@ class SegmentWriter:
         self.directory = directory
         self.segment_bytes = segment_bytes
         self.spares: list[str] = []
+        self._bounds = Bounds()
         self._fd: int | None = None
         self._index = IndexWriter(disk, directory)
         self._end = 0  # where the next frame goes
@@ -47,6 +50,10 @@ class SegmentWriter:
                 name.endswith(".index") and name.removesuffix(".index") + ".log" not in names
             ):
                 self.disk.unlink(self._path(name))
+        for first in segment_names(list(names))[:1]:
+            self._bounds = Bounds(int(first.removesuffix(".log")))
+        if bounds.NAME not in names:
+            self.disk.close(self.disk.open(self._path(bounds.NAME), create=True))
         # The process before may have been killed between a rename and its sync: see ``retire``.
         self.disk.sync_directory(self.directory)
 
@@ -64,9 +71,14 @@ class SegmentWriter:
         self._append([octets])
         self.disk.rename(self._path(draft), self._path(segment_name(first_batch)))
         self.disk.sync_directory(self.directory)
+        self._note(Bounds(self._bounds.first or first_batch, first_batch))
         self._index.begin(segment_name(first_batch), first_batch, salt)
         start = HEADER.size + FRAME.size
         self._index.add(octets[HEADER.size : start], octets[start:])
+
+    def _note(self, bounds: Bounds) -> None:
+        self._bounds = bounds
+        write_bounds(self.disk, self.directory, bounds)
 
     def append(self, frame: bytes, payload: bytes, head: bytes) -> None:
         """Write a frame at the end, durably. ``head`` is the part of the payload to index."""
@@ -93,8 +105,9 @@ class SegmentWriter:
                 written += self.disk.write(self._fd, [rest[written:]], self._end + written)
         return written
 
-    def retire(self, names: list[str]) -> None:
-        """Segments from the head on are not needed any more."""
+    def retire(self, names: list[str], first_batch: int) -> None:
+        """Segments from the head on are not needed any more; that of this batch is the first."""
+        self._note(self._bounds._replace(first=first_batch))
         for name in names:
             self._retire(name)
             # Durable before anything else happens: a segment must not go before those in front
@@ -118,6 +131,10 @@ class SegmentWriter:
             return self.disk.size(fd)
         finally:
             self.disk.close(fd)
+
+    def end(self, last_batch: int) -> None:
+        """Nothing will be appended any more."""
+        self._note(self._bounds._replace(end=last_batch))
 
     def close(self) -> None:
         """Let go of the segment, which is complete."""

@@ -101,16 +101,17 @@ class Space:
         del self.segments[:count], self._firsts[:count]
 
     def is_head_stale(self) -> bool:
-        """Whether to copy the head's live messages: less than half of a log of some size is live.
+        """Whether to copy the head's live messages: less than half of the log is live.
 
-        Copying forward then costs at most as much writing as it frees.
+        Copying forward then costs at most as much writing as it frees. A segment more is allowed:
+        the last one cannot be freed.
         """
         head = self.segments[0]
-        used = sum(segment.octets for segment in self.segments)
-        if used < 4 * self.segment_bytes or head is self.segments[-1] or not head.live:
+        if head is self.segments[-1] or not head.live:
             return False
+        used = sum(segment.octets for segment in self.segments)
         live = sum(segment.live_octets for segment in self.segments)
-        return 2 * live < used
+        return 2 * live + self.segment_bytes < used
 
     def batches_of_head(self, after: int, octets: int) -> int:
         """The last of the head's batches after one that make up so many octets: at least one."""

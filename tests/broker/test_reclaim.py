@@ -48,7 +48,7 @@ def test_the_head_goes() -> None:
     assert segments(history)[0] == head
     assert history.reclaim() == 1
     assert head not in segments(history)
-    assert len(segments(history)) < before / 2
+    assert len(segments(history)) < before
     history.check()
 
 

@@ -177,5 +177,4 @@ def test_a_directory_that_cannot_be_read() -> None:
         else:
             assert disk.trace[number - 1].endswith(INDEX)
     assert refused > 6
-    disk.faults = {}
-    scene.audit(disk)
+    scene.audit(disk.after_kill())

@@ -2,6 +2,7 @@
 
 import subprocess
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -104,14 +105,14 @@ def test_when_the_reserve_is_used_up_too(small: Path) -> None:
             channel.declare("q", durable=True)
             confirmed = publish_until_blocked(channel)
             hog = fill(small)
-            with Connection(broker.url) as other:
-                other.channel(1).send("queue.declare", queue="n", durable=True)
+            with suppress(OSError, AssertionError), Connection(broker.url) as other:
+                other.channel(1)
                 for number in range(10_000):
                     name = f"{number} ".ljust(250, "n")
                     other.send("queue.declare", channel=1, queue=name, durable=True)
                     if not broker.running:
                         break
-                assert broker.stop() == 74
+            assert broker.wait() == 74
         assert "free some disk space and start the broker again" in broker.log_text()
         with pytest.raises(BrokerError, match=r"cannot start: .*; free some disk space"):
             broker.start()

@@ -181,6 +181,17 @@ def test_a_lost_segment(directory: Path) -> None:
     assert "DAMAGED" not in result.stdout.partition("\n")[2].replace("DAMAGED", "", 1)
 
 
+@pytest.mark.parametrize("at", [0, -1])
+def test_a_segment_lost_at_an_end(directory: Path, at: int) -> None:
+    """What begins or ends the log is known too, so that it can be missed."""
+    lost = sorted(directory.glob("*.log"))[at]
+    lost.unlink()
+    result = run("verify", directory)
+    assert result.exit_code == 65
+    assert f"DAMAGED {lost.name}" in result.stdout
+    assert "missing" in result.stdout
+
+
 def test_a_newer_version(directory: Path) -> None:
     """A format of another version is not read at all, and the version is named."""
     first = min(directory.glob("*.log"))

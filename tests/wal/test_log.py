@@ -407,7 +407,8 @@ def test_a_commit_turned_away_by_a_reclaim_is_asked_for_again(slow: Slow) -> Non
     slow.finish()
     owner.settle(queue, [message])
     owner.commit()
-    slow.disk.permits.put("write")  # of the new segment's beginning
+    for _ in range(2):
+        slow.disk.permits.put("write")  # of the new segment's beginning, and of the bounds
     slow.finish()
     assert owner.log._worker.busy, "the first segment is being retired"
     owner.publish([queue], b"x")

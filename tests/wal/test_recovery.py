@@ -5,7 +5,7 @@ from random import Random
 
 import pytest
 
-from broker.wal import CorruptLog, UnknownVersion, recovery
+from broker.wal import CorruptLog, UnknownVersion, bounds, recovery
 from broker.wal import frame as frame_format
 from broker.wal.frame import FRAME, HEADER
 from broker.wal.record import Gathering
@@ -235,6 +235,7 @@ def test_any_suffix_of_segments_is_a_log() -> None:
     """Without its oldest segments a log still knows all queues, and the newer messages."""
     written = Written()
     disk = written.disk.copy()
+    disk.unlink(f"{DIRECTORY}/{bounds.NAME}")
     for name in written.names[:-1]:
         disk.unlink(f"{DIRECTORY}/{name}")
         queues = Owner(disk.copy()).queues
@@ -242,6 +243,49 @@ def test_any_suffix_of_segments_is_a_log() -> None:
         for queue, messages in queues.items():
             assert messages.items() <= written.owner.queues[queue].items()
             assert messages
+
+
+@pytest.mark.parametrize("at", [0, -1, slice(None)], ids=["first", "last", "all"])
+def test_a_segment_missing_at_an_end_is_refused(at: int | slice) -> None:
+    """Nothing in the other segments tells of it; the bounds do."""
+    written = Written()
+    lost = written.names[at]
+    disk = written.disk.copy()
+    for name in [lost] if isinstance(lost, str) else lost:
+        disk.unlink(f"{DIRECTORY}/{name}")
+    error = refusal(disk)
+    assert error.file == (lost if isinstance(lost, str) else lost[0])
+    assert "is missing" in error.reason
+    disk.unlink(f"{DIRECTORY}/{bounds.NAME}")
+    Owner(disk)
+
+
+def test_behind_an_end_nothing_can_be_torn() -> None:
+    """A log that was closed in order is whole: damage to its last batch is not cut off."""
+    written = Written(batches=4, segment_bytes=10_000)
+    written.owner.log.close()
+    written.disk = written.owner.disk.copy()
+    name = written.names[-1]
+    start, end = written.frames(name)[-2:]
+    for at in range(start, end):
+        damaged = bytearray(written.octets(name))
+        damaged[at] ^= 1
+        error = refusal(written.with_file(name, bytes(damaged)))
+        assert (error.file, error.offset) == (name, start)
+    error = refusal(written.with_file(name, written.octets(name)[: start - 10]))
+    assert error.offset < start
+
+
+def test_damaged_bounds_say_nothing() -> None:
+    """A record with a flipped octet is as good as none: the log is recovered."""
+    written = Written(batches=2)
+    whole = written.octets(bounds.NAME)
+    for at in range(len(whole)):
+        damaged = bytearray(whole)
+        damaged[at] ^= 0x10
+        disk = written.with_file(bounds.NAME, bytes(damaged))
+        assert bounds.read_bounds(disk, DIRECTORY) == (0, 0, 0)
+        assert Owner(disk).queues == written.owner.queues
 
 
 def test_a_segment_under_another_name_is_refused() -> None:

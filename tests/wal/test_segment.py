@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import pytest
 
 from broker.wal import frame as frame_format
+from broker.wal.bounds import read_bounds
 from broker.wal.disk import Buffer
 from broker.wal.frame import FRAME, HEADER
 from broker.wal.index import index_name
@@ -16,8 +17,13 @@ DIRECTORY = "data"
 
 
 def writer(disk: MemoryDisk) -> SegmentWriter:
-    """Segments of 100 octets, on a disk."""
-    return SegmentWriter(disk, DIRECTORY, 100)
+    """Segments of 100 octets, on a disk; its calls are counted from here."""
+    files = SegmentWriter(disk, DIRECTORY, 100)
+    faults, disk.faults = disk.faults, {}
+    files.tidy()
+    disk.trace.clear()
+    disk.calls, disk.faults = 0, faults
+    return files
 
 
 def octets(disk: MemoryDisk, name: str) -> bytes:
@@ -67,10 +73,12 @@ def test_impossible_batch_numbers_are_refused(first_batch: int) -> None:
 
 
 def test_a_segment_is_durable_before_it_has_its_name() -> None:
-    """First the octets, then the name, then the directory."""
+    """First the octets, then the name, then the directory; then the bounds may speak of it."""
     disk = MemoryDisk()
     writer(disk).begin(1, b"beginning", 0)
-    assert disk.trace == ["open", "size", "write", "rename", "sync_directory", "open of an index"]
+    named = ["open", "size", "write", "rename", "sync_directory"]
+    assert disk.trace == [*named, "open", "write", "open of an index"]
+    assert read_bounds(disk, DIRECTORY) == (1, 1, 0)
     assert octets(disk, frame_format.segment_name(1)).startswith(b"beginning")
 
 
@@ -93,12 +101,12 @@ def test_small_writes_take_room_along() -> None:
 
 def test_a_short_write_is_continued() -> None:
     """What the kernel did not take at once is written after it."""
-    disk = MemoryDisk({3: "short", 7: "short", 8: "short"})
+    disk = MemoryDisk({3: "short", 9: "short", 10: "short"})
     files = writer(disk)
     files.begin(1, b"beginning", 0)
     files.append(b"abcdefgh" * 200, b"ij", b"")
     written = b"beginning" + b"abcdefgh" * 200 + b"ij"
-    assert disk.trace.count("write") == 4, "of the first write the padding was left out"
+    assert disk.trace.count("write") == 5, "of the first write the padding was left out"
     assert octets(disk, frame_format.segment_name(1)).rstrip(b"\0") == written
 
 
@@ -134,8 +142,9 @@ def test_retired_segments_become_spares_first() -> None:
     names = [frame_format.segment_name(number) for number in range(1, 6)]
     for name in names:
         disk.names[f"{DIRECTORY}/{name}"] = File(b"old" * (100 if name == names[1] else 10))
-    files.retire(names[:4])
-    left = sorted(disk.durable_names)
+    files.retire(names[:4], 5)
+    assert read_bounds(disk, DIRECTORY).first == 5
+    left = sorted(name for name in disk.durable_names if not name.endswith("/bounds"))
     spares = [f"{DIRECTORY}/{name.removesuffix('.log')}.spare" for name in (names[0], names[2])]
     assert left == sorted([*spares, f"{DIRECTORY}/{names[4]}"])
     files.begin(9, b"new", 0)
@@ -152,9 +161,12 @@ def test_each_retirement_is_durable_before_the_next() -> None:
     names = [frame_format.segment_name(number) for number in range(1, 4)]
     for name in names:
         disk.names[f"{DIRECTORY}/{name}"] = File()
-    files.retire(names)
-    changes = [call for call in disk.trace if call in ("rename", "unlink", "sync_directory")]
-    assert changes == ["rename", "sync_directory"] * 2 + ["unlink", "sync_directory"]
+    files.retire(names, 4)
+    changes = [
+        call for call in disk.trace if call in ("write", "rename", "unlink", "sync_directory")
+    ]
+    going = ["rename", "sync_directory"] * 2 + ["unlink", "sync_directory"]
+    assert changes == ["write", *going], "first the bounds say that they are not needed"
 
 
 def test_only_segments_count_as_such() -> None:

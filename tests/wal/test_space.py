@@ -60,15 +60,16 @@ def test_retain_needs_a_segment() -> None:
     ("live", "is_stale"),
     [
         ((1, 10, 1, 0, 0), True),  # 12 of 50
-        ((6, 10, 9, 0, 0), False),  # just half
-        ((6, 10, 8, 0, 0), True),
-        ((1, 0, 0), False),  # a small log
+        ((6, 10, 4, 0, 0), False),  # just half of it, but for one segment
+        ((6, 10, 3, 0, 0), True),
+        ((4, 6, 0), False),
+        ((1, 0), True),  # a small log
         ((0, 1, 0, 0, 0), False),  # the head is about to go
         ((10, 0, 0, 0, 0), True),  # a full head may pin much, too
     ],
 )
 def test_stale_head(live: tuple[int, ...], *, is_stale: bool) -> None:
-    """The head is to be copied when less than half of a log of some size is live."""
+    """The head is to be copied when less than half of a log is live, but for a segment."""
     assert space(*live).is_head_stale() == is_stale
 
 
