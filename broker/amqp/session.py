@@ -233,8 +233,8 @@ class Session(asyncio.Protocol):
     def _method(self, event: MethodReceived) -> None:
         with self.broker.events.acting(self.user):
             methods.handle(self.channels[event.channel], event.method)
-        if self.broker.changed_batch > self.broker.log.durable:
-            self.output.hold_until = self.broker.changed_batch
+        # What was to be waited for already, such as a commit, may be in a later batch.
+        self.output.hold_until = max(self.output.hold_until, self.broker.changed_batch)
 
     def _publish(self, event: PublishReceived) -> None:
         self.routes.at(self.vhost.generation)
