@@ -165,7 +165,7 @@ class Logged:
     def __len__(self) -> int:
         return sum(map(len, self.runs))
 
-    def pages(self, highest_priority: int) -> list[tuple[int, Page]]:
+    def pages(self, highest_priority: int = 0) -> list[tuple[int, Page]]:
         """All messages in pages with their priority, in order of id for each priority.
 
         What is above the highest priority counts as that; 0 for a queue without priorities.
