@@ -20,7 +20,6 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from functools import partial
 from itertools import chain
-from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from broker.amqp import announce, audit, journal, methods, publish
@@ -56,7 +55,6 @@ if TYPE_CHECKING:
 
 LINGER_S = 30.0  # how long a closed connection may keep its socket, as RabbitMQ's CLOSING_TIMEOUT
 REFUSED_LINGER_S = 3.0  # the same for a client that was not let in
-SLICE_S = 0.002  # how long the events of one read are acted on before others have their turn
 LARGE_READ_BYTES = 1 << 16  # a read this large probably has more behind it: others first
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # linger for 0 s: close with RST
 
@@ -125,15 +123,15 @@ class Session(asyncio.Protocol):
         self.tick.wake()
 
     def _process(self, events: Iterable[Event]) -> None:
-        until_s = perf_counter() + SLICE_S
         try:
             for event in events:
                 self._act(event)
                 if self.output.is_overfull:
-                    self._unfinished = True  # until these answers have been written
+                    # The rest is acted on when these answers have been written.
+                    self._unfinished = True
                     self.reading.pause(WRITING)
-                self.connection.behind = perf_counter() > until_s
-                if self._unfinished or self.decisions.waiting or self.connection.behind:
+                    break
+                if self.decisions.waiting:
                     break
         except Drop as drop:
             self._drop(drop)
