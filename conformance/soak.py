@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import random
+import shutil
 import sys
 import tempfile
 import time
@@ -40,8 +41,12 @@ def run(
     load: Load = PLAIN,
     report: Callable[[str], None] = lambda _: None,
     seed: int = 0,
+    keep: Path | None = None,
 ) -> Totals:
-    """Load the broker and kill it so many times; AssertionError says what was wrong."""
+    """Load the broker and kill it so many times; AssertionError says what was wrong.
+
+    ``keep`` is a directory that has the broker's data as the last kill left it.
+    """
     chance = random.Random(seed)
     judge = Judge()
     declare(broker, load)
@@ -56,6 +61,9 @@ def run(
         for client in team:
             client.join(30.0)
             assert not client.is_alive(), "a client did not notice the broker's end"
+        if keep is not None:
+            shutil.rmtree(keep, ignore_errors=True)
+            shutil.copytree(broker.data_dir, keep, ignore=shutil.ignore_patterns("*.sock"))
         began = time.monotonic()
         broker.start()
         started_s = time.monotonic() - began
@@ -84,6 +92,7 @@ def main() -> int:
     parser.add_argument("--load", choices=("plain", "mixed"), help="default: mixed for Leveret")
     parser.add_argument("--set", metavar="KEY=VALUE", action="append", default=[])
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--keep", type=Path, metavar="DIR", help="the data after the last kill")
     options = parser.parse_args()
     name = options.load or ("plain" if options.broker == "rabbitmq" else "mixed")
     settings = dict(word.split("=", 1) for word in options.set)
@@ -92,7 +101,7 @@ def main() -> int:
         private_broker(options.broker, Path(temp) / "enabled_plugins", settings) as broker,
     ):
         load = MIXED if name == "mixed" else PLAIN
-        totals = run(broker, options.kills, load, print, options.seed)
+        totals = run(broker, options.kills, load, print, options.seed, options.keep)
     print(
         f"{options.kills} kills: {totals.published} copies of messages published, "
         f"{totals.confirmed} confirmed, {totals.delivered} deliveries, {totals.rejected} rejects, "

@@ -71,9 +71,12 @@ def eventually(holds: Callable[[], bool], what: str) -> None:
         time.sleep(0.05)
 
 
-@pytest.fixture(scope="module", params=["stop", "kill"])
-def restarted(request: pytest.FixtureRequest, target: Target) -> Iterator[Broker]:
-    """A broker with policies, and queues that they hold for, that was ended and started again."""
+@pytest.fixture(scope="module")
+def restarted(target: Target) -> Iterator[Broker]:
+    """A broker with policies, and queues that they hold for, that was ended and started again.
+
+    One of the two Leverets is killed, the other one is stopped.
+    """
     if URL:
         pytest.skip("a foreign broker is not ours to restart")
     broker: Broker
@@ -89,7 +92,7 @@ def restarted(request: pytest.FixtureRequest, target: Target) -> Iterator[Broker
             prepare(connection.channel(1), operator)
         # RabbitMQ writes policies to the disk some time after it has said so.
         time.sleep(0.5 if broker.name == "rabbitmq" else 0)
-        getattr(broker, request.param)()
+        getattr(broker, "kill" if target.kind == "fast" else "stop")()
         broker.start()
         eventually(operator.is_up, "no API")
         yield broker
@@ -317,3 +320,27 @@ def test_delays_by_policy(restarted: Broker, ch: Channel, operator: Operator) ->
     content = ch.expect_content("basic.deliver", "late", exchange="later", routing_key="a.b")
     assert content.headers["x-delay"] == {"I": -300}
     assert time.monotonic() - started >= 0.3
+
+
+def test_firehose(restarted: Broker, ch: Channel, operator: Operator) -> None:
+    """With tracing on, publishes and deliveries of a vhost are copied to amq.rabbitmq.trace."""
+    with Connection(restarted.url) as connection:
+        tracer = connection.channel(1)
+        traces = tracer.declare(exclusive=True)
+        tracer.bind(traces, "amq.rabbitmq.trace", "publish.#")
+        tracer.bind(traces, "amq.rabbitmq.trace", "deliver.#")
+        ch.declare("traced", durable=True)
+        assert operator.call("PUT", "/vhosts/%2F", {"tracing": True}) == 204
+        put(ch, "traced", "m")
+        ch.get("traced", body="m")
+        eventually(lambda: tracer.counts(traces)[0] == 2, "no traces")
+        published, delivered = tracer.get(traces, body="m"), tracer.get(traces, body="m")
+        assert operator.call("PUT", "/vhosts/%2F", {"tracing": False}) == 204
+        put(ch, "traced", "untraced")
+        assert tracer.counts(traces)[0] == 0
+    assert (published["routing_key"], delivered["routing_key"]) == ("publish.", "deliver.traced")
+    facts = plain(published.headers)
+    assert facts["exchange_name"] == ""
+    assert facts["routing_keys"] == [{"S": "traced"}]
+    assert (facts["vhost"], facts["user"], facts["channel"]) == ("/", "guest", 1)
+    assert plain(delivered.headers)["redelivered"] == 0

@@ -20,18 +20,21 @@ HASHING = {
 }
 
 
-@pytest.fixture(scope="module", params=["stop", "kill"])
+@pytest.fixture(scope="module")
 def restarted(
-    request: pytest.FixtureRequest, target: Target, tmp_path_factory: pytest.TempPathFactory
+    target: Target, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[Broker, dict[str, list[str]]]]:
-    """A broker that was prepared, ended and started again, and which key went where before."""
+    """A broker that was prepared, ended and started again, and which key went where before.
+
+    One of the two Leverets is killed, the other one is stopped.
+    """
     if URL:
         pytest.skip("a foreign broker is not ours to restart")
     plugins = tmp_path_factory.mktemp("restart") / "enabled_plugins"
     with private_broker(target.kind, plugins) as broker:
         with Connection(broker.url) as connection:
             before = prepare(connection.channel(1))
-        getattr(broker, request.param)()
+        getattr(broker, "kill" if target.kind == "fast" else "stop")()
         broker.start()
         yield broker, before
 

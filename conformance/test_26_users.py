@@ -360,6 +360,23 @@ def test_everything_survives_a_kill(target: Target, tmp_path: Path) -> None:
         Connection(broker.url, user="dan", password="d", vhost="dv").close()
 
 
+def test_the_default_user_is_for_a_new_broker(target: Target, tmp_path: Path) -> None:
+    """On a data directory that is not empty the settings make no user, and change no password."""
+    if URL or target.kind == "slow":
+        pytest.skip("one broker of our own suffices")
+    kind = RabbitMQ if target.kind == "rabbitmq" else Leveret
+    for password in ("first", "second"):
+        settings = {"default_user": "eve", "default_pass": password, "default_vhost": password}
+        with kind(tmp_path, settings) as broker:
+            Connection(broker.url, user="eve", password="first", vhost="first").close()
+            with pytest.raises(AssertionError, match="ACCESS_REFUSED"):
+                Connection(broker.url, user="eve", password="second", vhost="first")
+            with pytest.raises(AssertionError, match="ACCESS_REFUSED"):
+                Connection(broker.url)  # as guest
+        if target.is_rabbitmq:
+            return  # its next node has another name, and with it other data
+
+
 def test_definitions_travel_between_the_brokers(target: Target, tmp_path: Path) -> None:
     """RabbitMQ's export works here with the same passwords, and ours works there."""
     if target.kind != "fast" or not RabbitMQ.available():

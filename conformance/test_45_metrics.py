@@ -188,6 +188,30 @@ def test_unknown_paths(measured: Broker, path: str) -> None:
     caught.value.close()
 
 
+@pytest.mark.parametrize("path", ["/stats", "/"])
+def test_settings(target: Target, path: str) -> None:
+    """Metrics can be served under another path, and per object by default."""
+    if URL or target.kind == "slow":
+        pytest.skip("settings are the same on both paths")
+    settings = {"prometheus.return_per_object_metrics": "true", "prometheus.path": path}
+    if target.kind == "rabbitmq":
+        if path == "/":
+            pytest.skip("RabbitMQ 3.10 answers 404 then")
+        broker: Broker = RabbitMQ(settings=settings, plugins=["rabbitmq_prometheus"])
+    else:
+        broker = Leveret(settings=settings)
+    with broker, Connection(broker.url) as connection:
+        queue = connection.channel(1).declare(exclusive=True)
+        name = "rabbitmq_queue_messages"
+
+        def labels() -> list[dict[str, str]]:
+            family = scrape(broker, path).get(name)
+            return [sample.labels for sample in family.samples] if family is not None else []
+
+        eventually(labels, [{"vhost": "/", "queue": queue}])
+        assert "rabbitmq_alarms_memory_used_watermark" in scrape(broker, path)
+
+
 def test_content_type(measured: Broker) -> None:
     """Who does not ask for anything gets Prometheus's text format."""
     _, headers = fetch(measured, "/metrics")

@@ -89,6 +89,7 @@ class Authentication:
             granted.tags,
             granted.expires_s,
             renew if granted.renew is not None else None,
+            granted.asks_outside,
         )
 
     async def _renew(self, granted: Granted, secret: bytes) -> Identity:

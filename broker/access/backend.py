@@ -42,6 +42,7 @@ class Granted:
     expires_s: float | None = None  # seconds of the epoch; None: never
     # Take a new secret in place of the old one, or raise Refused. None: there is none to renew.
     renew: Renew | None = None
+    asks_outside: bool = False  # what it may do can change without anybody here noticing
 
 
 Renew = Callable[[bytes], Awaitable[Granted]]

@@ -66,7 +66,7 @@ class Cache:
             if self._refusals and not isinstance(refused, Unavailable):
                 self._remember(key, refused)
             raise
-        granted = replace(granted, may=self._remembering(granted, key))
+        granted = replace(granted, may=self._remembering(granted, key), asks_outside=True)
         self._remember(key, granted)
         return granted
 

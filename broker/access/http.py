@@ -49,7 +49,7 @@ class Http:
         def may(question: Question) -> Future[bool]:
             return later(self._may(login, tags, question))
 
-        return Granted(login.name, may, frozenset(tags))
+        return Granted(login.name, may, frozenset(tags), asks_outside=True)
 
     async def authorize(self, login: Login) -> Granted:
         """Ask for the tags of a user that needs no password here."""

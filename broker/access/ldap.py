@@ -110,7 +110,7 @@ class Ldap:
         def may(question: Question) -> Future[bool]:
             return later(self._may(variables, secret, question))
 
-        return Granted(name, may, tags)
+        return Granted(name, may, tags, asks_outside=True)
 
     def _look_up(self, connection: Any, name: str) -> str:
         attribute = self._options.dn_lookup_attribute

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from asyncio import Future
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from broker.amqp import audit
@@ -44,6 +44,7 @@ class Identity:
     tags: frozenset[str] = field(default_factory=frozenset)
     expires_s: float | None = None  # when its credentials end, in seconds of the epoch
     renew: Callable[[bytes], Identity | Future[Identity]] | None = None  # with a new secret
+    asks_outside: bool = False  # answers may change without a change of the model
 
 
 def _nobody(_: Question) -> bool:
@@ -62,6 +63,8 @@ class Access:
         self.identity = identity
         session = self._session
         session.user = identity.name
+        if identity.asks_outside:
+            session.decisions.forget_later()
         if "credentials" in session.timers:
             session.timers.pop("credentials").cancel()
         if identity.expires_s is not None:
@@ -72,8 +75,9 @@ class Access:
         """The client has a new secret, such as a token; if there is none to renew, any will do."""
         session = self._session
         if self.identity.renew is not None:
-            self.adopt(session.decisions.decide(secret, self.identity.renew))
+            identity = session.decisions.decide(secret, self.identity.renew)
             session.decisions.forget()
+            self.adopt(replace(identity, name=self.identity.name))
         session.connection.update_secret_ok()
 
     def _expire(self) -> None:

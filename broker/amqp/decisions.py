@@ -5,9 +5,10 @@ second case the handler that asked is left by ``Undecided``; the session reads n
 when the answer is there handles the same event again from its beginning. So a handler asks
 before it changes anything, and asks the same questions each time.
 
-A late answer is remembered for ``REMEMBERED_S``, and what was routed on the strength of it (fast
-path invariant F2) as long; answers given at once are asked for each time, so that a change of
-permissions holds from that moment.
+A late answer is remembered for ``REMEMBERED_S``; answers given at once are asked for each time, so
+that a change of permissions holds from that moment. What was routed on the strength of an answer
+(fast path invariant F2) is forgotten with ``Vhost.generation``, and every ``REMEMBERED_S`` if the
+answers come from outside.
 """
 
 from __future__ import annotations
@@ -55,6 +56,7 @@ class Decisions:
             if len(self._answers) >= ANSWERS_MAX:
                 self.forget()
             answer = self._answers[question] = given
+            self.forget_later()
         if not answer.done():
             raise Undecided(answer)
         result: Answer = answer.result()
@@ -73,27 +75,32 @@ class Decisions:
 
     def _decided(self, _: Future[Any]) -> None:
         event, self._awaited = self._awaited, None
-        session = self._session
-        session.reading.resume(DECISION)
-        if "answers" not in session.timers:
-            session.timers["answers"] = session.host.call_later(REMEMBERED_S, self._expire)
+        self._session.reading.resume(DECISION)
         if event is not None:
-            session.handle_again(event)
+            self._session.handle_again(event)
 
     def released(self) -> None:
         """The connection is over: what waits is void, but a close-ok is to be read."""
         self._awaited = None
         self._session.reading.resume(DECISION)
 
+    def forget_later(self) -> None:
+        """Let what was answered from outside hold for a while, and no longer."""
+        session = self._session
+        if "answers" not in session.timers:
+            session.timers["answers"] = session.host.call_later(REMEMBERED_S, self._expire)
+
     def _expire(self) -> None:
-        self._session.timers.pop("answers")
         self.forget()
+        if self._session.access.identity.asks_outside:
+            self.forget_later()
 
     def forget(self) -> None:
         """Remember no answers, and no routes that they allowed."""
-        if self._answers:
-            self._answers = {
-                question: answer for question, answer in self._answers.items() if not answer.done()
-            }
-            if self._session.opened:
-                self._session.forget_routes()
+        if "answers" in self._session.timers:
+            self._session.timers.pop("answers").cancel()
+        self._answers = {
+            question: answer for question, answer in self._answers.items() if not answer.done()
+        }
+        if self._session.opened:
+            self._session.forget_routes()

@@ -16,25 +16,20 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
-from collections import Counter
 from collections.abc import Callable, Iterable
-from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from broker.amqp import announce, audit, journal, methods, publish
+from broker.amqp import journal, methods, opening, publish
 from broker.amqp.access import Access
 from broker.amqp.blocking import Blocking
-from broker.amqp.channel import Channel
 from broker.amqp.decisions import Decisions, Undecided
-from broker.amqp.heartbeat import Heartbeat
 from broker.amqp.names import address_text
 from broker.amqp.output import Output
 from broker.amqp.reading import CONGESTION, TICK, WRITING, Reading
 from broker.amqp.routes import Routes
-from broker.core import users, vhost_settings
 from protocol.connection import CLOSING, RUNNING, Connection
-from protocol.errors import AmqpError, Drop, InternalError, LoginRefused, NotAllowed, SoftError
+from protocol.errors import AmqpError, Drop, InternalError, SoftError
 from protocol.events import (
     ChannelClosed,
     ChannelOpened,
@@ -50,6 +45,7 @@ from protocol.events import (
 from protocol.fastpath import Ack
 
 if TYPE_CHECKING:
+    from broker.amqp.channel import Channel
     from broker.amqp.host import Host, Origin, Timer
     from broker.core.vhost import Vhost
 
@@ -79,6 +75,7 @@ class Session(asyncio.Protocol):
         self.user = self.name = self.mechanism = self.event_id = ""
         self.blocking = Blocking(self)
         self.opened = False  # connection.open was granted; from then on there is a vhost
+        self.since_ms = 0  # of the model's time, when it was
         self._unfinished = False  # what was read waits for room for answers
         self._gone = self._released = False  # nothing more is read; see _release
         self.reads = self.read_bytes = 0  # how often octets came, and how many
@@ -236,60 +233,11 @@ class Session(asyncio.Protocol):
         if isinstance(error, SoftError):
             self._close_channel(number)
 
-    def _login(self, event: LoginReceived) -> None:
-        try:
-            identity = self.decisions.decide(
-                "login", lambda _: self.host.authenticate(self, event.mechanism, event.response)
-            )
-        except LoginRefused as refused:
-            announce.login_refused(self, event.mechanism, refused)
-            audit.login_refused(self, event.mechanism, refused)
-            raise
-        self.access.adopt(identity)
-        self.mechanism = event.mechanism
-        announce.logged_in(self)
-        audit.logged_in(self)
-        self.connection.tune()
-
-    def _tuned(self, _: Tuned) -> None:
-        if self.connection.heartbeat_s:
-            Heartbeat(self, self.connection.heartbeat_s)
-
-    def _open(self, event: OpenReceived) -> None:
-        vhost = self.broker.vhosts.get(event.vhost)
-        if vhost is None:
-            raise NotAllowed(f"vhost {event.vhost} not found")
-        vhost_settings.check_connection_limit(vhost, self.user)
-        users.check_connection_limit(self.broker, self.user)
-        self.access.vhost(vhost.name)
-        vhost.connections += 1
-        self.broker.connections[self.user] += 1
-        self.broker.churn.connection_created += 1
-        self.vhost = vhost
-        self.opened, self.since_ms = True, self.broker.now_ms
-        announce.connection_created(self)
-        self.connection.open_ok()
-        if self.host.fast_path:
-            self.connection.scan = partial(self.routes.scan, self)
-        self.timers.pop("handshake").cancel()
-        journal.opened(self)
-
-    def _open_channel(self, event: ChannelOpened) -> None:
-        self.broker.limits.check_channel(self.broker)
-        users.check_channel_limit(self.broker, self.user)
-        self.broker.channels[self.user] += 1
-        self.connection.channel_open_ok(event.channel)
-        channel = Channel(self, event.channel)
-        self.channels[event.channel] = channel
-        announce.channel_created(channel)
-        if self.host.fast_path:
-            self.acks[event.channel] = channel.ack
-
     def _method(self, event: MethodReceived) -> None:
         with self.broker.events.acting(self.user):
             methods.handle(self.channels[event.channel], event.method)
-        if self.broker.changed_batch > self.broker.log.durable:
-            self.output.hold_until = self.broker.changed_batch
+        # What was to be waited for already, such as a commit, may be in a later batch.
+        self.output.hold_until = max(self.output.hold_until, self.broker.changed_batch)
 
     def _publish(self, event: PublishReceived) -> None:
         self.routes.at(self.vhost.generation)
@@ -310,7 +258,7 @@ class Session(asyncio.Protocol):
         channel = self.channels.pop(number, None)
         if channel is not None:
             self.acks.pop(number, None)
-            _count_out(self.broker.channels, self.user)
+            opening.channel_left(self)
             self.forget_routes()
             channel.close()
 
@@ -324,12 +272,7 @@ class Session(asyncio.Protocol):
         for number in list(self.channels):
             self._close_channel(number)
         if self.opened:
-            self.vhost.connections -= 1
-            _count_out(self.broker.connections, self.user)
-            self.broker.churn.connection_closed += 1
-            self.vhost.drop_exclusive(self)
-            announce.connection_closed(self)
-            journal.closed(self, gone=gone)
+            opening.vhost_left(self, gone=gone)
 
     def close_channel_for(self, number: int, error: AmqpError) -> None:
         """Close a channel from the server's side."""
@@ -380,19 +323,12 @@ class Session(asyncio.Protocol):
             self.give_up(f"no login within {self.host.handshake_timeout_s:g} s")
 
 
-def _count_out(counts: Counter[str], user: str) -> None:
-    """One less; who has none is not listed."""
-    counts[user] -= 1
-    if not counts[user]:
-        del counts[user]
-
-
 _EVENTS: dict[type[Any], Callable[[Session, Any], None]] = {
-    LoginReceived: Session._login,
-    Tuned: Session._tuned,
-    OpenReceived: Session._open,
+    LoginReceived: opening.log_in,
+    Tuned: opening.tuned,
+    OpenReceived: opening.open_vhost,
     SecretReceived: lambda session, event: session.access.renew(event.secret),
-    ChannelOpened: Session._open_channel,
+    ChannelOpened: opening.open_channel,
     ChannelClosed: lambda session, event: session._close_channel(event.channel),
     MethodReceived: Session._method,
     PublishReceived: Session._publish,

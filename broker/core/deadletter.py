@@ -13,13 +13,14 @@ Invariants:
   end, so the copy is not put there (``_is_cycle``). A rejection in the cycle means that a
   consumer decides, and allows it.
 * A missing exchange, or one without a matching binding, drops the message silently; so does a
-  full queue with reject-publish, for itself.
+  full queue with reject-publish, for itself. With at-least-once it waits (``broker.core.letters``).
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from broker.core.letters import Letters
 from broker.core.message import Message, with_blind_copies
 from broker.core.route import publish_for_nobody
 from protocol.content import decode_properties, header_payload, with_properties
@@ -28,34 +29,65 @@ from protocol.tables import Field, Table, field
 
 if TYPE_CHECKING:
     from broker.core.queue import Queue
+    from broker.core.vhost import Vhost
 
 REJECTED, EXPIRED, MAXLEN, DELIVERY_LIMIT = "rejected", "expired", "maxlen", "delivery_limit"
 
 
-def dead_letter(queue: Queue, messages: list[Message], reason: str) -> None:
-    """Publish copies of messages that end in ``queue``, if it has a dead-letter exchange."""
+def dead_letter(
+    queue: Queue, messages: list[Message], reason: str, *, again: bool = False
+) -> list[Message]:
+    """Publish copies of messages that end in ``queue``, if it has a dead-letter exchange.
+
+    Those that are over and done with; with at-least-once others wait for somebody to take them.
+    ``again``: they waited.
+    """
     name = queue.settings.dead_letter_exchange if not queue.deleted else None
-    queue.broker.totals.ended(queue, reason, len(messages), dead_lettered=name is not None)
+    if not again:
+        queue.broker.totals.ended(queue, reason, len(messages), dead_lettered=name is not None)
     vhost = queue.broker.vhosts.get(queue.vhost)
-    exchange = vhost.exchanges.get(name) if vhost is not None and name is not None else None
-    if vhost is None or exchange is None or name is None:
-        return
-    own_key = queue.settings.dead_letter_routing_key
+    if vhost is None or name is None:
+        return messages
+    if not queue.settings.keeps_letters:
+        for message in messages:
+            _publish(queue, vhost, name, message, reason)
+        return messages
+    done = []
     for message in messages:
-        properties = decode_properties(header_payload(message.content))
-        headers: Table = properties.get("headers", {})
-        keys = [message.routing_key, *carbon_copies(headers)]
-        deaths = _record(headers, queue, reason, message, keys, properties.get("expiration"))
-        changed = _headers(headers, deaths, queue, reason, message)
-        blind = message.blind_copies
-        if own_key is not None:
-            changed.pop("CC", None)
-            keys, blind = [own_key], []
-        content = with_properties(message.content, {"headers": changed, "expiration": None})
-        targets = vhost.route(exchange, keys[0], content, keys[1:] + blind)
-        accepting = [target for target in targets if not _is_cycle(target, deaths)]
-        address = with_blind_copies(shortstr(name) + shortstr(keys[0]), blind)
-        publish_for_nobody(queue.broker, address, content, message.size, accepting)
+        if _publish(queue, vhost, name, message, reason):
+            done.append(message)
+            continue
+        queue.letters = queue.letters or Letters(queue)
+        queue.letters.hold(message, reason)
+    return done
+
+
+def _publish(queue: Queue, vhost: Vhost, name: str, message: Message, reason: str) -> bool:
+    """Publish the copy of one message; false if nobody takes it.
+
+    With at-least-once nobody takes it either if one of several queues refuses it.
+    """
+    exchange = vhost.exchanges.get(name)
+    if exchange is None:
+        return False
+    properties = decode_properties(header_payload(message.content))
+    headers: Table = properties.get("headers", {})
+    keys = [message.routing_key, *carbon_copies(headers)]
+    deaths = _record(headers, queue, reason, message, keys, properties.get("expiration"))
+    changed = _headers(headers, deaths, queue, reason, message)
+    blind = message.blind_copies
+    own_key = queue.settings.dead_letter_routing_key
+    if own_key is not None:
+        changed.pop("CC", None)
+        keys, blind = [own_key], []
+    content = with_properties(message.content, {"headers": changed, "expiration": None})
+    targets = vhost.route(exchange, keys[0], content, keys[1:] + blind)
+    accepting = [target for target in targets if not _is_cycle(target, deaths)]
+    if queue.settings.keeps_letters and any(each.rejects(message.size) for each in accepting):
+        return False
+    address = with_blind_copies(shortstr(name) + shortstr(keys[0]), blind)
+    publish_for_nobody(queue.broker, address, content, message.size, accepting)
+    return bool(targets)
 
 
 def carbon_copies(headers: Table, name: str = "CC") -> list[str]:

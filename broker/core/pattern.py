@@ -47,7 +47,7 @@ class Pattern:
         self._known: dict[str, bool] = {}
         try:
             # It is used on short names and not often: just-in-time compilation costs more.
-            self._regex = pcre2.compile(_LIMIT + octets_of(text), jit=False)
+            self._regex = pcre2.compile(_LIMIT + _octets(text), jit=False)
         except pcre2.PatternError as error:
             position = max(error.pos - len(_LIMIT), 0)
             words = error.msg.partition("; ")[2]
@@ -65,12 +65,12 @@ class Pattern:
 
     def _search(self, name: str) -> bool:
         try:
-            return self._regex.search(octets_of(name)) is not None
+            return self._regex.search(_octets(name)) is not None
         except pcre2.LibraryError as error:
             _log.warning("pattern %r does not match %r: %s", self.text, name, error)
             return False
 
 
-def octets_of(text: str) -> bytes:
+def _octets(text: str) -> bytes:
     """A name as it came over the wire."""
     return text.encode("utf-8", "surrogateescape")

@@ -79,6 +79,9 @@ KEYS: dict[str, Key] = {
     "alternate-exchange": Key(_text, "alternate exchange name"),
     "dead-letter-exchange": Key(_text, "dead letter exchange name", _NOT_STREAM),
     "dead-letter-routing-key": Key(_text, "dead letter routing key", _NOT_STREAM),
+    "dead-letter-strategy": Key(
+        _words("at-most-once", "at-least-once"), "dead letter strategy", _QUORUM
+    ),
     "message-ttl": Key(_TTL, "message TTL", _NOT_STREAM, operator=True),
     "expires": Key(_between(1, TTL_MAX_MS), "queue expiry", _NOT_STREAM, operator=True),
     "max-length": Key(_COUNT, "maximum length", _NOT_STREAM, operator=True),
@@ -103,9 +106,6 @@ KEYS: dict[str, Key] = {
     "delayed-retry-max": Key(_POSITIVE, "delayed retry maximum", _NOT_STREAM),
     # what is only kept
     "consumer-disconnected-timeout": Key(_POSITIVE, "consumer disconnected timeout", _QUORUM),
-    "dead-letter-strategy": Key(
-        _words("at-most-once", "at-least-once"), "dead letter strategy", _QUORUM
-    ),
     "max-in-memory-length": Key(_COUNT, _MEMORY, _QUORUM, operator=True),
     "max-in-memory-bytes": Key(_COUNT, _MEMORY, _QUORUM, operator=True),
     "target-group-size": Key(_POSITIVE, "target count", _QUORUM, operator=True),

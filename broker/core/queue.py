@@ -30,6 +30,7 @@ from broker.core.settings import QueueSettings, effective_settings
 if TYPE_CHECKING:
     from broker.core.broker import Broker
     from broker.core.exchange import Binding
+    from broker.core.letters import Letters
     from broker.core.policies import Policy
     from protocol.tables import Table
 
@@ -76,6 +77,7 @@ class Queue:
         self.retention: Retention | None = None
         self.counts: dict[int, int] | None = None  # message id -> how often it came back
         self.retry: Retry | None = None
+        self.letters: Letters | None = None  # dead letters that nobody took yet
         self.lease: Lease | None = None
         self.policies: tuple[Policy | None, Policy | None] = (None, None)  # see core.policies
         self.configure(self.settings)
@@ -200,8 +202,8 @@ class Queue:
     def stored(self) -> Iterator[Message]:
         """All messages but those that channels hold, in no particular order."""
         yield from self.backlog
-        if self.retry is not None:
-            yield from self.retry
+        for waiting in (self.retry, self.letters):
+            yield from waiting or ()
 
     @property
     def oldest_age_ms(self) -> int | None:
@@ -324,10 +326,9 @@ class Queue:
         self.unacked -= len(messages)
         self.drop(messages, REJECTED)
 
-    def drop(self, messages: list[Message], reason: str) -> None:
-        """Messages end here without being acked: dead-letter them."""
-        dead_letter(self, messages, reason)
-        self._forget(messages)
+    def drop(self, messages: list[Message], reason: str, *, again: bool = False) -> None:
+        """Messages end here without being acked: dead-letter them, or try that again."""
+        self._forget(dead_letter(self, messages, reason, again=again))
 
     def _forget(self, messages: list[Message]) -> None:
         """Messages are gone for good: the log need not keep them for this queue."""
@@ -365,8 +366,8 @@ class Queue:
         """
         self.deleted = True
         dropped = self.purge()
-        if self.retry is not None:
-            self._forget(self.retry.clear())
+        for waiting in (self.retry, self.letters):
+            self._forget(waiting.clear() if waiting else [])
         self.quiet = True
         for consumer in self.dispatch.clear():
             consumer.cancelled()

@@ -31,6 +31,7 @@ _CHOICES = (
     ("x-overflow", "overflow", "overflow"),
     ("x-dead-letter-exchange", "dead-letter-exchange", "dead_letter_exchange"),
     ("x-dead-letter-routing-key", "dead-letter-routing-key", "dead_letter_routing_key"),
+    ("x-dead-letter-strategy", "dead-letter-strategy", "dead_letter_strategy"),
     ("x-max-priority", None, "max_priority"),
     ("x-single-active-consumer", None, "single_active_consumer"),
     ("x-delayed-retry-type", "delayed-retry-type", "retry_type"),
@@ -52,6 +53,7 @@ class QueueSettings:
     overflow: str = "drop-head"
     dead_letter_exchange: str | None = None
     dead_letter_routing_key: str | None = None
+    dead_letter_strategy: str = "at-most-once"
     max_priority: int | None = None
     single_active_consumer: bool = False
     retry_type: str = "disabled"
@@ -68,6 +70,11 @@ class QueueSettings:
     def rejects_publishes(self) -> bool:
         """A full queue refuses what is published instead of dropping what is oldest."""
         return self.overflow != "drop-head"
+
+    @property
+    def keeps_letters(self) -> bool:
+        """Dead letters wait until they are taken; RabbitMQ asks for the overflow as well."""
+        return self.dead_letter_strategy == "at-least-once" and self.overflow == "reject-publish"
 
     @property
     def limits_length(self) -> bool:

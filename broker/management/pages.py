@@ -38,6 +38,8 @@ def add_pages(app: web.Application, prefix: str = "") -> None:
     """
     if prefix:
         app.router.add_get(prefix, _to_slash)
+    # Browsers ask for it beside what names no icon, such as an answer of the API.
+    app.router.add_get(f"{prefix}/favicon.ico", _page(_FOLDER / "icon.svg"))
     for path in sorted(_FOLDER.rglob("*")):
         if path.suffix in _TYPES:
             name = path.relative_to(_FOLDER).as_posix()

@@ -91,20 +91,22 @@ def _sizes(queue: Queue) -> dict[str, Any]:
     ready, unacked = len(queue), queue.unacked
     ready_bytes, unacked_bytes = queue.backlog.size_bytes, _unacked_bytes(queue)
     share = _persistent_share(queue)
-    memory = QUEUE_BYTES + ready_bytes + unacked_bytes + MESSAGE_BYTES * (ready + unacked)
+    pages = [part.pages for part in queue.backlog.parts() if part.pages is not None]
+    paged, paged_bytes = sum(one.count for one in pages), sum(one.size_bytes for one in pages)
+    resident, resident_bytes = ready + unacked - paged, ready_bytes + unacked_bytes - paged_bytes
     return {
         "head_message_timestamp": head_timestamp(queue),
-        "memory": memory,
+        "memory": QUEUE_BYTES + resident_bytes + MESSAGE_BYTES * resident,
         "message_bytes": ready_bytes + unacked_bytes,
-        "message_bytes_paged_out": 0,
+        "message_bytes_paged_out": paged_bytes,
         "message_bytes_persistent": round((ready_bytes + unacked_bytes) * share),
-        "message_bytes_ram": ready_bytes + unacked_bytes,
+        "message_bytes_ram": resident_bytes,
         "message_bytes_ready": ready_bytes,
         "message_bytes_unacknowledged": unacked_bytes,
-        "messages_paged_out": 0,
+        "messages_paged_out": paged,
         "messages_persistent": round((ready + unacked) * share),
-        "messages_ram": ready + unacked,
-        "messages_ready_ram": ready,
+        "messages_ram": resident,
+        "messages_ready_ram": ready - paged,
         "messages_unacknowledged_ram": unacked,
         "oldest_message_age_ms": queue.oldest_age_ms,
     }

@@ -1,8 +1,9 @@
 """Metrics for Prometheus under RabbitMQ's names, and a few of our own (``leveret_...``).
 
-``service`` answers scrapes, ``registries`` says which families each path has, ``objects`` and
-``node`` make them from the plain integers the broker counts anyway, ``render`` has the library
-write them as text. Nothing here is called when a message passes.
+``service`` answers scrapes; ``registries`` says which families each path has. ``queues``,
+``clients``, ``topology``, ``messages``, ``node`` and ``memory`` make them of the integers that are
+counted anyway (``core.counters``), from the pieces in ``family``; ``render`` has the library write
+them. Nothing here is called when a message passes.
 
 Invariants:
 

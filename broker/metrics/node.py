@@ -28,6 +28,7 @@ from broker.metrics.queues import queues_of
 from broker.resources import open_files, open_files_max
 
 OTHER_FILES = 100  # descriptors kept for the log and the like, which are no sockets
+_LIBRARY = version("prometheus-client")  # which takes a millisecond to find out
 _STARTED_S = time.time()
 
 
@@ -161,7 +162,7 @@ def identity(scope: Scope) -> Steps:
         {
             "rabbitmq_version": config.version,
             "prometheus_plugin_version": __version__,
-            "prometheus_client_version": version("prometheus-client"),
+            "prometheus_client_version": _LIBRARY,
             "erlang_version": f"Python {platform.python_version()}",
             "product_name": "Leveret",
             "product_version": __version__,

@@ -63,8 +63,8 @@ LEFT_OUT: Mapping[str, str] = {
 }
 
 
-def aggregated(scope: Scope) -> Steps:
-    """``/metrics``: sums over all objects, and all there is about the node."""
+def default(scope: Scope) -> Steps:
+    """``/metrics``: sums over all objects, or each, and all there is about the node."""
     first: Iterable[Family] = (node.process, node.alarms)
     return _all(scope, chain(first, _everything()))
 

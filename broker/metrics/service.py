@@ -57,8 +57,8 @@ class Prometheus:
         config = self._server.config
         assert config.prometheus_port is not None
         app = web.Application()
-        path = "/" + config.prometheus_path.strip("/")
-        app.router.add_get(path, self._scrape)
+        path = f"/{config.prometheus_path.strip('/')}".rstrip("/")
+        app.router.add_get(path or "/", self._scrape)
         app.router.add_get(f"{path}/{{registry}}", self._scrape)
         await self._doors.open(
             app, "http/prometheus", config.prometheus_host, config.prometheus_port
@@ -72,11 +72,9 @@ class Prometheus:
 
     # -- pages -------------------------------------------------------------------------
 
-    def _default(self, request: web.Request) -> Steps:
-        if self._server.config.prometheus_per_object_metrics:
-            yield from self._per_object(request)
-            return
-        yield from registries.aggregated(Scope(self._server))
+    def _default(self, _: web.Request) -> Steps:
+        per_object = self._server.config.prometheus_per_object_metrics
+        yield from registries.default(Scope(self._server, per_object=per_object))
         yield self._loop_lag()
 
     def _per_object(self, _: web.Request) -> Steps:
@@ -147,6 +145,7 @@ async def _send(
         await response.prepare(request)
         for piece in text.pieces:
             await response.write(piece)
+            await asyncio.sleep(0)  # a write to a quick reader does not wait by itself
         await response.write_eof()
     except ConnectionError:
         pass  # the scraper did not wait

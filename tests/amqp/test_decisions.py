@@ -66,6 +66,8 @@ class Outside:
 class SlowWorld(TimedWorld):
     """Everybody's permissions, and logins if wanted, are decided outside."""
 
+    asks_outside = False
+
     def __init__(self, *, slow_login: bool = False, fast_path: bool = True) -> None:
         self.slow_login = slow_login
         super().__init__(fast_path=fast_path)
@@ -75,7 +77,7 @@ class SlowWorld(TimedWorld):
         """See `Host`."""
         if self.slow_login:
             return self.outside.ask("login")
-        return Identity("guest", self.outside.ask)
+        return Identity("guest", self.outside.ask, asks_outside=self.asks_outside)
 
 
 def waiting(wish: Any = None) -> tuple[SlowWorld, Client]:
@@ -197,6 +199,23 @@ def test_a_late_answer_holds_for_a_while(fast_path: bool) -> None:
     world.outside.answer(False)
     assert names(heard(world, client)) == ["Channel.Close"]
     assert len(world.broker.vhosts["/"].queues["q"]) == 4
+
+
+@pytest.mark.parametrize("fast_path", [True, False])
+def test_who_asks_outside_is_asked_again_for_good(fast_path: bool) -> None:
+    """Also when answers come at once, from a cache: no route outlives the time they hold."""
+    world = SlowWorld(fast_path=fast_path)
+    world.outside.slow = False
+    world.asks_outside = True
+    client = started(world, declare())
+    for _ in range(3):
+        say(world, client, send())
+        world.outside.asked.clear()
+        say(world, client, send())
+        assert bool(world.outside.asked) != fast_path
+        world.wait(REMEMBERED_S)
+        say(world, client, send())
+        assert world.outside.asked
 
 
 # -- the end comes first ---------------------------------------------------------------

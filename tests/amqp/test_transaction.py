@@ -158,6 +158,20 @@ def test_commit_ok_waits_for_the_disk() -> None:
     assert names(heard(world, client)) == ["Tx.CommitOk"]
 
 
+def test_commit_ok_waits_for_its_own_batch() -> None:
+    """It is not enough that another client's change of topology, one batch earlier, is durable."""
+    world, client = transactional()
+    other = started(world)
+    disk = SlowDisk(world)
+    assert say(world, other, method(1, declare("p", durable=True))) == []
+    assert say(world, client, stored(), COMMIT) == []
+    disk.finish()
+    assert names(heard(world, other)) == ["Queue.DeclareOk"]
+    assert heard(world, client) == []
+    disk.finish()
+    assert names(heard(world, client)) == ["Tx.CommitOk"]
+
+
 def test_a_commit_is_whole_or_absent_after_a_power_cut() -> None:
     """Publishes and acks of one commit survive together or not at all, whenever power fails."""
     outcomes = set()

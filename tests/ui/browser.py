@@ -162,9 +162,14 @@ class Browser:
         raise AssertionError(f"Tab never came to {text!r}")
 
     def complaints(self) -> list[str]:
-        """Give what the browser complained of: errors of scripts, and what the policy blocked."""
+        """Give what the browser complained of: errors of scripts, and what the policy blocked.
+
+        It notes every 404 too. Those of the API are in order: a page may ask once more for what
+        was just deleted on it.
+        """
         entries = self.driver.get_log("browser")
-        return [entry["message"] for entry in entries if entry["level"] == "SEVERE"]
+        found = [entry["message"] for entry in entries if entry["level"] == "SEVERE"]
+        return [text for text in found if not ("/api/" in text and "404 (Not Found)" in text)]
 
     def _named(self, selector: str, text: str) -> WebElement:
         def found() -> WebElement:

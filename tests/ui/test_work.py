@@ -280,8 +280,8 @@ def test_error_of_the_api_in_words(page: Browser, api: Api) -> None:
     page.sees("nequivalent arg", ".form .notice")
     page.go(address_of("queues", "/", "ui.none"))
     page.sees("There is no such queue")
-    # The browser itself notes the refused requests.
-    assert all("400" in line or "404" in line for line in page.complaints())
+    # The browser itself notes the refused request.
+    assert all("400" in line for line in page.complaints())
 
 
 def test_log_tail(page: Browser) -> None:

@@ -76,7 +76,7 @@ class Table {
   }
 
   #build() {
-    const { caption, noun, bare, selectable } = this.options;
+    const { caption, noun, bare } = this.options;
     this.head = h("tr", { role: "row" });
     this.body = h("tbody", { role: "rowgroup" });
     this.position = h("span", { class: "position", role: "status" });
@@ -84,7 +84,7 @@ class Table {
     this.emptiness = h("div", { class: "empty", hidden: true });
     this.table = h(
       "table",
-      { role: "table", class: selectable ? "list selectable" : "list" },
+      { role: "table", class: "list", hidden: true },
       h("caption", { class: "unseen" }, caption),
       h("thead", { role: "rowgroup" }, this.head),
       this.body,
