@@ -110,7 +110,8 @@ class Server:
         if not self.broker.vhosts and not boot.has_any(config):
             make_default_user(self.broker, config, secrets.token_bytes)
         boot.load(self.broker, config, secrets.token_bytes)
-        self.broker.scratch = Scratch(REAL_DISK, str(Path(config.data_dir, "paging")), self._failed)
+        scratch = str(Path(config.data_dir, "paging"))
+        self.broker.scratch = self._scratch = Scratch(REAL_DISK, scratch, self._failed)
         self.pager = Pager(self.broker, config.messages_in_memory_max_bytes)
         # In a context of its own: what a tick does, no user does.
         call_soon = partial(self.loop.call_soon, context=Context())
@@ -238,6 +239,7 @@ class Server:
             session.abort()
         self._tick.end()
         self.log.close()
+        self._scratch.close()
         _log.info("stopped")
         return self._exit_code
 
