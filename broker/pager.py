@@ -21,6 +21,7 @@ from broker.core.queue import Queue
 
 INTERVAL_S = 0.1  # the timer's; ticks ask as well
 LOOK_INTERVAL_S = 0.02
+IDLE_INTERVAL_S = 1.0
 LOOK_SHARE = 20
 WORK_MAX_S = 0.02  # then others get their turn
 KEEP_BYTES_MIN = 1 << 12  # of each queue, at its head
@@ -42,12 +43,17 @@ class Pager:
         self._broker = broker
         self._clock = clock
         self._due_s = 0.0
+        self._newest = -1  # the next message id at the last look
 
     def check(self) -> None:
         """Look whether too much is in memory; cheap when it is not time yet."""
         start_s = self._clock()
         if start_s < self._due_s:
             return
+        newest = self._broker.next_message_id
+        if newest == self._newest and start_s < self._due_s + IDLE_INTERVAL_S:
+            return  # nothing came: what there is can have grown by what was read back only
+        self._newest = newest
         parts = self._parts()
         self.resident_bytes = sum(cost for cost, _, _ in parts)
         looked_s = self._clock()

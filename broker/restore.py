@@ -51,8 +51,6 @@ class Restore:
                 self.broker.next_queue_id = max(self.broker.next_queue_id, queue_id + 1)
         if batch.publish_id:
             self._publish(batch)
-            highest = max(batch.publish_id)
-            self._highest_id = max(self._highest_id, highest)
         for queue_id, message_id, count in batch.counts:
             self._counts.setdefault(queue_id, {})[message_id] = count
         for queue_id, message_ids in batch.settles:
@@ -76,6 +74,7 @@ class Restore:
             if queue_id not in self._queues:
                 self._queues[queue_id] = Logged()
             self._queues[queue_id].add(batch.number, ids, details)
+            self._highest_id = max(self._highest_id, ids[-1])
 
     def finish(self, log: Log) -> int:
         """Put what is left on its queues, and tell the log what it has to keep; the count."""
@@ -122,7 +121,7 @@ def _needs_messages(queue: Queue) -> bool:
 def _by_queue(batch: Batch) -> Iterator[tuple[int, Column, array[int]]]:
     """The queues a batch brought messages to, with ids in ascending order and details."""
     rows, ids, details = batch.publish_route, batch.publish_id, batch.publish_detail
-    if rows.count(rows[0]) == len(rows):
+    if len(batch.row_counts) == 1:
         for queue_id in batch.routes[rows[0]][1]:
             yield queue_id, *_ascending(ids, details)
         return
@@ -136,7 +135,9 @@ def _by_queue(batch: Batch) -> Iterator[tuple[int, Column, array[int]]]:
 
 
 def _ascending(ids: array[int], details: array[int]) -> tuple[array[int], array[int]]:
-    if all(map(lt, ids, ids[1:])):
+    # Nearly always they follow each other: then one comparison of columns tells.
+    is_range = ids[-1] - ids[0] == len(ids) - 1 and ids == array("Q", range(ids[0], ids[-1] + 1))
+    if is_range or all(map(lt, ids, ids[1:])):
         return ids, details
     order = sorted(range(len(ids)), key=ids.__getitem__)
     return array("Q", [ids[at] for at in order]), array("Q", [details[at] for at in order])

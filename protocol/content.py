@@ -16,7 +16,15 @@ from typing import Any
 from protocol.constants import CLASS_BASIC, FRAME_BODY, FRAME_END, FRAME_HEADER, FRAME_OVERHEAD
 from protocol.errors import Drop, InternalError
 from protocol.methods import shortstr
-from protocol.tables import Table, Truncated, decode_table, encode_table, is_well_formed
+from protocol.tables import (
+    Field,
+    Table,
+    Truncated,
+    decode_table,
+    encode_table,
+    find_field,
+    is_well_formed,
+)
 
 FRAME_HEAD = Struct(">BHI")
 CONTENT_HEAD = Struct(">HHQH")
@@ -163,6 +171,20 @@ def headers_of(content: bytes) -> Table:
         return {}
     headers: Table = decode_properties(header_payload(content)).get("headers", {})
     return headers
+
+
+def header_of(content: bytes, name: bytes) -> Field | None:
+    """One field of the headers of a content that is well formed, without decoding the others."""
+    flags = _CHANNEL.unpack_from(content, _FLAGS_AT)[0]
+    if not flags & HEADERS_FLAG:
+        return None
+    position = PROPERTIES_START
+    if flags & 0x8000:
+        position += 1 + content[position]
+    if flags & 0x4000:
+        position += 1 + content[position]
+    end = position + 4 + int(_LONG.unpack_from(content, position)[0])
+    return find_field(content, position + 4, end, name)
 
 
 # What peek() found, as plain values: persistent, priority, expiration in ms (-1: none).

@@ -27,8 +27,9 @@ from struct import Struct
 from protocol.constants import FRAME_END
 from protocol.content import peek
 
-# content octets, body size, persistent, priority, expiration in ms or -1
-Publish = Callable[[bytes, int, bool, int, int], None]
+# content octets, body size, persistent, priority, expiration in ms or -1; true: this content is
+# not for the fast path, and nothing was done with it
+Publish = Callable[[bytes, int, bool, int, int], bool]
 # delivery tag, multiple; false: this ack is not for the fast path
 Ack = Callable[[int, bool], bool]
 
@@ -91,12 +92,14 @@ def scan(
         ):
             return position
         if not flags and header_end == after_method + 21:
-            publish(buffer[after_method:after_body], size, False, 0, -1)
+            if publish(buffer[after_method:after_body], size, False, 0, -1):
+                return position
         else:
             found = peek(buffer, after_method + 21, header_end, flags)
             if found is None:
                 return position
-            publish(buffer[after_method:after_body], size, *found)
+            if publish(buffer[after_method:after_body], size, *found):
+                return position
         position = after_body
     return position
 

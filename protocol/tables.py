@@ -147,6 +147,18 @@ def _odd_value(octets: bytes, position: int, end: int, tag: int) -> tuple[Field,
     raise Drop(f"unknown field type {tag:#04x}")
 
 
+def find_field(octets: bytes, position: int, end: int, name: bytes) -> Field | None:
+    """The value of a name among well-formed pairs, as ``decode_table`` would give it."""
+    found: Field | None = None
+    while position < end:
+        start, position = position + 1, position + 1 + octets[position]
+        if octets[start:position] == name:
+            found, position = _value(octets, position, end, 0)
+        else:
+            position = _value_end(octets, position, end, 0)
+    return found
+
+
 def is_well_formed(octets: bytes, position: int, end: int, depth: int = 0) -> bool:
     """Whether ``decode_table`` would take the pairs from ``position`` to ``end``; 0.3 us a pair."""
     while position < end:

@@ -12,6 +12,7 @@ SIZES = {
     (pager, "KEEP_BYTES_MIN"): 1,
     (pager, "PAGE_BYTES_MAX"): 1,
     (pager, "LOOK_INTERVAL_S"): 0,
+    (pager, "IDLE_INTERVAL_S"): 0,
 }
 
 

@@ -22,6 +22,7 @@ from broker.amqp import firehose, timeouts
 from broker.amqp.access import IMPERSONATOR
 from broker.core.arguments import TTL_MAX_MS
 from broker.core.deadletter import carbon_copies
+from broker.core.exchanges.delayed import DelayedRoute
 from broker.core.message import with_blind_copies
 from broker.core.permissions import WRITE
 from broker.core.reply import REPLY_TO
@@ -178,15 +179,17 @@ def _remember(
 ) -> None:
     """Leave the route to the fast path, if the frame alone decides it."""
     session = channel.session
+    waits = queues == [exchange.delayed] and not exchange.deduplicates
     if (
         not session.host.fast_path
         or session.vhost.tracing
-        or not session.vhost.is_cacheable(exchange)
+        or not (session.vhost.is_cacheable(exchange) or waits)
         or session.host.alarms.reasons
         or any(queue.settings.rejects_publishes for queue in queues)
     ):
         return
-    route = Route(session.broker, channel.confirms, event.address, queues)
+    kind = DelayedRoute if waits else Route
+    route = kind(session.broker, channel.confirms, event.address, queues)
     session.routes.remember(event.frame, route, channel.counters.tally(exchange))
 
 

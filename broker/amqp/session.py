@@ -124,9 +124,7 @@ class Session(asyncio.Protocol):
             for event in events:
                 self._act(event)
                 if self.output.is_overfull:
-                    # The rest is acted on when these answers have been written.
-                    self._unfinished = True
-                    self.reading.pause(WRITING)
+                    self._wait_for_room()
                     break
                 if self.decisions.waiting:
                     break
@@ -201,11 +199,16 @@ class Session(asyncio.Protocol):
 
     def unthrottle(self) -> None:
         """See ``host.Reads``."""
+        if self.connection.behind and not self.output.writable:
+            self._wait_for_room()
         self.reading.resume(TICK)
-        if self.connection.behind and not (
-            self._gone or self._unfinished or self.decisions.waiting
-        ):
-            self._process(self.connection.receive(b""))
+        if self.connection.behind:
+            self._go_on()
+
+    def _wait_for_room(self) -> None:
+        """The rest of what was read waits until the peer has read our answers."""
+        self._unfinished = True
+        self.reading.pause(WRITING)
 
     # -- events ------------------------------------------------------------------------
 

@@ -28,6 +28,7 @@ from broker.core.paging import (
 )
 
 _SIZE = (1 << 32) - 1
+_Row = tuple[int, int, int]  # id, place, detail
 
 
 class Run:
@@ -165,44 +166,42 @@ class Logged:
         return sum(map(len, self.runs))
 
     def pages(self, highest_priority: int = 0) -> list[tuple[int, Page]]:
-        """All messages in pages with a priority, in order of id in each priority.
+        """All messages in pages with their priority, in order of id for each priority.
 
-        A priority above the highest counts as the highest.
+        What is above the highest priority counts as that; 0 for a queue without priorities.
         """
         pages: list[tuple[int, Page]] = []
-        by_id: list[tuple[int, int, int]] = []  # id, place, detail: of runs too short for a page
+        rows: list[_Row] = []  # of runs too short for a page
         for run in self.runs:
-            plain = isinstance(run.details, _Same) and len(run) >= PAGE_MESSAGES_MAX // 4
-            if plain:
-                pages += _pages_of_rows(by_id, highest_priority)
-                by_id = []
-                pages += _pages_of_run(run)
+            if isinstance(run.details, _Same) and len(run) >= PAGE_MESSAGES_MAX // 4:
+                pages += _pages_of_rows(rows, highest_priority)
+                rows = []
+                pages += _pages_of_run(run, highest_priority)
             else:
                 details = run.details
-                by_id += [(id_, run.place, details[at]) for at, id_ in enumerate(run.ids)]
-                if len(by_id) >= PAGE_MESSAGES_MAX:
-                    pages += _pages_of_rows(by_id, highest_priority)
-                    by_id = []
-        return pages + list(_pages_of_rows(by_id, highest_priority))
+                rows += [(id_, run.place, details[at]) for at, id_ in enumerate(run.ids)]
+                if len(rows) >= PAGE_MESSAGES_MAX:
+                    pages += _pages_of_rows(rows, highest_priority)
+                    rows = []
+        return pages + list(_pages_of_rows(rows, highest_priority))
 
 
-def _pages_of_run(run: Run) -> Iterator[tuple[int, Page]]:
+def _pages_of_run(run: Run, highest_priority: int) -> Iterator[tuple[int, Page]]:
     detail = run.details[0]
     size = detail & _SIZE
     step = max(1, min(PAGE_MESSAGES_MAX, PAGE_BYTES_MAX // max(1, size)))
     for at in range(0, len(run.ids), step):
         ids = run.ids[at : at + step]
-        yield _priority(detail), _page(ids, (run.place,), size * len(ids), (detail,))
+        priority = min(_priority(detail), highest_priority)
+        yield priority, _page(ids, (run.place,), size * len(ids), (detail,))
 
 
-def _pages_of_rows(
-    rows: list[tuple[int, int, int]], highest_priority: int
-) -> Iterator[tuple[int, Page]]:
-    def key(row: tuple[int, int, int]) -> int:
+def _pages_of_rows(rows: list[_Row], highest_priority: int) -> Iterator[tuple[int, Page]]:
+    def level(row: _Row) -> int:
         return min(_priority(row[2]), highest_priority)
 
-    for priority, some in groupby(sorted(rows, key=key), key=key):
-        piece: list[tuple[int, int, int]] = []
+    for priority, some in groupby(sorted(rows, key=level), key=level):
+        piece: list[_Row] = []
         size = 0
         for row in some:
             piece.append(row)
@@ -214,7 +213,7 @@ def _pages_of_rows(
             yield priority, _page_of_rows(piece, size)
 
 
-def _page_of_rows(rows: list[tuple[int, int, int]], size: int) -> Page:
+def _page_of_rows(rows: list[_Row], size: int) -> Page:
     ids, places, details = zip(*rows, strict=True)
     return _page(compact(ids), compact_places(list(places)), size, details)
 

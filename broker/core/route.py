@@ -73,8 +73,11 @@ class Route:
 
     def publish(
         self, content: bytes, size: int, persistent: bool, priority: int, ttl_ms: int
-    ) -> None:
-        """Store one message on every queue of the route, and in the log if it is to survive."""
+    ) -> bool:
+        """Store one message on every queue of the route, and in the log if it is to survive.
+
+        True: the route is not for this message, and nothing was done. Never for a plain ``Route``.
+        """
         broker = self.broker
         publisher = self.publisher
         self.published += 1
@@ -113,9 +116,10 @@ class Route:
             )
             for queue in self.queues:
                 queue.push(message if queue.id in self.always_logged else twin)
-            return
+            return False
         for queue in self.queues:
             queue.push(message)
+        return False
 
 
 def publish_once(

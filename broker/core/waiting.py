@@ -2,37 +2,35 @@
 
 Invariants of ``Waiting``:
 
-* A message is in ``near``, or it is in ``far`` and in one ``Held``. Both are heaps by due time,
-  then id; ``far`` has integers: due time, id and first place, 64 bits each.
-* A ``Held`` is known by its first place, which ``far`` names, wherever its messages are now.
+* ``heap`` has an integer for each message: when it is due, in milliseconds, and its id in the
+  lower 64 bits. An entry costs about 50 octets.
+* A message is in ``messages``, in order of id, or in one ``Held``. Those of lower ids leave memory
+  first, so ``held`` is in order of id too, and one is found by bisection.
 """
 
 from __future__ import annotations
 
-from array import array
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from heapq import heapify, heappop, heappush
-from itertools import compress
+from itertools import compress, groupby
 
 from broker.core.message import Message
-from broker.core.paging import MESSAGE_BYTES, PAGE_MESSAGES_MAX, Page, Paging, write_out
+from broker.core.paging import MESSAGE_BYTES, Page, Paging, compact, write_out
 from broker.core.store import Kept
 
 NEVER_MS = 1 << 64
-PLACE_BIAS = 1 << 63  # places may be less than 0
+SWEEP_MIN = 1000  # empty pages from which they are swept
 _MASK = (1 << 64) - 1
-Due = tuple[int, int, Message]  # due (ms), message id, message
 
 
 class Held(Page):
     """Messages of one place that wait."""
 
-    __slots__ = ("_alive", "first_place", "left")
+    __slots__ = ("_alive", "left")
 
-    def __init__(self, place: int, ids: array[int]) -> None:
-        super().__init__(ids, (place,), 0)
-        self.first_place = place
+    def __init__(self, place: int, ids: Sequence[int]) -> None:
+        super().__init__(compact(ids), (place,), 0)
         self._alive = bytearray(b"\1") * len(ids)
         self.left = len(ids)
 
@@ -42,11 +40,6 @@ class Held(Page):
     def by_place(self) -> Iterable[tuple[int, Sequence[int]]]:
         """See ``Page``: those that still wait."""
         return [(self.places[0], list(compress(self.ids, self._alive)))]
-
-    def has(self, message_id: int) -> bool:
-        """Whether a message waits here."""
-        at = bisect_left(self.ids, message_id)
-        return at < len(self.ids) and self.ids[at] == message_id and bool(self._alive[at])
 
     def drop(self, message_id: int) -> None:
         """A message does not wait any more."""
@@ -58,99 +51,82 @@ class Waiting(Kept):
     """See the module. It is also the part of itself that is paged out."""
 
     def __init__(self) -> None:
-        self.near: list[Due] = []
-        self.far: list[int] = []
-        self._held: dict[int, list[Held]] = {}
-        self._near_bytes = 0
+        self.heap: list[int] = []
+        self.messages: dict[int, Message] = {}
+        self._held: list[Held] = []
+        self._firsts: list[int] = []  # where each of ``_held`` begins
+        self._bytes = 0  # of the bodies in memory
+        self._empty = 0  # of ``_held``
 
     def __len__(self) -> int:
-        return len(self.near) + len(self.far)
+        return len(self.heap)
 
     def __iter__(self) -> Iterator[Message]:
         """Those in memory."""
-        return (message for _, _, message in self.near)
+        return iter(self.messages.values())
 
     @property
     def next_due_ms(self) -> int:
         """When the first is due."""
-        near = self.near[0][0] if self.near else NEVER_MS
-        return min(near, self.far[0] >> 128) if self.far else near
+        return self.heap[0] >> 64 if self.heap else NEVER_MS
 
     def add(self, due_ms: int, message: Message) -> None:
-        """A message waits until then."""
-        heappush(self.near, (due_ms, message.id, message))
-        self._near_bytes += message.size
+        """A message waits until then; its id is greater than all before."""
+        heappush(self.heap, due_ms << 64 | message.id)
+        self.messages[message.id] = message
+        self._bytes += message.size
 
     def take_due(self, now_ms: int, count: int, paging: Paging) -> list[Message]:
         """Take out what is due, in order: at most so many."""
-        due: list[tuple[int, int]] = []
-        found: dict[int, Message] = {}
-        wanted: list[tuple[Held, int]] = []
-        while len(due) < count and self.next_due_ms <= now_ms:
-            due_ms = self.next_due_ms
-            if self.near and self.near[0][:2] <= (due_ms, self._far_id(due_ms)):
-                _, message_id, message = heappop(self.near)
-                self._near_bytes -= message.size
-                found[message_id] = message
-            else:
-                _, message_id, place = _unpack(heappop(self.far))
-                wanted.append((self._find(place, message_id), message_id))
-            due.append((due_ms, message_id))
-        found.update(self._take(wanted, paging))
-        return [found[message_id] for _, message_id in due]
-
-    def _far_id(self, due_ms: int) -> int:
-        """The id of the first far message if it is due then, else more than any id."""
-        if self.far and self.far[0] >> 128 == due_ms:
-            return self.far[0] >> 64 & _MASK
-        return NEVER_MS
-
-    def _find(self, place: int, message_id: int) -> Held:
-        return next(held for held in self._held[place] if held.has(message_id))
-
-    def _take(self, wanted: list[tuple[Held, int]], paging: Paging) -> dict[int, Message]:
-        """Read messages back, and end their waiting."""
-        by_held: dict[Held, list[int]] = {}
-        for held, message_id in wanted:
-            by_held.setdefault(held, []).append(message_id)
-        found: dict[int, Message] = {}
-        for held, ids in by_held.items():
-            for message in paging.read_some(held.places[0], sorted(ids)):
-                found[message.id] = message
-                held.drop(message.id)
-            if not held.left:
-                paging.free(held)
-                self._held[held.first_place].remove(held)
-                if not self._held[held.first_place]:
-                    del self._held[held.first_place]
-        return found
-
-    def listed(self, paging: Paging, start: int, count: int) -> list[tuple[int, Message]]:
-        """Messages in the order they are due, from a position; they stay."""
-        entries = [(due_ms, message_id, 0) for due_ms, message_id, _ in self.near]
-        entries = sorted(entries + list(map(_unpack, self.far)))[start : start + count]
-        near = {message_id: message for _, message_id, message in self.near}
-        found = []
-        for due_ms, message_id, place in entries:
-            message = near.get(message_id)
-            if message is None:
-                held = self._find(place, message_id)
-                (message,) = paging.read_some(held.places[0], (message_id,))
-            found.append((due_ms, message))
-        return found
+        heap, limit = self.heap, (now_ms + 1) << 64
+        ids: list[int] = []
+        while heap and heap[0] < limit and len(ids) < count:
+            ids.append(heappop(heap) & _MASK)
+        return self._take(ids, paging)
 
     def remove(self, unwanted: set[int], paging: Paging) -> list[Message]:
         """Take out messages by id. Looks at every message."""
-        removed = [message for message in self if message.id in unwanted]
-        self.near = [entry for entry in self.near if entry[1] not in unwanted]
-        heapify(self.near)
-        self._near_bytes -= sum([message.size for message in removed])
-        gone = [_unpack(far) for far in self.far if far >> 64 & _MASK in unwanted]
-        if gone:
-            self.far = [far for far in self.far if far >> 64 & _MASK not in unwanted]
-            heapify(self.far)
-        wanted = [(self._find(place, message_id), message_id) for _, message_id, place in gone]
-        return removed + list(self._take(wanted, paging).values())
+        gone = [entry & _MASK for entry in self.heap if entry & _MASK in unwanted]
+        self.heap = [entry for entry in self.heap if entry & _MASK not in unwanted]
+        heapify(self.heap)
+        return self._take(gone, paging)
+
+    def listed(self, paging: Paging, start: int, count: int) -> list[tuple[int, Message]]:
+        """Messages in the order they are due, from a position; they stay."""
+        entries = sorted(self.heap)[start : start + count]
+        found = self._read([entry & _MASK for entry in entries], paging)
+        return [(entry >> 64, found[entry & _MASK]) for entry in entries]
+
+    def _take(self, ids: list[int], paging: Paging) -> list[Message]:
+        found = self._read(ids, paging)
+        for message_id in ids:
+            message = self.messages.pop(message_id, None)
+            if message is not None:
+                self._bytes -= message.size
+                continue
+            held = self._find(message_id)
+            held.drop(message_id)
+            if not held.left:
+                paging.free(held)
+                self._empty += 1
+        if self._empty > max(SWEEP_MIN, len(self._held) // 2):
+            self._held = [held for held in self._held if held.left]
+            self._firsts = [held.ids[0] for held in self._held]
+            self._empty = 0
+        return [found[message_id] for message_id in ids]
+
+    def _find(self, message_id: int) -> Held:
+        return self._held[bisect_right(self._firsts, message_id) - 1]
+
+    def _read(self, ids: list[int], paging: Paging) -> dict[int, Message]:
+        """Messages by id, wherever they are."""
+        found = {id_: self.messages[id_] for id_ in ids if id_ in self.messages}
+        wanted: dict[int, list[int]] = {}
+        for message_id in sorted(id_ for id_ in ids if id_ not in found):
+            wanted.setdefault(self._find(message_id).places[0], []).append(message_id)
+        for place, some in wanted.items():
+            found.update((message.id, message) for message in paging.read_some(place, some))
+        return found
 
     # -- as a backlog, and as a part of one (see ``broker.core.backlogs``) ---------------
 
@@ -160,62 +136,44 @@ class Waiting(Kept):
 
     def paged(self) -> Iterable[Page]:
         """What is not in memory."""
-        return [held for some in self._held.values() for held in some]
+        return [held for held in self._held if held.left]
 
     @property
     def resident(self) -> tuple[int, int]:
         """How many messages are in memory, and the octets of their bodies."""
-        return len(self.near), self._near_bytes
+        return len(self.messages), self._bytes
 
     def page_out(self, keep_bytes: int, paging: Paging) -> list[Message]:
-        """Move the later half out of memory; none if there are few. ``OSError`` as for a backlog.
-
-        Half at once, as each time all have to be sorted.
-        """
-        if len(self.near) < PAGE_MESSAGES_MAX or len(self.near) * MESSAGE_BYTES < keep_bytes:
+        """Move the oldest out of memory, whenever they are due; see ``Backlog.page_out``."""
+        if len(self.messages) * MESSAGE_BYTES + self._bytes <= keep_bytes:
             return []
-        self.near.sort(key=_due_and_id)
-        middle = len(self.near) // 2
-        later = [entry for entry in self.near[middle:] if paging.is_readable(entry[2])]
-        later = later[: PAGE_MESSAGES_MAX * max(1, len(later) // PAGE_MESSAGES_MAX)]
-        moved: set[int] = set()
-        try:
-            for start in range(0, len(later), PAGE_MESSAGES_MAX):
-                chunk = later[start : start + PAGE_MESSAGES_MAX]
-                self._move(chunk, write_out(paging.queue, [message for _, _, message in chunk]))
-                moved.update([message_id for _, message_id, _ in chunk])
-        finally:
-            out = [message for _, id_, message in later if id_ in moved]
-            self.near = [entry for entry in self.near if entry[1] not in moved]
-            self._near_bytes -= sum([message.size for message in out])
-        return out
-
-    def _move(self, chunk: list[Due], places: list[int]) -> None:
-        by_place: dict[int, list[int]] = {}
-        for (due_ms, message_id, _), place in zip(chunk, places, strict=True):
-            by_place.setdefault(place, []).append(message_id)
-            heappush(self.far, due_ms << 128 | message_id << 64 | place + PLACE_BIAS)
-        for place, ids in by_place.items():
-            self._held.setdefault(place, []).append(Held(place, array("Q", sorted(ids))))
+        messages = paging.run(self.messages.values())
+        places = write_out(paging.queue, messages) if messages else []
+        at = 0
+        for place, some in groupby(places):
+            ids = [message.id for message in messages[at : at + sum(1 for _ in some)]]
+            self._held.append(Held(place, ids))
+            self._firsts.append(ids[0])
+            at += len(ids)
+        for message in messages:
+            del self.messages[message.id]
+            self._bytes -= message.size
+        return messages
 
     def take_pages(self) -> list[Page]:
         """Drop what is not in memory; what it was."""
         pages = list(self.paged())
+        self.heap = [entry for entry in self.heap if entry & _MASK in self.messages]
+        heapify(self.heap)
         self._held.clear()
-        self.far.clear()
+        self._firsts.clear()
+        self._empty = 0
         return pages
 
     def clear(self) -> list[Message]:
-        """Drop what is in memory, after ``take_pages``; the messages there were."""
+        """Drop everything, after ``take_pages``; the messages there were."""
         messages = list(self)
-        self.near.clear()
-        self._near_bytes = 0
+        self.messages.clear()
+        self.heap.clear()
+        self._bytes = 0
         return messages
-
-
-def _unpack(far: int) -> tuple[int, int, int]:
-    return far >> 128, far >> 64 & _MASK, (far & _MASK) - PLACE_BIAS
-
-
-def _due_and_id(entry: Due) -> tuple[int, int]:
-    return entry[0], entry[1]

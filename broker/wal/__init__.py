@@ -12,6 +12,8 @@ Files of a log directory
     bounds                        which segments are the first and the last: `broker.wal.bounds`
     00000000000000000007.spare    an old segment, to be written over: at most two
     00000000000000000043.new      a segment that was being created; of no value
+    00000000000000000042.index    what is in a segment but for what its messages hold: a help, see
+                                  `broker.wal.index`
     (segment).(offset).broken     a torn tail that recovery cut off, for a curious operator
 
 All integers are little endian, without padding.

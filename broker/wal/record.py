@@ -66,6 +66,8 @@ class Batch:
     counts: list[tuple[int, int, int]]
     settles: list[tuple[int, array[int]]]
     head_octets: int  # where the contents begin in the payload
+    content_octets: int  # of all contents together
+    row_counts: dict[int, int]  # how many of the messages have which route
 
     def contents(self, payload: bytes) -> list[bytes]:
         """What its messages hold, cut from the whole payload."""
@@ -74,11 +76,11 @@ class Batch:
 
     def references(self) -> int:
         """How many queues its messages went to, all together."""
-        return _references(self.publish_route, self.routes)
+        return _references(self.row_counts, self.routes)
 
     def published_octets(self) -> int:
         """What its messages take."""
-        return sum(self.content_length) + _PUBLISH_COLUMNS * len(self.content_length)
+        return self.content_octets + _PUBLISH_COLUMNS * len(self.content_length)
 
 
 class Gathering:
@@ -105,7 +107,7 @@ class Gathering:
 
     def references(self) -> int:
         """How many queues its messages go to, all together."""
-        return _references(self.publish_route, list(self.routes))
+        return _references(_distinct(self.publish_route), list(self.routes))
 
     def published_octets(self) -> int:
         """What its messages take."""
@@ -166,8 +168,15 @@ class Gathering:
         )
 
 
-def _references(rows: Iterable[int], routes: Sequence[Route]) -> int:
-    return sum(len(routes[row][1]) * times for row, times in Counter(rows).items())
+def _references(row_counts: dict[int, int], routes: Sequence[Route]) -> int:
+    return sum(len(routes[row][1]) * times for row, times in row_counts.items())
+
+
+def _distinct(rows: Sequence[int]) -> dict[int, int]:
+    """Each row and how often it occurs; nearly always there is one."""
+    if rows and rows.count(rows[0]) == len(rows):
+        return {rows[0]: len(rows)}
+    return Counter(rows)
 
 
 def _column(code: str, values: Iterable[int]) -> bytes:
@@ -233,11 +242,13 @@ def decode(number: int, is_snapshot: bool, payload: bytes, octets: int) -> Batch
     settle_queue = reader.column("Q", settles)
     settle_length = reader.column("I", settles)
     settle_id = reader.column("Q", settled)
-    if publishes and max(publish_route) >= routes:
+    row_counts = _distinct(publish_route)
+    if any(row >= routes for row in row_counts):
         raise MalformedBatch("a message without a route")
     cut_operations = reader.cut(operation_length)
     addresses = reader.cut(address_length)
-    if reader.at + sum(content_length) != octets:
+    content_octets = sum(content_length)
+    if reader.at + content_octets != octets:
         raise MalformedBatch("contents do not fill the payload")
     return Batch(
         number=number,
@@ -255,6 +266,8 @@ def decode(number: int, is_snapshot: bool, payload: bytes, octets: int) -> Batch
         counts=list(zip(*count_columns, times, strict=True)),
         settles=list(zip(settle_queue, _runs(settle_id, settle_length), strict=True)),
         head_octets=reader.at,
+        content_octets=content_octets,
+        row_counts=row_counts,
     )
 
 

@@ -24,10 +24,10 @@ from typing import TYPE_CHECKING, Any
 from broker.core.deadletter import carbon_copies
 from broker.core.exchange import EXCHANGE_TYPES, Binding, Envelope, Exchange, exchange_type
 from broker.core.paging import Paging
-from broker.core.route import publish_for_nobody
+from broker.core.route import Route, publish_for_nobody
 from broker.core.store import Store
 from broker.core.waiting import NEVER_MS, Waiting
-from protocol.content import headers_of, with_properties
+from protocol.content import header_of, headers_of, with_properties
 from protocol.errors import PreconditionFailed
 from protocol.tables import Field, Table, field, is_integer
 
@@ -43,7 +43,15 @@ _INTEGER = re.compile(rb"[+-]?[0-9]{1,30}")
 
 def delay_of(headers: Table) -> int:
     """The milliseconds that ``x-delay`` asks for; what is no number asks for none."""
-    value = headers.get("x-delay")
+    return _delay_ms(headers.get("x-delay"))
+
+
+def delay_of_content(content: bytes) -> int:
+    """The same of a content, without decoding what else it says."""
+    return _delay_ms(header_of(content, b"x-delay"))
+
+
+def _delay_ms(value: Field | None) -> int:
     if value is None:
         return 0
     delay_ms = 0
@@ -62,6 +70,20 @@ def _says_number(value: Field) -> bool:
     return value.tag in "df" and isfinite(value.value)
 
 
+class DelayedRoute(Route):
+    """The route to an exchange's delay store, for messages that have to wait, and no others."""
+
+    __slots__ = ()
+
+    def publish(
+        self, content: bytes, size: int, persistent: bool, priority: int, ttl_ms: int
+    ) -> bool:
+        """See ``Route``."""
+        if delay_of_content(content) <= 0:
+            return True
+        return super().publish(content, size, persistent, priority, ttl_ms)
+
+
 class DelayStore(Store):
     """The waiting messages of one exchange."""
 
@@ -76,7 +98,7 @@ class DelayStore(Store):
 
     def push(self, message: Message) -> None:
         """See ``Store``."""
-        due_ms = message.published_ms + delay_of(headers_of(message.content))
+        due_ms = message.published_ms + delay_of_content(message.content)
         self.waiting.add(due_ms, message)
         self._expect(due_ms)
 
