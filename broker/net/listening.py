@@ -149,13 +149,12 @@ class AmqpListeners:
             admitted = True
         except proxy.ProxyError as error:
             _log.error("%s: dropped, because proxy_protocol is on and %s", name, error)
-        except (ConnectionResetError, BrokenPipeError):
-            _log.debug("%s: gone during the handshake", name)
         except OSError as error:
-            prefix, hosts = (
-                (certificates.prefix, certificates.host_names) if certificates else ("", [])
-            )
-            _log.error("%s: no TLS: %s", name, explain(error, prefix, hosts))
+            if certificates is None or isinstance(error, ConnectionResetError | BrokenPipeError):
+                _log.debug("%s: gone during the handshake", name)
+            else:
+                why = explain(error, certificates.prefix, certificates.host_names)
+                _log.error("%s: no TLS: %s", name, why)
         finally:
             if not admitted:
                 accepted.close()

@@ -37,8 +37,9 @@ FAMILY = {"dead": "work"}  # copies that are found there belong here
 class Scene:
     """See the module. Sets of copies are (home, body)."""
 
-    def __init__(self, *, slow_disk: bool = False) -> None:
-        self.world = TimedWorld(segment_bytes=SEGMENT_BYTES, slow_disk=slow_disk)
+    def __init__(self, *, slow: bool = False) -> None:
+        """``slow``: disk work is done later, and messages are not kept in memory."""
+        self.world = TimedWorld(segment_bytes=SEGMENT_BYTES, slow_disk=slow, paged=slow)
         self.serial = 0
         self.published: dict[tuple[str, bytes], None] = {}  # in order
         self.confirmed: set[tuple[str, bytes]] = set()
