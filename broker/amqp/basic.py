@@ -57,7 +57,7 @@ def basic_consume(channel: Channel, method: commands.Basic.Consume) -> None:
         )
     if queue.type == "quorum" and channel.global_prefetch:
         raise NotSupported(f"{queue} does not support global qos")
-    if queue.exclusively_consumed or (
+    if queue.dispatch.is_exclusive or (
         method.exclusive and (queue.consumers or queue.settings.single_active_consumer)
     ):
         raise AccessRefused(f"{queue} in exclusive use")

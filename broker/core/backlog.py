@@ -341,13 +341,13 @@ class Backlog:
             self._page_in()
         return dropped
 
-    def take_expired(self, now_ms: int) -> list[Message]:
-        """Take out the messages in pages whose own expiration is over."""
+    def take_expired(self, now_ms: int, count: int) -> list[Message]:
+        """Take out messages in pages whose own expiration is over: about so many at the most."""
         expired: list[Message] = []
         pages = self.pages
         if pages is not None and pages.deadline_ms <= now_ms:
             assert self.paging is not None
-            expired = pages.take_expired(self.paging, now_ms)
+            expired = pages.take_expired(self.paging, now_ms, count)
             self.size_bytes -= sum([message.size for message in expired])
         return expired
 

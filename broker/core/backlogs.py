@@ -76,8 +76,8 @@ class AnyBacklog(Protocol):
     def take_pages(self) -> list[Page]:
         """Drop all pages."""
 
-    def take_expired(self, now_ms: int) -> list[Message]:
-        """Take out the messages in pages whose own expiration is over."""
+    def take_expired(self, now_ms: int, count: int) -> list[Message]:
+        """Take out messages in pages whose own expiration is over: about so many at the most."""
 
     @property
     def deadline_ms(self) -> int:

@@ -27,6 +27,11 @@ class Dispatch:
         self.active: Consumer | None = None
         self._turn = 0  # index of the consumer whose turn it is, among equals
 
+    @property
+    def is_exclusive(self) -> bool:
+        """Whether one consumer asked to be the only one."""
+        return bool(self.consumers) and self.consumers[0].exclusive
+
     def add(self, consumer: Consumer) -> None:
         """A consumer more; among equals of priority it stands last."""
         at = len(self.consumers)

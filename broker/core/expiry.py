@@ -75,21 +75,27 @@ class Expiry:
         self._own.clear()
         self._heap.clear()
 
-    def expire(self, backlog: AnyBacklog, now_ms: int) -> list[Message]:
-        """Remove from the backlog what has expired, and return it in order of id."""
+    def expire(self, backlog: AnyBacklog, now_ms: int, count: int) -> list[Message]:
+        """Remove from the backlog what has expired, and return it in order of id.
+
+        About so many at the most; a few more where pages are looked at.
+        """
         expired: list[Message] = []
         if self.queue_ttl_ms is not None:
             latest_ms = now_ms - self.queue_ttl_ms
-            while (oldest := backlog.oldest()) is not None and oldest.published_ms <= latest_ms:
+            while len(expired) < count:
+                oldest = backlog.oldest()
+                if oldest is None or oldest.published_ms > latest_ms:
+                    break
                 expired.append(backlog.take_oldest())
         self.take(expired)
-        while self._heap and self._heap[0][0] <= now_ms:
+        while self._heap and self._heap[0][0] <= now_ms and len(expired) < count:
             message = self._own.pop(heappop(self._heap)[1], None)
             if message is not None:
                 backlog.remove(message)
                 expired.append(message)
         if backlog.deadline_ms <= now_ms:
-            expired += backlog.take_expired(now_ms)
+            expired += backlog.take_expired(now_ms, count)
         return sorted(expired, key=lambda message: message.id)
 
     def next_due_ms(self, backlog: AnyBacklog) -> int | None:

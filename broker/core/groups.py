@@ -234,7 +234,7 @@ class GroupedBacklog:
         """There are none."""
         return []
 
-    def take_expired(self, now_ms: int) -> list[Message]:
+    def take_expired(self, now_ms: int, count: int) -> list[Message]:
         """There are none: no message is in a page."""
         return []
 

@@ -215,12 +215,12 @@ class Pages:
         self.deadline_ms = NEVER
         return pages
 
-    def take_expired(self, paging: Paging, now_ms: int) -> list[Message]:
-        """Take out the messages whose own expiration is over."""
+    def take_expired(self, paging: Paging, now_ms: int, count: int) -> list[Message]:
+        """Take out messages whose own expiration is over, of so many pages as hold so many."""
         expired: list[Message] = []
         pages = self.clear()
         for page in pages:
-            if page.deadline_ms <= now_ms:
+            if page.deadline_ms <= now_ms and len(expired) < count:
                 messages = paging.read(page)
                 over = [m for m in messages if first_deadline_ms((m,)) <= now_ms]
                 page.keep([m for m in messages if first_deadline_ms((m,)) > now_ms], now_ms)

@@ -131,9 +131,9 @@ class PriorityBacklog:
         """Drop all pages; which there were."""
         return [page for level in self._levels.values() for page in level.take_pages()]
 
-    def take_expired(self, now_ms: int) -> list[Message]:
-        """Take out the messages in pages whose own expiration is over."""
-        return [m for level in self._levels.values() for m in level.take_expired(now_ms)]
+    def take_expired(self, now_ms: int, count: int) -> list[Message]:
+        """Take out messages in pages whose own expiration is over: about so many at the most."""
+        return [m for level in self._levels.values() for m in level.take_expired(now_ms, count)]
 
     @property
     def deadline_ms(self) -> int:

@@ -200,10 +200,10 @@ class Queue:
         self.push(message)
 
     def stored(self) -> Iterator[Message]:
-        """All messages but those that channels hold, in no particular order."""
+        """All messages in memory but those that channels hold, in no particular order."""
         yield from self.backlog
-        for waiting in (self.retry, self.letters):
-            yield from waiting or ()
+        yield from self.retry or ()
+        yield from self.letters or ()
 
     @property
     def oldest_age_ms(self) -> int | None:
@@ -239,6 +239,8 @@ class Queue:
         while budget > 0 and backlog:
             if self.retention is not None and self.retention.overdue:
                 self.retention.enforce()
+                if self.retention.overdue:
+                    return  # it asked for the next tick
                 continue
             takers = self.dispatch.takers()
             if not takers:
@@ -300,6 +302,8 @@ class Queue:
     def get(self, *, no_ack: bool) -> tuple[Message, bool] | None:
         """The next message and whether it is redelivered; None if there is none."""
         self.refresh()
+        if self.retention is not None:
+            self.retention.finish()
         if not self.backlog:
             self.counters.get_empty += 1
             return None
@@ -374,11 +378,6 @@ class Queue:
         return dropped
 
     # -- consumers ---------------------------------------------------------------------
-
-    @property
-    def exclusively_consumed(self) -> bool:
-        """Whether one consumer asked to be the only one."""
-        return bool(self.consumers) and self.consumers[0].exclusive
 
     def add_consumer(self, consumer: Consumer) -> None:
         """Subscribe; among equals of priority it stands last."""

@@ -5,8 +5,11 @@ there is one, it is told of messages that come and go, and enforces its rules at
 each pump and when a deadline is reached: after delivery, so that a ready consumer gets even a
 message with a TTL of 0.
 
-Invariant: between two ticks a queue holds nothing that has expired, and no more than its
-limits; what an expiry or a limit drops is dead-lettered, once, with its reason.
+Invariants:
+
+* Between two ticks a queue holds nothing that has expired, and no more than its limits, unless
+  more than ``DROP_BATCH_MAX`` are to go: these go tick by tick, and nothing is handed out before.
+* What an expiry or a limit drops is dead-lettered, once, with its reason.
 """
 
 from __future__ import annotations
@@ -21,6 +24,9 @@ from broker.core.paging import NEVER
 if TYPE_CHECKING:
     from broker.core.message import Message
     from broker.core.queue import Queue
+
+
+DROP_BATCH_MAX = 5000
 
 
 class Retention:
@@ -79,24 +85,36 @@ class Retention:
         self._alarm_ms = NEVER
         if self._queue.retention is self and not self._queue.deleted:
             self.enforce()
+            self._queue.wake()  # its pump may have left off because of what was overdue
 
     def enforce(self) -> None:
-        """Drop what has to go."""
-        self.overdue = False
+        """Drop what has to go, or a good part of it: then ``overdue`` says so, and a tick comes."""
         queue = self._queue
         backlog = queue.backlog
-        expired = self.expiry.expire(backlog, queue.broker.now_ms)
+        expired = self.expiry.expire(backlog, queue.broker.now_ms, DROP_BATCH_MAX)
         if expired:
             queue.drop(expired, EXPIRED)
         excess: list[Message] = []
-        while self.is_above_limits() and not queue.settings.rejects_publishes:
+        while (
+            len(excess) < DROP_BATCH_MAX
+            and self.is_above_limits()
+            and not queue.settings.rejects_publishes
+        ):
             excess.append(backlog.take_excess())
         if excess:
             self.expiry.take(excess)
             queue.drop(excess, MAXLEN)
+        self.overdue = max(len(expired), len(excess)) >= DROP_BATCH_MAX
+        if self.overdue:
+            self._set_alarm(0)
         due_ms = self.expiry.next_due_ms(backlog)
         if due_ms is not None and due_ms < self._alarm_ms:
             self._set_alarm(due_ms)
+
+    def finish(self) -> None:
+        """Drop all that has to go, now: a message is about to be handed out."""
+        while self.overdue:
+            self.enforce()
 
     def is_above_limits(self) -> bool:
         """Whether the backlog is longer than the limits allow."""

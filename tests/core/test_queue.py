@@ -313,12 +313,12 @@ def test_a_consumer_that_left_gets_nothing(queue: Queue) -> None:
 
 def test_exclusive_consumer_is_known(queue: Queue) -> None:
     """A queue knows whether its consumer wants to be the only one."""
-    assert not queue.exclusively_consumed
+    assert not queue.dispatch.is_exclusive
     consumer = subscribe(queue, exclusive=True)
-    assert queue.exclusively_consumed
+    assert queue.dispatch.is_exclusive
     queue.remove_consumer(consumer)
     subscribe(queue, "2")
-    assert not queue.exclusively_consumed
+    assert not queue.dispatch.is_exclusive
 
 
 def test_a_queue_says_what_it_is(queue: Queue) -> None:

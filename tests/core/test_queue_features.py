@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from broker.core import retention
 from broker.core.queue import Queue
 from broker.core.vhost import Vhost
 from protocol.content import (
@@ -103,6 +104,38 @@ def test_unacked_messages_do_not_expire(vhost: Vhost) -> None:
     queue.requeue([held[0]])
     pass_time(vhost.broker, 0)
     assert (bodies(queue), queue.unacked) == ([], 0)
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_much_goes_in_steps(vhost: Vhost, monkeypatch: pytest.MonkeyPatch, *, own: bool) -> None:
+    """What expires together goes step by step, and a consumer that comes meanwhile gets none."""
+    monkeypatch.setattr(retention, "DROP_BATCH_MAX", 3)
+    queue = make_queue(vhost, arguments={} if own else {"x-message-ttl": 10})
+    for _ in range(8):
+        publish(vhost, "q", b"old", **({"expiration": "10"} if own else {}))
+    pass_time(vhost.broker, 5)
+    publish(vhost, "q", b"new")
+    vhost.broker.now_ms += 5
+    vhost.broker.timers.run(vhost.broker.now_ms)
+    assert len(queue) == 6
+    consumer = subscribe(queue)
+    settle_down(vhost.broker)
+    assert consumer.ids == []
+    pass_time(vhost.broker, 0)
+    pass_time(vhost.broker, 0)
+    assert len(consumer.ids) == 1
+
+
+def test_a_get_waits_for_no_step(vhost: Vhost, monkeypatch: pytest.MonkeyPatch) -> None:
+    """basic.get gives what is left when everything expired is gone, however much that is."""
+    monkeypatch.setattr(retention, "DROP_BATCH_MAX", 3)
+    queue = make_queue(vhost, arguments={"x-message-ttl": 10})
+    for _ in range(8):
+        publish(vhost, "q", b"old")
+    pass_time(vhost.broker, 5)
+    publish(vhost, "q", b"new")
+    vhost.broker.now_ms += 5
+    assert body_of(take(queue).content) == b"new"
 
 
 # -- limits ---------------------------------------------------------------------------------------
