@@ -17,6 +17,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import TypeVar
 
@@ -63,8 +64,9 @@ class Reserve(Disk):
             if self.octets:
                 os.posix_fallocate(self._fd, 0, self.octets)
             os.fsync(self._fd)
-        except OSError:
-            self._empty()
+        except OSError:  # others were faster
+            with suppress(OSError):
+                self._empty()
             return
         self._held = self.octets
         self.spent = False

@@ -64,6 +64,7 @@ class Account:
                 self._messages(batch)
             case Damage():
                 self.damages.append(part)
+                self._snapshot_seen = False  # the next one restates what is lost here
             case TornTail():
                 self.torn = part
 
@@ -72,7 +73,7 @@ class Account:
         self.segments[-1].operations += len(batch.operations)
         if batch.is_snapshot and self._snapshot_seen:
             return
-        self._snapshot_seen = True
+        self._snapshot_seen = self._snapshot_seen or batch.is_snapshot
         for octets in batch.operations:
             apply(self.broker, decode_operation(octets))
 

@@ -149,6 +149,17 @@ def test_damage_is_named_and_read_past(history: History, directory: Path) -> Non
     assert 0 < len(everything) - len(left) < 10
 
 
+def test_lost_changes_are_known_from_the_next_segment(directory: Path) -> None:
+    """Each segment restates the topology, so a queue whose declaration is lost has its name."""
+    first = min(directory.glob("*.log"))
+    octets = bytearray(first.read_bytes())
+    octets[octets.index(b"queue.declare")] ^= 1
+    first.write_bytes(octets)
+    result = run("inspect", directory)
+    assert result.exit_code == 65
+    assert set(QUEUES) <= set(result.stdout.split())
+
+
 def test_damage_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
     """For any flipped octet: damage is reported where the broker refuses, and only there."""
     monkeypatch.setattr("broker.wal.segment.EXTEND_BYTES", 500)
