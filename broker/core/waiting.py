@@ -13,10 +13,10 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from heapq import heapify, heappop, heappush
-from itertools import compress, groupby
+from itertools import compress
 
 from broker.core.message import Message
-from broker.core.paging import MESSAGE_BYTES, Page, Paging, compact, write_out
+from broker.core.paging import MESSAGE_BYTES, Page, Paging, compact, compact_places, write_out
 from broker.core.store import Kept
 
 NEVER_MS = 1 << 64
@@ -25,12 +25,12 @@ _MASK = (1 << 64) - 1
 
 
 class Held(Page):
-    """Messages of one place that wait."""
+    """Messages that wait, with gaps where some do not any more."""
 
     __slots__ = ("_alive", "left")
 
-    def __init__(self, place: int, ids: Sequence[int]) -> None:
-        super().__init__(compact(ids), (place,), 0)
+    def __init__(self, ids: Sequence[int], places: list[int]) -> None:
+        super().__init__(compact(ids), compact_places(places), 0)
         self._alive = bytearray(b"\1") * len(ids)
         self.left = len(ids)
 
@@ -39,11 +39,20 @@ class Held(Page):
 
     def by_place(self) -> Iterable[tuple[int, Sequence[int]]]:
         """See ``Page``: those that still wait."""
-        return [(self.places[0], list(compress(self.ids, self._alive)))]
+        ids = list(compress(self.ids, self._alive))
+        places = compress(self.places, self._alive) if len(self.places) > 1 else self.places
+        return Page(ids, list(places), 0).by_place()
+
+    def place_of(self, message_id: int) -> int:
+        """Where a message is."""
+        return self.places[self._row(message_id) if len(self.places) > 1 else 0]
+
+    def _row(self, message_id: int) -> int:
+        return bisect_left(self.ids, message_id)
 
     def drop(self, message_id: int) -> None:
         """A message does not wait any more."""
-        self._alive[bisect_left(self.ids, message_id)] = 0
+        self._alive[self._row(message_id)] = 0
         self.left -= 1
 
 
@@ -123,7 +132,8 @@ class Waiting(Kept):
         found = {id_: self.messages[id_] for id_ in ids if id_ in self.messages}
         wanted: dict[int, list[int]] = {}
         for message_id in sorted(id_ for id_ in ids if id_ not in found):
-            wanted.setdefault(self._find(message_id).places[0], []).append(message_id)
+            place = self._find(message_id).place_of(message_id)
+            wanted.setdefault(place, []).append(message_id)
         for place, some in wanted.items():
             found.update((message.id, message) for message in paging.read_some(place, some))
         return found
@@ -148,13 +158,10 @@ class Waiting(Kept):
         if len(self.messages) * MESSAGE_BYTES + self._bytes <= keep_bytes:
             return []
         messages = paging.run(self.messages.values())
-        places = write_out(paging.queue, messages) if messages else []
-        at = 0
-        for place, some in groupby(places):
-            ids = [message.id for message in messages[at : at + sum(1 for _ in some)]]
-            self._held.append(Held(place, ids))
+        if messages:
+            ids = [message.id for message in messages]
+            self._held.append(Held(ids, write_out(paging.queue, messages)))
             self._firsts.append(ids[0])
-            at += len(ids)
         for message in messages:
             del self.messages[message.id]
             self._bytes -= message.size
