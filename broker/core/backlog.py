@@ -7,7 +7,9 @@ Invariants of ``Backlog`` (first in, first out):
   ``ready``. So a requeued message has its original place, and it is redelivered exactly if it
   comes from ``requeued`` (or is older than ``recovered_below``, after a restart).
 * ``holes`` are ids of messages that ended in the middle (they expired): still in ``ready`` or
-  ``requeued``, never handed out, not counted. When they are the greater part they are swept.
+  ``requeued``, never handed out, not counted. Neither begins with one between two calls, so no
+  page is read to hand its first message out at once. When they are the greater part they are
+  swept.
 * ``size_bytes`` is the sum of the bodies of what is counted.
 * A long backlog has ``pages``: behind ``ready`` come pages whose messages are not in memory, then
   ``pages.tail``, the newest. ``last`` is where the next message is appended: the tail, or
@@ -102,17 +104,17 @@ class Backlog:
             found += self.pages.find(self.paging, ids)
         return found
 
-    def take_out(self, ids: Sequence[int], now_ms: int) -> list[Message]:
+    def take_out(self, ids: Sequence[int]) -> list[Message]:
         """Take out messages by their ascending ids, wherever they are."""
-        wanted = set(ids)
-        taken = [message for message in self if message.id in wanted]
-        for message in taken:
-            self.remove(message)
+        paged: list[Message] = []  # before the others, whose end may have a page read
         if self.pages is not None and self.paging is not None:
-            paged = self.pages.take(self.paging, ids, now_ms)
+            paged = self.pages.take(self.paging, ids)
             self.size_bytes -= sum([message.size for message in paged])
-            taken += paged
-        return taken
+        wanted = set(ids)
+        resident = [message for message in self if message.id in wanted]
+        for message in resident:
+            self.remove(message)
+        return resident + paged
 
     def append(self, message: Message) -> None:
         """A new message. Hot."""
@@ -139,8 +141,6 @@ class Backlog:
 
     def head(self) -> Message:
         """The next message; there is one."""
-        if self.holes:
-            self._skip_holes()
         return self.requeued[0][1] if self.requeued else self.ready[0]
 
     def take(self, count: int) -> tuple[list[Message], bool]:
@@ -190,19 +190,19 @@ class Backlog:
 
     def _take_around(self, count: int) -> tuple[list[Message], bool]:
         """One message: with holes about, speed is not what matters."""
-        self._skip_holes()
         if self.requeued:
             message, redelivered = heappop(self.requeued)[1], True
         else:
             message = self._pop()
             redelivered = message.id < self.recovered_below
         self.size_bytes -= message.size
+        self._skip_holes()
         return [message], redelivered
 
     def _skip_holes(self) -> None:
         while self.requeued and self.requeued[0][0] in self.holes:
             self.holes.discard(heappop(self.requeued)[0])
-        while not self.requeued and self.ready and self.ready[0].id in self.holes:
+        while self.ready and self.ready[0].id in self.holes:
             self.holes.discard(self._pop().id)
 
     def _pop(self) -> Message:
@@ -217,6 +217,8 @@ class Backlog:
         self.size_bytes -= message.size
         if len(self.holes) > max(SWEEP_MIN, len(self)):
             self._sweep()
+        else:
+            self._skip_holes()
 
     def _sweep(self) -> None:
         self.ready = self._without_holes(self.ready)

@@ -37,7 +37,7 @@ class AnyBacklog(Protocol):
     def find(self, ids: Sequence[int]) -> list[Message]:
         """Messages by their ascending ids, in no particular order; they stay."""
 
-    def take_out(self, ids: Sequence[int], now_ms: int) -> list[Message]:
+    def take_out(self, ids: Sequence[int]) -> list[Message]:
         """Take out messages by their ascending ids, wherever they are."""
 
     def append(self, message: Message) -> None:

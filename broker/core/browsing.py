@@ -27,7 +27,7 @@ Target = tuple[bytes, bytes, list["Queue"]]  # address, content, queues
 
 def take_out(queue: Queue, ids: Sequence[int]) -> int:
     """Ready messages of these ascending ids end here, not dead-lettered; how many there were."""
-    messages = queue.backlog.take_out(ids, queue.broker.now_ms)
+    messages = queue.backlog.take_out(ids)
     if queue.retention is not None:
         queue.retention.expiry.take(messages)
     queue._forget(messages)

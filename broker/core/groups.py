@@ -74,7 +74,7 @@ class GroupedBacklog:
         wanted = set(ids)
         return [message for message in self if message.id in wanted]
 
-    def take_out(self, ids: Sequence[int], now_ms: int) -> list[Message]:
+    def take_out(self, ids: Sequence[int]) -> list[Message]:
         """See ``Backlog``."""
         taken = self.find(ids)
         for message in taken:

@@ -98,19 +98,25 @@ class Page:
             found.setdefault(place, []).append(message_id)
         return found.items()
 
+    @property
+    def frames(self) -> set[int]:
+        """The frames of scratch it has."""
+        return {-place for place in self.places if place < 0}
+
     def moved(self, last: int, batch: int) -> None:
         """Those of its messages that were in batches up to ``last`` are in another one now."""
         self.places = compact_places([batch if 0 < at <= last else at for at in self.places])
 
-    def keep(self, messages: Sequence[Message], now_ms: int) -> None:
+    def keep(self, messages: Sequence[Message]) -> None:
         """Only these of its messages are left."""
-        kept = {message.id for message in messages}
-        if len(self.places) > 1:
+        if not messages:
+            self.places = ()
+        elif len(self.places) > 1:
+            kept = {message.id for message in messages}
             at = zip(self.ids, self.places, strict=True)
             self.places = compact_places([place for id_, place in at if id_ in kept])
         self.ids = compact([message.id for message in messages])
         self.size_bytes = sum([message.size for message in messages])
-        self.deadline_ms = max(first_deadline_ms(messages), now_ms + LOOK_AGAIN_MS)
 
 
 def first_deadline_ms(messages: Iterable[Message]) -> int:
@@ -170,6 +176,7 @@ def write_out(queue: Queue, messages: list[Message]) -> list[int]:
 class Pages:
     """What lies behind the resident head of a backlog: pages, then the newest messages.
 
+    A page that has no message left is dropped: where it was may be gone from the log.
     ``deadline_ms`` is when to look for expired messages, or earlier.
     """
 
@@ -223,9 +230,12 @@ class Pages:
             if page.deadline_ms <= now_ms and len(expired) < count:
                 messages = paging.read(page)
                 over = [m for m in messages if first_deadline_ms((m,)) <= now_ms]
-                page.keep([m for m in messages if first_deadline_ms((m,)) > now_ms], now_ms)
+                kept = [m for m in messages if first_deadline_ms((m,)) > now_ms]
+                paging.keep(page, kept)
+                page.deadline_ms = max(first_deadline_ms(kept), now_ms + LOOK_AGAIN_MS)
                 expired += over
-            self.add(page)
+            if page:
+                self.add(page)
         return expired
 
     def find(self, paging: Paging, ids: Sequence[int]) -> list[Message]:
@@ -234,22 +244,23 @@ class Pages:
         pages = [page for page in self.pages if _overlap(page.ids, ids)]
         return [m for page in pages for m in paging.read(page) if m.id in wanted]
 
-    def take(self, paging: Paging, ids: Sequence[int], now_ms: int) -> list[Message]:
+    def take(self, paging: Paging, ids: Sequence[int]) -> list[Message]:
         """Take out messages by their ascending ids."""
         wanted = set(ids)
         taken: list[Message] = []
         for page in self.clear():
             if _overlap(page.ids, ids):
                 messages = paging.read(page)
-                page.keep([m for m in messages if m.id not in wanted], now_ms)
+                paging.keep(page, [m for m in messages if m.id not in wanted])
                 taken += [m for m in messages if m.id in wanted]
-            self.add(page)
+            if page:
+                self.add(page)
         return taken
 
 
 def _overlap(ids: Sequence[int], wanted: Sequence[int]) -> bool:
     """Whether a page with these ids may hold one of the wanted; both are ascending."""
-    at = bisect_left(wanted, ids[0]) if ids else len(wanted)
+    at = bisect_left(wanted, ids[0])
     return at < len(wanted) and wanted[at] <= ids[-1]
 
 
@@ -327,8 +338,15 @@ class Paging:
 
     def expect(self, page: Page) -> None:
         """This page will be read next."""
-        if page.places and page.places[0] > 0:
-            self.queue.broker.log.expect(page.places[0])
+        log = self.queue.broker.log
+        if 0 < page.places[0] <= log.durable:  # a copy may not be written yet
+            log.expect(page.places[0])
+
+    def keep(self, page: Page, messages: Sequence[Message]) -> None:
+        """Only these messages of a page are left."""
+        before = page.frames
+        page.keep(messages)
+        self._free(before - page.frames)
 
     def forget(self, page: Page) -> None:
         """The messages of a page are gone for good; as ``Queue._forget``."""
@@ -347,7 +365,10 @@ class Paging:
 
     def free(self, page: Page) -> None:
         """Give up what scratch keeps for a page."""
-        for frame in {-place for place in page.places if place < 0}:
+        self._free(page.frames)
+
+    def _free(self, frames: Iterable[int]) -> None:
+        for frame in frames:
             self.queue.broker.scratch.free(frame)
 
 

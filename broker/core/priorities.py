@@ -59,10 +59,10 @@ class PriorityBacklog:
         """See ``Backlog``."""
         return [message for level in self._levels.values() for message in level.find(ids)]
 
-    def take_out(self, ids: Sequence[int], now_ms: int) -> list[Message]:
+    def take_out(self, ids: Sequence[int]) -> list[Message]:
         """See ``Backlog``."""
         levels = self._levels.values()
-        return [message for level in levels for message in level.take_out(ids, now_ms)]
+        return [message for level in levels for message in level.take_out(ids)]
 
     def _level(self, message: Message) -> Backlog:
         return self.level(message.priority)

@@ -94,6 +94,7 @@ class Retention:
         expired = self.expiry.expire(backlog, queue.broker.now_ms, DROP_BATCH_MAX)
         if expired:
             queue.drop(expired, EXPIRED)
+        self.overdue = False  # what was paged in was looked at; what is from here on, was not
         excess: list[Message] = []
         while (
             len(excess) < DROP_BATCH_MAX
@@ -104,7 +105,8 @@ class Retention:
         if excess:
             self.expiry.take(excess)
             queue.drop(excess, MAXLEN)
-        self.overdue = max(len(expired), len(excess)) >= DROP_BATCH_MAX
+        if max(len(expired), len(excess)) >= DROP_BATCH_MAX:
+            self.overdue = True
         if self.overdue:
             self._set_alarm(0)
         due_ms = self.expiry.next_due_ms(backlog)
