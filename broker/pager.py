@@ -59,9 +59,8 @@ class Pager:
         looked_s = self._clock()
         self._due_s = looked_s + max(LOOK_INTERVAL_S, LOOK_SHARE * (looked_s - start_s))
         if self.resident_bytes > self.budget_bytes:
-            try:
-                self._page_out(parts, looked_s + WORK_MAX_S)
-            except OSError as error:
+            error = self._page_out(parts, looked_s + WORK_MAX_S)
+            if error is not None:
                 _log.error(
                     "messages cannot leave memory, scratch is not writable: %s; next try in %d s",
                     error,
@@ -80,17 +79,27 @@ class Pager:
                         parts.append((count * MESSAGE_BYTES + size_bytes, queue, part))
         return parts
 
-    def _page_out(self, parts: list[tuple[int, Queue, Backlog]], until_s: float) -> None:
+    def _page_out(self, parts: list[tuple[int, Queue, Backlog]], until_s: float) -> OSError | None:
+        """Page out what is too much; why some of it could not be."""
+        error = None
         excess = self.resident_bytes - int(self.budget_bytes * LOW)
         share = int(self.budget_bytes * LOW) // (2 * len(parts))
         keep_bytes = min(max(KEEP_BYTES_MIN, share), PAGE_BYTES_MAX)
         parts.sort(key=lambda part: part[0], reverse=True)
         for _, queue, part in parts:
             paging = Paging(queue)
-            while excess > 0 and self._clock() < until_s:
-                messages = part.page_out(keep_bytes, paging)
+            while excess > 0:
+                if self._clock() >= until_s:
+                    self._newest = -1  # there is more to do, though nothing new may come
+                    return error
+                try:
+                    messages = part.page_out(keep_bytes, paging)
+                except OSError as failure:  # what is in the log can leave memory all the same
+                    error = failure
+                    break
                 if not messages:
                     break
                 self.paged_out += len(messages)
                 freed = sum([message.size for message in messages])
                 excess -= freed + MESSAGE_BYTES * len(messages)
+        return error

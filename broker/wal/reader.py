@@ -57,10 +57,13 @@ class _File:
 
     def __init__(self, disk: Disk, path: str, name: str) -> None:
         self.fd = disk.open(path)
-        header = parse_header(disk.read(self.fd, HEADER.size, 0))
-        if isinstance(header, str):
+        try:
+            header = parse_header(disk.read(self.fd, HEADER.size, 0))
+            if isinstance(header, str):
+                raise CorruptLog(name, 0, header)
+        except Exception:
             disk.close(self.fd)
-            raise CorruptLog(name, 0, header)
+            raise
         self.salt = header.salt
 
 

@@ -10,12 +10,13 @@ from __future__ import annotations
 import os
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import accumulate
 
 from broker.wal.disk import Disk
 from broker.wal.errors import LogFailed
-from broker.wal.record import Batch, Gathering, Stored, decode
+from broker.wal.record import Batch, Gathering, MalformedBatch, Stored, decode
 
 FILE_BYTES = 64 << 20
 _SUFFIX = ".scratch"
@@ -89,9 +90,7 @@ class Scratch:
     def read(self, frame: int, message_ids: Sequence[int]) -> list[Stored]:
         """Messages of a frame, by ascending ids."""
         if self._read_last is None or self._read_last[0] != frame:
-            file, offset, length = self._places[frame]
-            octets = self._octets(file, length, offset)
-            self._read_last = frame, octets, decode(frame, False, octets, length)
+            self._read_last = frame, *self._read(frame)
         _, octets, batch = self._read_last
         ends = list(accumulate(batch.content_length, initial=batch.head_octets))
         addresses = [address for address, _ in batch.routes]
@@ -106,13 +105,14 @@ class Scratch:
             for row in rows
         ]
 
-    def _octets(self, file: _File, length: int, offset: int) -> bytes:
+    def _read(self, frame: int) -> tuple[bytes, Batch]:
+        file, offset, length = self._places[frame]
         try:
             octets = self.disk.read(file.fd, length, offset)
             if len(octets) == length:
-                return octets
+                return octets, decode(frame, False, octets, length)
             reason = "it is cut short"
-        except OSError as error:
+        except (OSError, MalformedBatch) as error:
             reason = str(error)
         failure = LogFailed(f"transient messages in {file.name} cannot be read: {reason}")
         self.on_failure(failure)
@@ -129,6 +129,10 @@ class Scratch:
 
     def _drop_if_free(self, file: _File) -> None:
         if file.frames == 0:
+            self._remove(file)
+
+    def _remove(self, file: _File) -> None:
+        with suppress(OSError):  # the next start removes what is left
             self.disk.close(file.fd)
             self.disk.unlink(os.path.join(self.directory, file.name))
 
@@ -138,7 +142,6 @@ class Scratch:
         if self._last is not None:
             files[id(self._last)] = self._last
         for file in files.values():
-            self.disk.close(file.fd)
-            self.disk.unlink(os.path.join(self.directory, file.name))
+            self._remove(file)
         self._places.clear()
         self._last = self._read_last = None
