@@ -41,7 +41,8 @@ class Retention:
         self._ages = settings.message_ttl_ms is not None
         self._limited = settings.limits_length
         self._alarm_ms = NEVER  # the earliest time at which we are going to be called
-        self.overdue = False  # something may have expired that is about to be handed out
+        # Something may have expired that is about to be handed out: before new settings as after.
+        self.overdue = queue.retention is not None and queue.retention.overdue
         for message in queue.backlog:
             self._watch(message)
         if queue.backlog.deadline_ms < NEVER:

@@ -1,18 +1,26 @@
 """Queues whose messages are not all in memory, beside plain lists."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from broker.core import browsing
+from broker.core import browsing, retention
 from broker.core.message import Message
 from broker.core.paging import LOOK_AGAIN_MS, NEVER, Paging
 from broker.core.queue import Queue
-from tests.core.doubles import fill, make_queue, make_vhost, pass_time, publish, settle_down
+from tests.core.doubles import (
+    fill,
+    make_queue,
+    make_vhost,
+    pass_time,
+    publish,
+    settle_down,
+    subscribe,
+)
 from tests.core.keeping import KeepingLog, KeepingScratch
 from tests.pages import tiny_pages
 
@@ -342,3 +350,40 @@ def test_a_full_paged_queue_refuses() -> None:
     assert scene.queue.rejects(1)
     scene.get()
     assert not scene.queue.rejects(1)
+
+
+def test_a_policy_ages_what_is_in_pages() -> None:
+    """A TTL that comes while a queue is paged ends what is older, wherever it is, and in order."""
+    scene = Scene()
+    for _ in range(5):
+        scene.publish()
+    scene.wait(SECOND_MS)
+    for _ in range(4):
+        scene.publish()
+    scene.page_out()
+    old = [twin.id for twin in scene.ready[:5]]
+    scene.queue.configure(replace(scene.queue.settings, message_ttl_ms=SECOND_MS // 2))
+    assert len(scene.dead) == 5
+    assert [message.id for message in scene.queue.backlog.browse()] == [
+        twin.id for twin in scene.ready if twin.id not in old
+    ]
+    scene.wait(SECOND_MS)
+    assert (len(scene.queue), len(scene.dead)) == (0, 9)
+    scene.held.clear()
+    scene.finish()
+
+
+def test_what_is_overdue_stays_so_under_new_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A policy that changes while many messages are about to be dropped has none delivered."""
+    monkeypatch.setattr(retention, "DROP_BATCH_MAX", 2)
+    scene = Scene()
+    for _ in range(9):
+        scene.publish(ttl_ms=100)
+    scene.broker.now_ms += 200
+    assert scene.queue.retention is not None
+    scene.queue.retention.enforce()
+    consumer = subscribe(scene.queue)
+    scene.queue.configure(replace(scene.queue.settings, max_length=100))
+    scene.wait(1)
+    assert consumer.ids == []
+    assert len(scene.dead) == 9
