@@ -42,7 +42,7 @@ class Retention:
         self._limited = settings.limits_length
         self._alarm_ms = NEVER  # the earliest time at which we are going to be called
         # Something may have expired that is about to be handed out: before new settings as after.
-        self.overdue = queue.retention is not None and queue.retention.overdue
+        self.overdue: bool = queue.retention is not None and queue.retention.overdue
         for message in queue.backlog:
             self._watch(message)
         if queue.backlog.deadline_ms < NEVER:
