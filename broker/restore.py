@@ -108,8 +108,8 @@ class Restore:
             for message in read(self.broker, run.place, run.ids):
                 queue.recover(message, counts.get(message.id, 0))
             for part in queue.backlog.parts():
-                if part.resident[0] > IN_MEMORY_MAX:
-                    part.page_out(0, Paging(queue))
+                while part.resident[0] > IN_MEMORY_MAX and part.page_out(0, Paging(queue)):
+                    pass
 
 
 def _needs_messages(queue: Queue) -> bool:

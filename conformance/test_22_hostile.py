@@ -255,7 +255,8 @@ def test_nested_tables(connect: Connect, ch: Channel, queue: str) -> None:
     for name in ("queue.declare", "exchange.declare", "basic.consume"):
         connection = connect()
         connection.channel(1)
-        connection.send(name, channel=1, arguments=deep)
+        mine = {"exclusive": True} if name == "queue.declare" else {}
+        connection.send(name, channel=1, arguments=deep, **mine)
         connection.drop()
     publisher = connect().channel(1)
     publisher.publish("amq.headers", queue, "x", headers=deep)

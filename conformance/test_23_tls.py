@@ -30,8 +30,14 @@ class Place:
         self.url = f"amqp://guest:guest@127.0.0.1:{port}/%2F"
 
     def connect(self, context: ssl.SSLContext, **options: object) -> Connection:
-        """Log in over TLS."""
-        return Connection(self.url, tls=context, **options)  # type: ignore[arg-type]
+        """Log in over TLS. A broker may be ready for AMQP a little before it is for TLS."""
+        deadline = time.monotonic() + 10.0
+        while True:
+            try:
+                return Connection(self.url, tls=context, **options)  # type: ignore[arg-type]
+            except ConnectionRefusedError:
+                assert time.monotonic() < deadline, "nobody listens for TLS"
+                time.sleep(0.1)
 
     def logged(self, text: str) -> None:
         """The operator reads this, if this is Leveret."""

@@ -198,7 +198,6 @@ def test_a_user_that_is_deleted_is_disconnected(seeded: Broker, cyd: Channel) ->
 def test_a_vhost_that_is_deleted_is_left(seeded: Broker, cyd: Channel) -> None:
     """Its connections are closed with 320; a vhost of that name made again is empty."""
     cyd.declare("cq", durable=True)
-    cyd.consume("cq")
     http(seeded, "DELETE", "vhosts/cv")
     cyd.connection.expect_connection_close(320, "CONNECTION_FORCED - vhost 'cv' is deleted")
     http(seeded, "PUT", "vhosts/cv", {})

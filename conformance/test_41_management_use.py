@@ -154,7 +154,6 @@ def test_got_messages_come_back(api: Api, queue: str, ackmode: str) -> None:
 def test_statistics_follow_what_happens(api: Api, queue: str, connection: Connection) -> None:
     """Counters of queue and channel grow with publishes, deliveries and acks; there are rates."""
     channel = connection.channel()
-    channel.call("confirm.select")
     channel.consume(queue)
     for _ in range(10):
         channel.publish("", queue, "x", delivery_mode=2)

@@ -78,7 +78,7 @@ class RecentHistoryExchange(Exchange):
         """Give the history to the new destination, oldest message first."""
         destination = binding.destination
         for store in self.stores:
-            for message in list(store.backlog):
+            for message in list(store.backlog.browse()):
                 if isinstance(destination, Queue):
                     queues = [destination]
                 else:
