@@ -199,7 +199,11 @@ def test_a_vhost_that_is_deleted_is_left(seeded: Broker, cyd: Channel) -> None:
     """Its connections are closed with 320; a vhost of that name made again is empty."""
     cyd.declare("cq", durable=True)
     http(seeded, "DELETE", "vhosts/cv")
-    cyd.connection.expect_connection_close(320, "CONNECTION_FORCED - vhost 'cv' is deleted")
+    close = cyd.connection.expect("connection.close", reply_code=320)
+    # RabbitMQ says one or the other, as it happens.
+    allowed = ["is deleted"] if isinstance(seeded, Leveret) else ["is deleted", "is down"]
+    assert close.args["reply_text"] in [f"CONNECTION_FORCED - vhost 'cv' {why}" for why in allowed]
+    cyd.connection.drop()
     http(seeded, "PUT", "vhosts/cv", {})
     every = {"configure": ".*", "write": ".*", "read": ".*"}
     http(seeded, "PUT", "permissions/cv/guest", every)

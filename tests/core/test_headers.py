@@ -54,7 +54,7 @@ REACHED: list[tuple[dict[str, Any], set[str]]] = [
 ]
 
 
-@pytest.mark.parametrize(("headers", "reached"), REACHED, ids=str)
+@pytest.mark.parametrize(("headers", "reached"), REACHED, ids=lambda each: str(sorted(each)))
 def test_bindings_reached(headers: dict[str, Any], reached: set[str]) -> None:
     """Each message reaches exactly the bindings that it reached in RabbitMQ."""
     rules = {name: HeadersMatch(table(arguments)) for name, arguments in BINDINGS.items()}
