@@ -22,8 +22,9 @@ lint: $(VENV)/.installed-test ## formatting, style and types, without changing a
 	$(BIN)/ruff check .
 	$(BIN)/mypy --strict $(CHECKED)
 
+# The tests mostly wait; each of the two processes has brokers of its own.
 unit: $(VENV)/.installed-test ## unit tests and conformance suite
-	$(BIN)/python -m pytest tests conformance
+	$(BIN)/python -m pytest -n 2 --dist loadfile tests conformance
 
 format: $(VENV)/.installed-test ## rewrite the code in the one format
 	$(BIN)/ruff format .
