@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from protocol.fastpath import Publish
 
 ROUTES_MAX = 1024  # raw publish frames a session remembers
-FANOUT_FREE = 4  # queues: up to here a read is worked off in one go
+FANOUT_FREE = 16  # queues: up to here a read is worked off in one go
 
 
 class Routes:
