@@ -69,9 +69,13 @@ def test_letters_wait(patient: Broker) -> None:
         ch.bind("dead", "dlx", "dead")
         wait_for(ch, "dead", 2)
         reject(ch, "full")
-        assert sorted(ch.drain("dead")) == ["no binding", "no exchange"]
-        wait_for(ch, "dead", 1)
-        assert ch.drain("dead") == ["full"]
+        came = ch.drain("dead")
+        # RabbitMQ may take a letter that comes just when the limit is reached.
+        if isinstance(patient, Leveret) or "full" not in came:
+            assert sorted(came) == ["no binding", "no exchange"]
+            wait_for(ch, "dead", 1)
+            came += ch.drain("dead")
+        assert sorted(came) == ["full", "no binding", "no exchange"]
 
 
 def test_no_letter_is_lost_by_a_restart(patient: Broker) -> None:
