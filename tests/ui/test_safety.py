@@ -10,7 +10,9 @@ from .api import Api
 from .browser import Browser
 
 HEADERS = {"Content-Type": "text/plain", "Authorization": "Basic Z3Vlc3Q6Z3Vlc3Q="}
-MESSAGE = '{"properties": {}, "routing_key": "ui.forged", "payload": "x", "payload_encoding": "string"}'
+MESSAGE = (
+    '{"properties": {}, "routing_key": "ui.forged", "payload": "x", "payload_encoding": "string"}'
+)
 
 
 def test_form_of_another_site_changes_nothing(stranger: Browser, api: Api) -> None:
