@@ -69,7 +69,7 @@ def test_samples_are_as_many_as_asked_for() -> None:
 
 
 def test_no_interval_is_without_its_sample() -> None:
-    """Samples that come a little later each time are one of each interval: nothing seems to pause."""
+    """Samples that come later each time are one of each interval: nothing seems to pause."""
     track = Track()
     track.history = History(((5_000, 100),))
     for number in range(100):
