@@ -18,6 +18,7 @@ from broker.management import answers
 from broker.management.call import Call
 from broker.management.caller import NO_CALLER, TRUSTED, identify
 from broker.management.errors import ApiError, not_found
+from broker.management.origin import refuse_other_sites
 from broker.management.pages import add_pages
 from broker.management.table import PATHS, Path
 from protocol.errors import AmqpError
@@ -61,6 +62,7 @@ def _handler(state: State, path: Path) -> _Handler:
             and "*/*" not in request.headers["Accept"]
         ):
             raise ApiError(406)
+        refuse_other_sites(request)
         caller = await identify(request, state) if rule.needs_user else NO_CALLER
         call = Call(request, state, caller)
         await rule.check(call)
