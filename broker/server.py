@@ -18,7 +18,7 @@ import secrets
 import signal
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextvars import Context
 from functools import partial
 from pathlib import Path
@@ -26,7 +26,7 @@ from typing import Any
 
 import uvloop
 
-from broker import __version__, alarms, garbage, notify, pager, reclaim, resources
+from broker import __version__, alarms, garbage, logs, notify, pager, reclaim, resources
 from broker.access.authentication import Authentication
 from broker.access.mechanisms import Peer
 from broker.advice import advice
@@ -35,6 +35,7 @@ from broker.amqp import announce, audit, host, timeouts
 from broker.amqp.access import Identity
 from broker.amqp.session import Session
 from broker.config import Config
+from broker.config.changes import changed
 from broker.core.broker import Broker
 from broker.core.counters import Churn
 from broker.core.message import Message
@@ -256,6 +257,14 @@ class Server:
         before = self.alarms.reasons
         self.alarms.look(session.blocking for session in self.sessions)
         announce.alarms(self.broker, self.offer, before, self.alarms.reasons)
+
+    def change_settings(self, changes: Mapping[str, str | None]) -> None:
+        """Change settings until the broker ends, see ``broker.config.changes``: all or none."""
+        self.config = changed(self.config, changes)
+        audit.record("settings.set", by=self.broker.events.user, settings=changes)
+        logs.set_levels(self.config)
+        self.alarms.configure(self.config)
+        self._look_for_alarms()
 
     def _look_at_certificates(self) -> None:
         if self.certificates is not None and self.certificates.changed():
