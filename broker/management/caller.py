@@ -1,7 +1,7 @@
 """Who asks: credentials to a user, and what that user may see and do, as RabbitMQ decides it.
 
 Every request is authenticated by itself (Basic or Bearer in the header Authorization). There is no
-cookie and no session, so another site's page cannot act in a user's name.
+cookie and no session; what browsers send by themselves nevertheless, ``origin`` refuses.
 
 A request over the process's own socket (``TRUSTED``) that names no user acts as the process itself.
 """

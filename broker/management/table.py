@@ -197,7 +197,6 @@ _ADMINISTRATION = (
         delete=vhosts.delete_limit,
     ),
     _path("/users", ADMINISTRATOR, get=users.get_all),
-    _path("/users/", ADMINISTRATOR, get=users.get_all),
     _path("/users/without-permissions", ADMINISTRATOR, get=users.get_without_permissions),
     _path("/users/bulk-delete", ADMINISTRATOR, post=users.bulk_delete),
     _path("/users/{user}", ADMINISTRATOR, get=users.get, put=users.put, delete=users.delete),
