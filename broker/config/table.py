@@ -7,7 +7,8 @@ config/leveret.conf.
 
 A key with an upper-case word (`listeners.tcp.NAME`) is a family: any word fits there. `later`
 marks a setting that is read and checked but that nothing acts on yet; setting it is named in the
-warning about settings without effect.
+warning about settings without effect. `live` marks one that may be changed while the broker runs
+(`changes`).
 """
 
 from broker.config.kinds import (

@@ -30,6 +30,7 @@ NODE_SETTINGS: tuple[Setting, ...] = (
         FRACTION,
         0.4,
         "Share of memory above which publishers are blocked, so that the broker survives.",
+        live=True,
     ),
     Setting(
         "vm_memory_high_watermark.absolute",
@@ -37,6 +38,7 @@ NODE_SETTINGS: tuple[Setting, ...] = (
         unset_or(size(0, MAX_SIZE)),
         None,
         "Memory above which publishers are blocked; when set, the relative one is not used.",
+        live=True,
     ),
     Setting(
         "total_memory_available_override_value",
@@ -51,6 +53,7 @@ NODE_SETTINGS: tuple[Setting, ...] = (
         size(0, MAX_SIZE),
         50_000_000,
         "Free disk space below which publishers are blocked, so that the log can still be written.",
+        live=True,
     ),
     Setting(
         "disk_free_limit.relative",
@@ -58,6 +61,7 @@ NODE_SETTINGS: tuple[Setting, ...] = (
         unset_or(FRACTION),
         None,
         "The same as a multiple of memory; when set, the absolute one is not used.",
+        live=True,
     ),
     Setting(
         "collect_statistics",
