@@ -22,16 +22,6 @@ def test_login_refused_and_accepted(stranger: Browser) -> None:
     assert all("401" in complaint for complaint in stranger.complaints())
 
 
-def test_credentials_end_with_the_tab_and_are_no_cookie(page: Browser) -> None:
-    """Credentials are no cookie, which other sites could make use of; logout ends them."""
-    assert page.run("return document.cookie") == ""
-    page.button("Log out").click()
-    page.button("Log in")
-    assert page.run("return sessionStorage.length") == 0
-    page.load("/queues")
-    page.button("Log in")
-
-
 def test_add_queue_publish_look_and_delete(page: Browser, api: Api) -> None:
     """A queue is added, published to, looked into without a trace, and deleted by its name."""
     page.go("/queues")

@@ -6,30 +6,35 @@ import { NONE, rate, value } from "./format.js";
 import { link } from "./router.js";
 import { preference, session } from "./session.js";
 
+const TIP_MIN = 40;
+
+/** A link whose text is a name; a long one, which a list may cut off, is whole in its tip. */
+export function nameLink(href, name) {
+  return h("a", { href, class: "name", title: name.length >= TIP_MIN ? name : null }, name);
+}
+
 export function queueLink(vhost, name) {
-  return h("a", { href: link`/queues/${vhost}/${name}`, class: "name" }, name);
+  return nameLink(link`/queues/${vhost}/${name}`, name);
 }
 
 export function exchangeLink(vhost, name) {
-  return h(
-    "a",
-    { href: link`/exchanges/${vhost}/${exchangeSegment(name)}`, class: "name" },
-    name || "(default)",
-  );
+  return nameLink(link`/exchanges/${vhost}/${exchangeSegment(name)}`, name || "(default)");
 }
 
 export function connectionLink(name, text) {
-  return h("a", { href: link`/connections/${name}`, class: "name" }, text || name);
+  return nameLink(link`/connections/${name}`, text || name);
 }
 
 export function channelLink(name) {
-  return h("a", { href: link`/channels/${name}`, class: "name" }, name);
+  return nameLink(link`/channels/${name}`, name);
+}
+
+export function vhostLink(name) {
+  return nameLink(link`/vhosts/${name}`, name);
 }
 
 export function userLink(name) {
-  return session.may("administrator")
-    ? h("a", { href: link`/users/${name}`, class: "name" }, name)
-    : name;
+  return session.may("administrator") ? nameLink(link`/users/${name}`, name) : name;
 }
 
 /** The column for the virtual host, unless one is chosen. */
