@@ -44,6 +44,10 @@ class Alarms:
         self._reserve = reserve
         self.reasons: tuple[str, ...] = ()
         self._directory = config.data_dir
+        self.configure(config)
+
+    def configure(self, config: Config) -> None:
+        """Take the watermarks from these settings; the next look goes by them."""
         self.memory_max = _memory_watermark_bytes(config)
         self.disk_free_min = _disk_limit_bytes(config)
 
@@ -66,7 +70,7 @@ class Alarms:
         """Measure, and tell the sessions what has changed."""
         before = self.reasons
         found = []
-        if self.memory_max is not None and resident_bytes() > self.memory_max:
+        if resident_bytes() > self.memory_max:
             found.append(MEMORY)
         if self._disk_is_low():
             found.append(DISK)
@@ -111,7 +115,7 @@ def _total_memory_bytes(config: Config) -> int:
     return os.sysconf("SC_PHYS_PAGES") * _PAGE_BYTES
 
 
-def _memory_watermark_bytes(config: Config) -> int | None:
+def _memory_watermark_bytes(config: Config) -> int:
     if config.memory_high_watermark_bytes is not None:
         return config.memory_high_watermark_bytes
     return int(config.memory_high_watermark_relative * _total_memory_bytes(config))

@@ -14,18 +14,19 @@ import asyncio
 import logging
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
 
 import uvloop
 
-from broker import __version__, alarms, garbage, notify, pager, reclaim
+from broker import __version__, alarms, garbage, logs, notify, pager, reclaim
 from broker.access.authentication import Authentication
 from broker.advice import advice
 from broker.alarms import Alarms
 from broker.amqp import announce, audit
 from broker.config import Config
+from broker.config.changes import changed
 from broker.ending import EX_IOERR, Ending
 from broker.engine import Engine
 from broker.garbage import Collector
@@ -153,6 +154,14 @@ class Server:
         elapsed_s = time.monotonic() - started_s
         _log.info("Leveret %s ready in %.2f s: %s", __version__, elapsed_s, places)
         notify.ready(places)
+
+    def change_settings(self, changes: Mapping[str, str | None]) -> None:
+        """Change settings until the broker ends, see ``broker.config.changes``: all or none."""
+        self.config = changed(self.config, changes)
+        audit.record("settings.set", by=self.broker.events.user, settings=changes)
+        logs.set_levels(self.config)
+        self.alarms.configure(self.config)
+        self._look_for_alarms()
 
     # -- what comes again and again ----------------------------------------------------
 

@@ -25,6 +25,7 @@ from broker.management import (
     permissions,
     policies,
     queues,
+    settings,
     topology,
     users,
     vhosts,
@@ -298,7 +299,7 @@ _BEYOND_RABBITMQ = (
     _path("/delayed/{vhost}", IN_VHOST, get=browse.get_delayed),
     _path("/delayed/{vhost}/{id}", IN_VHOST, delete=browse.delete_delayed),
     _path("/topology/{vhost}", IN_VHOST, get=topology.get),
-    _path("/settings", ADMINISTRATOR, get=overview.get_settings),
+    _path("/settings", ADMINISTRATOR, get=settings.get, put=settings.put),
     _path("/logs", MONITOR, get=browse.get_logs),
     _path("/logs/stream", MONITOR, get=browse.tail_logs),
 )
