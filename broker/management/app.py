@@ -38,12 +38,13 @@ def application(state: State, *, trusted: bool = False) -> web.Application:
     app[TRUSTED] = trusted
     prefix = state.server.config.management_path_prefix.rstrip("/")
     for path in PATHS:
-        resource = app.router.add_resource(f"{prefix}/api{path.path}")
         handler = _handler(state, path)
-        for method in path.handlers:
-            resource.add_route(method, handler)
-        if "GET" in path.handlers:
-            resource.add_route("HEAD", handler)
+        for end in ("", "/"):  # clients that join paths leave a slash there
+            resource = app.router.add_resource(f"{prefix}/api{path.path}{end}")
+            for method in path.handlers:
+                resource.add_route(method, handler)
+            if "GET" in path.handlers:
+                resource.add_route("HEAD", handler)
     app.router.add_get(f"{prefix}/api/index.html", _index)
     if not trusted:
         add_pages(app, prefix)
