@@ -168,7 +168,7 @@ class Server:
     def _look_for_alarms(self) -> None:
         before = self.alarms.reasons
         self.alarms.look(session.blocking for session in self.sessions)
-        announce.alarms(self.broker, self.host.offer, before, self.alarms.reasons)
+        announce.alarms(self.broker, before, self.alarms.reasons)
 
     def _disk_is_full(self) -> None:
         """The log lives on its reserve from now on; any thread."""
