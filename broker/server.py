@@ -31,6 +31,7 @@ from broker.ending import EX_IOERR, Ending
 from broker.engine import Engine
 from broker.garbage import Collector
 from broker.host import AmqpHost
+from broker.maintenance import Maintenance
 from broker.net import tls
 from broker.net.listening import AmqpListeners
 from broker.net.tls import Certificates
@@ -93,6 +94,7 @@ class Server:
         self.amqp = AmqpListeners(
             config, self.certificates, self.host.session, self.sessions.has_room
         )
+        self.maintenance = Maintenance(self.amqp, self.sessions)
         self.parts: Sequence[Part] = (
             self.engine,
             self.upkeep,
