@@ -25,6 +25,7 @@ class Doors:
 
     def __init__(self) -> None:
         self.listening: list[Listening] = []
+        self.certificates: list[Certificates] = []
         self._runners: list[web.AppRunner] = []
 
     async def open(
@@ -37,7 +38,10 @@ class Doors:
     ) -> None:
         """Serve on a port; raises ``OSError`` where that cannot be."""
         runner = await self._runner(app)
-        context = certificates.context if certificates is not None else None
+        context = None
+        if certificates is not None:
+            self.certificates.append(certificates)
+            context = certificates.context
         site = web.TCPSite(runner, host or None, port, ssl_context=context, reuse_address=True)
         await site.start()
         self.listening += [Listening(protocol, *address[:2]) for address in runner.addresses]

@@ -128,6 +128,7 @@ class Server:
             self._clients_max = min(self._clients_max, config.connection_max)
         self.listening: list[Listening] = []  # for AMQP; each service has its own
         self.services: list[Service] = []
+        self._all_certificates: list[Certificates] = []  # for AMQP, and those of services
         self.fast_path = config.fast_path
         self.socket_options = _socket_options(config)
         self.handshake_timeout_s = config.handshake_timeout_ms / 1000
@@ -199,7 +200,9 @@ class Server:
         self._every(reclaim.INTERVAL_S, self._reclaim)
         self._every(pager.INTERVAL_S, self.pager.check)
         self._watch.look()
-        if self.certificates is not None:
+        shown = [one for service in self.services for one in service.certificates]
+        self._all_certificates = [self.certificates, *shown] if self.certificates else shown
+        if self._all_certificates:
             self._every(tls.INTERVAL_S, self._look_at_certificates)
             self.loop.add_signal_handler(signal.SIGHUP, self._reload_certificates)
         await self._stop.wait()
@@ -258,12 +261,14 @@ class Server:
         announce.alarms(self.broker, self.offer, before, self.alarms.reasons)
 
     def _look_at_certificates(self) -> None:
-        if self.certificates is not None and self.certificates.changed():
-            self._reload_certificates()
+        self._reload([one for one in self._all_certificates if one.changed()])
 
     def _reload_certificates(self) -> None:
-        if self.certificates is not None:
-            self.loop.run_in_executor(None, self.certificates.reload)
+        self._reload(self._all_certificates)
+
+    def _reload(self, certificates: list[Certificates]) -> None:
+        for one in certificates:
+            self.loop.run_in_executor(None, one.reload)
 
     def _reclaim(self) -> None:
         self._copy_forward.step(self.tick.settle)

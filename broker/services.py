@@ -13,6 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
+    from broker.net.tls import Certificates
     from broker.server import Server
 
 
@@ -32,6 +33,7 @@ class Service(Protocol):
     """Something the process runs until it ends."""
 
     listening: list[Listening]  # where it can be reached, once it has started
+    certificates: list[Certificates]  # what it shows there, to be read again when files change
 
     async def start(self) -> None:
         """Begin; raises ``OSError`` where it cannot listen, which ends the broker."""

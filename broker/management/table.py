@@ -186,7 +186,13 @@ _ADMINISTRATION = (
     ),
     _path("/vhosts/{vhost}/permissions", ADMINISTRATOR, get=vhosts.get_permissions),
     _path("/vhosts/{vhost}/topic-permissions", ADMINISTRATOR, get=vhosts.get_topic_permissions),
-    _path("/vhosts/{vhost}/start/{node}", ADMINISTRATOR, post=_DO_NOTHING),
+    _path("/vhosts/{vhost}/start/{node}", ADMINISTRATOR, post=vhosts.start),
+    _path(
+        "/vhosts/{vhost}/deletion/protection",
+        ADMINISTRATOR,
+        post=vhosts.protect,
+        delete=vhosts.unprotect,
+    ),
     _path("/vhost-limits", MANAGER, get=vhosts.get_limits),
     _path("/vhost-limits/{vhost}", IN_VHOST, get=vhosts.get_limits),
     _path(
@@ -196,7 +202,6 @@ _ADMINISTRATION = (
         delete=vhosts.delete_limit,
     ),
     _path("/users", ADMINISTRATOR, get=users.get_all),
-    _path("/users/", ADMINISTRATOR, get=users.get_all),
     _path("/users/without-permissions", ADMINISTRATOR, get=users.get_without_permissions),
     _path("/users/bulk-delete", ADMINISTRATOR, post=users.bulk_delete),
     _path("/users/{user}", ADMINISTRATOR, get=users.get, put=users.put, delete=users.delete),

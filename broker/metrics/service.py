@@ -42,6 +42,7 @@ class Prometheus:
         self._server = server
         self._doors = Doors()
         self.listening = self._doors.listening
+        self.certificates = self._doors.certificates
         self._lag = LoopLag(server.loop.time, server.loop.call_later)
         self._telemetry = Telemetry()
         self._turn = asyncio.Lock()
