@@ -18,6 +18,7 @@ from broker.management import answers
 from broker.management.call import Call
 from broker.management.caller import NO_CALLER, TRUSTED, identify
 from broker.management.errors import ApiError, not_found
+from broker.management.origin import refuse_other_sites
 from broker.management.pages import add_pages
 from broker.management.table import PATHS, Path
 from protocol.errors import AmqpError
@@ -37,12 +38,13 @@ def application(state: State, *, trusted: bool = False) -> web.Application:
     app[TRUSTED] = trusted
     prefix = state.server.config.management_path_prefix.rstrip("/")
     for path in PATHS:
-        resource = app.router.add_resource(f"{prefix}/api{path.path}")
         handler = _handler(state, path)
-        for method in path.handlers:
-            resource.add_route(method, handler)
-        if "GET" in path.handlers:
-            resource.add_route("HEAD", handler)
+        for end in ("", "/"):  # clients that join paths leave a slash there
+            resource = app.router.add_resource(f"{prefix}/api{path.path}{end}")
+            for method in path.handlers:
+                resource.add_route(method, handler)
+            if "GET" in path.handlers:
+                resource.add_route("HEAD", handler)
     app.router.add_get(f"{prefix}/api/index.html", _index)
     if not trusted:
         add_pages(app, prefix)
@@ -60,6 +62,7 @@ def _handler(state: State, path: Path) -> _Handler:
             and "*/*" not in request.headers["Accept"]
         ):
             raise ApiError(406)
+        refuse_other_sites(request)
         caller = await identify(request, state) if rule.needs_user else NO_CALLER
         call = Call(request, state, caller)
         await rule.check(call)
