@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from conformance.brokers import Broker, Leveret, RabbitMQ
+from conformance.brokers import Broker, broker_of
 from conformance.conftest import PRIVATE, URL
 from conformance.fields import Api
 
@@ -30,11 +30,7 @@ def process() -> Iterator[Broker]:
         "management.csp.policy": "default-src 'self'",
         "management.hsts.policy": "max-age=60",
     }
-    if PRIVATE == "rabbitmq":
-        broker: Broker = RabbitMQ(settings=settings, plugins=["rabbitmq_management"])
-    else:
-        broker = Leveret(settings=settings)
-    with broker:
+    with broker_of(PRIVATE, settings, ["rabbitmq_management"]) as broker:
         yield broker
 
 

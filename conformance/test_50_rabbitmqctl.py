@@ -277,6 +277,31 @@ def test_health_checks_during_an_alarm(broker: Target) -> None:
         assert ctl("check_running", program="rabbitmq-diagnostics").code == 0
 
 
+def test_a_watermark_that_is_set_while_it_runs(broker: Target, restartable: Broker) -> None:
+    """set_vm_memory_high_watermark raises and clears the alarm at once, until the broker ends."""
+    if broker.kind == "slow":
+        pytest.skip("the programs do not meet the fast path")
+    ctl = ctl_of(restartable)
+    wanted = ("set_vm_memory_high_watermark", "absolute", "1000")
+    node = json.loads(ctl("set_log_level", "info", "--formatter", "json").out)["node"]
+    ran = ctl(*wanted)
+    assert (ran.code, ran.out) == (0, f"Setting memory threshold on {node} to 1000 bytes ...\n")
+    assert ctl("check_local_alarms", program="rabbitmq-diagnostics").code == 69
+    status = json.loads(ctl("status", "--formatter", "json").out)
+    assert status["vm_memory_high_watermark_setting"] == {"absolute": 1000}
+    assert status["vm_memory_high_watermark_limit"] == 1000
+    ran = ctl("set_vm_memory_high_watermark", "0.9")
+    assert (ran.code, ran.out) == (0, f"Setting memory threshold on {node} to 0.9 ...\n")
+    assert ctl("check_local_alarms", program="rabbitmq-diagnostics").code == 0
+    assert ctl("set_disk_free_limit", "-q", "1MB").code == 0
+    assert json.loads(ctl("status", "--formatter", "json").out)["disk_free_limit"] == 10**6
+    restartable.stop()
+    restartable.start()
+    status = json.loads(ctl("status", "--formatter", "json").out)
+    assert status["vm_memory_high_watermark_setting"] == {"relative": 0.4}
+    assert status["disk_free_limit"] == 50 * 10**6
+
+
 def test_status(ctl: Ctl, broker: Target) -> None:
     """status is for people, or one object of JSON."""
     assert broker.process is not None

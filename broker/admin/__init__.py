@@ -9,6 +9,7 @@ that stand in for rabbitmqctl and rabbitmq-diagnostics. From the bottom up:
 * `values.py`     how one value looks, to a person, to a program, and as rabbitmqctl writes it
 * `output.py`     how an answer looks: tables, CSV, JSON, and what is said around it
 * `command.py`    what all commands share: options, and the `Session` that each is called with
+* `telling.py`    what a failed command writes
 * `programs.py`   the tables of commands, from names to modules that are imported when called
 * the rest        commands, by topic; a command is a function that asks the API and shows the answer
 

@@ -57,6 +57,7 @@ class Session:
             self.options.get("format", "table"),
             quiet=silent or self.options.get("quiet", False),
             headers=not (silent or self.options.get("no_headers", False)),
+            node=lambda: self.node,
         )
 
     @cached_property

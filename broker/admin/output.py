@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,6 +32,8 @@ class Output:
     format: str = "table"
     quiet: bool = False
     headers: bool = True
+    node: Callable[[], str] = str
+    """Gives the name of the broker, which rabbitmqctl's JSON has."""
 
     @property
     def machine_readable(self) -> bool:
@@ -51,7 +53,10 @@ class Output:
     def done(self, words: str = "") -> None:
         """Confirm an action that has no other answer."""
         if self.format == "json":
-            click.echo(compact({"result": "ok"} | ({"message": words} if words else {})))
+            done = {"result": "ok"} | ({"message": words} if words else {})
+            if self.voice is Voice.RABBITMQ:
+                done["node"] = self.node()
+            click.echo(compact(done))
         elif words:
             self.note(words)
 

@@ -23,13 +23,18 @@ import click
 from broker import __version__
 from broker.admin.command import CONTEXT, Session, common_options, list_options
 from broker.admin.failure import EX_DATAERR, EX_INTERRUPTED, EX_PIPE, EX_USAGE, Failure
-from broker.admin.values import Voice, compact, printable
+from broker.admin.telling import tell, tell_usage
+from broker.admin.values import Voice
 
 ADMINISTRATION: Mapping[str, tuple[str, str]] = {
     "Node": (
         "status",
-        "status cluster_status environment listeners memory_breakdown server_version"
+        "status cluster_status listeners memory_breakdown server_version"
         " erlang_version version log_location log_tail list_feature_flags enable_feature_flag",
+    ),
+    "Settings": (
+        "settings",
+        "environment set_vm_memory_high_watermark set_disk_free_limit set_log_level",
     ),
     "Health checks": (
         "health",
@@ -178,15 +183,13 @@ def run(program: Program, voice: Voice, arguments: Sequence[str]) -> int:
     try:
         code = program.main(list(arguments), name, standalone_mode=False, obj=session)
     except Failure as failure:
-        _tell(session, failure)
+        tell(session, failure)
         return failure.exit_code
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message(), err=True)
         return EX_USAGE
     except click.UsageError as error:
-        click.echo(f"{name}: {error.format_message()}", err=True)
-        if error.ctx is not None:
-            click.echo(error.ctx.get_usage(), err=True)
+        tell_usage(session, error)
         return EX_USAGE
     except UnicodeEncodeError:
         click.echo(f"{name}: arguments have to be UTF-8", err=True)
@@ -197,15 +200,6 @@ def run(program: Program, voice: Voice, arguments: Sequence[str]) -> int:
     except click.Abort:
         return EX_INTERRUPTED
     return code if isinstance(code, int) else 0
-
-
-def _tell(session: Session, failure: Failure) -> None:
-    if session.options.get("format") == "json" and failure.detail is not None:
-        click.echo(compact(failure.detail), err=True)
-        return
-    text = "\n".join(map(printable, str(failure).split("\n")))
-    before = "Error:\n" if session.voice is Voice.RABBITMQ else f"{session.program}: "
-    click.echo(before + text, err=True)
 
 
 STAND_INS = ("rabbitmqctl", "rabbitmq-diagnostics")

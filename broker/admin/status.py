@@ -1,4 +1,4 @@
-"""What the broker says about itself: status, memory, listeners, versions, settings."""
+"""What the broker says about itself: status, memory, listeners, versions."""
 
 from __future__ import annotations
 
@@ -20,7 +20,6 @@ _ERLANG_ONLY = (
     "enabled_plugin_file",
     "net_ticktime",
     "raft_data_directory",
-    "vm_memory_high_watermark_setting",
 )
 """Keys of rabbitmqctl's status that the API says nothing about; here they are null."""
 UNITS = {"bytes": 1, "mb": 1000**2, "gb": 1000**3}
@@ -124,18 +123,6 @@ def version(session: Session) -> None:
 
 
 @command
-def environment(session: Session) -> None:
-    """Show the settings in force; secrets are left out."""
-    session.out.heading(f"Application environment of node {session.node} ...")
-    try:
-        settings = session.api.get("settings")
-    except NotFound:
-        raise Failure("this broker's API does not give out its settings") from None
-    lines = (f"{key} = {value}".rstrip() for key, value in settings.items())
-    session.out.answer("\n".join(lines), settings)
-
-
-@command
 def log_location(session: Session) -> None:
     """Show where the broker writes its log."""
     node = session.node
@@ -202,6 +189,7 @@ def _facts(session: Session) -> dict[str, Any]:
         "memory": _memory(session),
         "vm_memory_calculation_strategy": node.get("mem_calculation_strategy"),
         "vm_memory_high_watermark_limit": limit,
+        "vm_memory_high_watermark_setting": _watermark(session, limit),
         "file_descriptors": {
             "total_used": node.get("fd_used"),
             "total_limit": node.get("fd_total"),
@@ -243,7 +231,7 @@ def _status(facts: Mapping[str, Any], unit: str) -> dict[str, str]:
         "Memory": [
             f"Total memory used: {_amount(whole, unit)}",
             f"Calculation strategy: {facts['vm_memory_calculation_strategy']}",
-            "Memory high watermark setting: computed to: "
+            f"Memory high watermark setting: {_watermark_words(facts, unit)}computed to: "
             f"{_amount(facts['vm_memory_high_watermark_limit'], unit)}",
             "",
             *(
@@ -294,6 +282,23 @@ def _memory(session: Session) -> dict[str, int]:
     if session.voice is Voice.LEVERET:  # a person does not read what is nothing
         counts = {name: n for name, n in counts.items() if n}
     return dict(sorted(counts.items(), key=lambda pair: -pair[1]))
+
+
+def _watermark(session: Session, limit: Any) -> dict[str, float] | None:
+    """Give the memory watermark as it is set; RabbitMQ's API does not tell."""
+    settings = session.api.find("settings")
+    if settings is None:
+        return None
+    if settings["vm_memory_high_watermark.absolute"]:
+        return {"absolute": limit}
+    return {"relative": float(settings["vm_memory_high_watermark.relative"])}
+
+
+def _watermark_words(facts: Mapping[str, Any], unit: str) -> str:
+    setting = facts["vm_memory_high_watermark_setting"] or {}
+    if "absolute" in setting:
+        return f"{_amount(setting['absolute'], unit)}, "
+    return f"{setting['relative']} of available memory, " if setting else ""
 
 
 def _amount(count: Any, unit: str) -> str:

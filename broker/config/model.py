@@ -145,6 +145,10 @@ class Config:
     tracing_dir: str | None
     prometheus_host: str
     prometheus_port: int | None
+    prometheus_ssl_host: str
+    prometheus_ssl_port: int | None
+    prometheus_tls: TlsOptions
+    prometheus_authentication: bool
     prometheus_path: str
     prometheus_per_object_metrics: bool
 

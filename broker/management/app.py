@@ -21,6 +21,7 @@ from broker.management.call import Call
 from broker.management.caller import NO_CALLER, TRUSTED, identify
 from broker.management.errors import ApiError, bad_request, not_found
 from broker.management.headers import CommonHeaders
+from broker.management.origin import refuse_other_sites
 from broker.management.pages import add_pages
 from broker.management.table import PATHS, Path
 from protocol.errors import AmqpError
@@ -44,9 +45,9 @@ def application(state: State, *, trusted: bool = False) -> web.Application:
     app.on_response_prepare.append(CommonHeaders(config).add)
     prefix = f"/{config.management_path_prefix.strip('/')}".rstrip("/")
     for path in PATHS:
-        for end in ("", "/"):  # RabbitMQ takes both
+        handler = _handler(state, path)
+        for end in ("", "/"):  # clients that join paths leave a slash there
             resource = app.router.add_resource(f"{prefix}/api{path.path}{end}")
-            handler = _handler(state, path)
             for method in path.handlers:
                 resource.add_route(method, handler)
             if "GET" in path.handlers:
@@ -70,6 +71,7 @@ def _handler(state: State, path: Path) -> _Handler:
             and "*/*" not in request.headers["Accept"]
         ):
             raise ApiError(406)
+        refuse_other_sites(request)
         caller = await identify(request, state) if rule.needs_user else NO_CALLER
         call = Call(request, state, caller)
         await rule.check(call)

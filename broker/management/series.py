@@ -66,10 +66,20 @@ class History:
 class Track:
     """What is known of one object: its last two rows, and perhaps its history."""
 
-    __slots__ = ("_before", "_before_ms", "at_ms", "changed_ms", "history", "looked_ms", "row")
+    __slots__ = (
+        "_before",
+        "_before_ms",
+        "at_ms",
+        "changed_ms",
+        "history",
+        "looked_ms",
+        "row",
+        "slot_ms",
+    )
 
     def __init__(self) -> None:
         self.at_ms = 0
+        self.slot_ms = 0  # the time that the history knows the row by
         self.row: Row = ()
         self.changed_ms = 0  # when the row was last another one
         self._before_ms = 0
@@ -77,14 +87,19 @@ class Track:
         self.history: History | None = None
         self.looked_ms = 0  # when somebody last asked for its history
 
-    def add(self, at_ms: int, row: Row) -> None:
-        """A sample."""
+    def add(self, at_ms: int, row: Row, interval_ms: int = 1) -> None:
+        """A sample, one of each interval.
+
+        Clients ask for the values at whole intervals. By the moments they were taken at, one
+        interval would now and then have two samples and the next one none: a false pause.
+        """
         self._before_ms, self._before = self.at_ms, self.row
         self.at_ms, self.row = at_ms, row
+        self.slot_ms = at_ms // interval_ms * interval_ms
         if row != self._before:
             self.changed_ms = at_ms
         if self.history is not None:
-            self.history.add(at_ms, row)
+            self.history.add(self.slot_ms, row)
 
     @property
     def idle(self) -> bool:

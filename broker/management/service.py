@@ -27,7 +27,6 @@ class Management:
         self._state = State(server)
         self._doors = Doors()
         self.listening = self._doors.listening
-        self.certificates = self._doors.certificates
 
     async def start(self) -> None:
         """Listen, and begin to sample."""

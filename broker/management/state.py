@@ -32,8 +32,7 @@ class State:
 
     def listening(self) -> list[Listening]:
         """All places where the process can be reached."""
-        places = [place for service in self.server.services for place in service.listening]
-        return [*self.server.listening, *places]
+        return self.server.listening
 
     def shows_no_statistics(self, call: Call) -> bool:
         """Whether statistics are left out: by the configuration, or by the query."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 
 from broker.core import vhost_settings
+from broker.core.permissions import set_permissions
 from broker.management import answers, details, rows
 from broker.management.call import as_words
 from broker.management.errors import ApiError, bad_request, not_found
@@ -84,6 +85,10 @@ async def put(call: Call) -> web.StreamResponse:
     wanted = {key: call.boolean(key) for key in ("tracing", PROTECTED) if key in body}
     is_new = name not in call.broker.vhosts
     vhost = call.change(lambda: call.broker.declare_vhost(name))
+    maker = call.caller.name
+    if is_new and maker in call.broker.users:  # as RabbitMQ: who makes a vhost may use it
+        everything = {"configure": ".*", "write": ".*", "read": ".*"}
+        call.change(lambda: set_permissions(vhost, maker, **everything))
     description = str(body.get("description", vhost.description))
     words = list(vhost.tags) if words is None else words
     if description != vhost.description or tuple(words) != vhost.tags:

@@ -47,7 +47,7 @@ class AmqpListeners:
         session: Callable[[Origin | None], asyncio.Protocol],
         has_room: Callable[[int], bool],
     ) -> None:
-        self.places: list[Listening] = []
+        self.listening: list[Listening] = []
         self._config = config
         self._certificates = certificates
         self._handshake_timeout_s = config.tls_handshake_timeout_ms / 1000
@@ -58,7 +58,7 @@ class AmqpListeners:
         self._sockets: list[socket.socket] = []
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def open(self) -> None:
+    async def start(self) -> None:
         """Open all, or raise OSError."""
         for listener in self._config.listeners:
             if self._config.proxy_protocol:
@@ -77,7 +77,9 @@ class AmqpListeners:
             reuse_address=True,
         )
         self._servers.append(server)
-        self.places += [Listening("amqp", *opened.getsockname()[:2]) for opened in server.sockets]
+        self.listening += [
+            Listening("amqp", *opened.getsockname()[:2]) for opened in server.sockets
+        ]
 
     async def _open_own(self, listener: Listener, *, tls: bool) -> None:
         addresses = await self._loop.getaddrinfo(
@@ -96,10 +98,10 @@ class AmqpListeners:
             listening.bind(address)
             listening.listen(self._config.tcp_backlog)
             protocol = "amqp/ssl" if tls else "amqp"
-            self.places.append(Listening(protocol, *listening.getsockname()[:2]))
+            self.listening.append(Listening(protocol, *listening.getsockname()[:2]))
             self._start(self._accept(listening, tls))
 
-    def close(self) -> None:
+    async def stop(self) -> None:
         """Accept no more, and drop whoever has not come as far as a session."""
         for server in self._servers:
             server.close()

@@ -1,10 +1,11 @@
 /* Owns the overview: is anything wrong, what goes through, what waits, and what the node has left. */
 
 import { get } from "../api.js";
-import { levelChart, periodChoice, queuedChart, ratesChart } from "../charts.js";
+import { periodChoice, queuedChart, ratesChart } from "../charts.js";
 import { h, update } from "../dom.js";
 import { bytes, compact, count, duration, rate } from "../format.js";
-import { meter, queueLink, rateCell, scoped, section } from "../parts.js";
+import { nameLink, queueLink, rateCell, scoped, section } from "../parts.js";
+import { nodeCharts, nodeMeters } from "../resources.js";
 import { link } from "../router.js";
 import { preference, session } from "../session.js";
 import { remote } from "../sources.js";
@@ -109,28 +110,13 @@ function showCounts(element, totals = {}, churn = {}) {
 
 function nodes(view, period, alarms) {
   const list = h("div");
-  const memory = levelChart("Memory", "mem_used", "Used", bytes);
-  const disk = levelChart("Disk space", "disk_free", "Free", bytes, 2);
-  const files = levelChart("File descriptors", "fd_used", "Open", count, 4);
-  view.add(
-    section(
-      "Node",
-      list,
-      h("div", { class: "charts three" }, memory.element, disk.element, files.element),
-    ),
-  );
+  const charts = nodeCharts();
+  view.add(section("Node", list, charts.element));
   view.poll(async (signal) => {
     const all = await get("/nodes", period.query(), signal);
     update(alarms, all.flatMap(alarmsOf));
-    update(list, all.map(nodeLine));
-    const [node] = all;
-    if (!node) return;
-    // A limit far above the line would press it flat; one far below says nothing.
-    const near = (now, limit, label) =>
-      limit > now / 10 && limit < now * 4 ? { value: limit, label } : null;
-    memory.show(node, near(node.mem_used, node.mem_limit, "alarm above"));
-    disk.show(node, near(node.disk_free, node.disk_free_limit, "alarm below"));
-    files.show(node, near(node.fd_used, node.fd_total, "limit"));
+    update(list, all.flatMap(nodeLine));
+    if (all.length) charts.show(all[0]);
   });
 }
 
@@ -156,34 +142,15 @@ function alarmsOf(node) {
 }
 
 function nodeLine(node) {
-  return h(
-    "div",
-    { class: "node" },
+  return [
     h(
       "p",
       null,
-      h("a", { href: link`/nodes/${node.name}`, class: "name" }, node.name),
+      nameLink(link`/nodes/${node.name}`, node.name),
       h("span", { class: "quiet-text" }, ` up for ${duration(node.uptime)}`),
     ),
-    meter(
-      node.mem_used,
-      node.mem_limit,
-      `${bytes(node.mem_used)} of ${bytes(node.mem_limit)}`,
-      "Memory",
-    ),
-    meter(
-      node.disk_free_limit,
-      node.disk_free,
-      `${bytes(node.disk_free)} free, alarm below ${bytes(node.disk_free_limit)}`,
-      "Disk",
-    ),
-    meter(
-      node.fd_used,
-      node.fd_total,
-      `${count(node.fd_used)} of ${count(node.fd_total)}`,
-      "File descriptors",
-    ),
-  );
+    nodeMeters(node),
+  ];
 }
 
 function longest(view) {

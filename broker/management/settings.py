@@ -1,0 +1,42 @@
+"""The settings in force, and changes of them while the broker runs; RabbitMQ has no such paths."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from aiohttp import web
+
+from broker.config import ConfigError, reference
+from broker.management import answers
+from broker.management.errors import bad_request
+
+if TYPE_CHECKING:
+    from broker.management.call import Call
+
+
+async def get(call: Call) -> web.StreamResponse:
+    """GET /api/settings: by key, as an operator would write them; secrets are left out."""
+    return answers.answer(reference.in_force(call.server.config))
+
+
+async def put(call: Call) -> web.StreamResponse:
+    """PUT /api/settings: change those in the body until the broker ends; null is the default."""
+    body = await call.read()
+    changes = {key: _text(key, value) for key, value in body.items()}
+    try:
+        with call.acting():
+            call.server.change_settings(changes)
+    except ConfigError as error:
+        raise bad_request("; ".join(error.faults)) from None
+    return answers.empty(204)
+
+
+def _text(key: str, value: Any) -> str | None:
+    """Write a value as in the file."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, int | float):
+        return str(value)
+    raise bad_request(f"{key} must be a text, a number, true, false or null")
