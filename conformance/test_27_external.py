@@ -9,7 +9,7 @@ import pytest
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
-from conformance.brokers import Broker, Leveret, RabbitMQ, free_port
+from conformance.brokers import Broker, broker_of, free_port
 from conformance.certificates import Certificates
 from conformance.conftest import PRIVATE, URL
 from conformance.wire import Connection
@@ -40,9 +40,7 @@ USERS = ("guest", "änn~", ODD_NAME, HOSTS[1])
 
 def broker(settings: dict[str, object]) -> Broker:
     """A broker with these settings; RabbitMQ needs a plugin for them."""
-    if PRIVATE == "rabbitmq":
-        return RabbitMQ(settings=settings, plugins=["rabbitmq_auth_mechanism_ssl"])
-    return Leveret(settings=settings)
+    return broker_of(PRIVATE, settings, ["rabbitmq_auth_mechanism_ssl"])
 
 
 def settings(certificates: Certificates, port: int, place: str) -> dict[str, object]:

@@ -19,6 +19,7 @@ from broker.management import (
     definitions,
     exchanges,
     health,
+    held,
     messages,
     nodes,
     overview,
@@ -294,6 +295,7 @@ _HEALTH = (
 
 _BEYOND_RABBITMQ = (
     _path("/queues/{vhost}/{queue}/peek", IN_VHOST, post=browse.peek),
+    _path("/queues/{vhost}/{queue}/unacked", IN_VHOST, get=held.get),
     _path("/queues/{vhost}/{queue}/move", IN_VHOST, post=browse.move),
     _path("/queues/{vhost}/{queue}/delete-messages", IN_VHOST, post=browse.delete_messages),
     _path("/delayed/{vhost}", IN_VHOST, get=browse.get_delayed),
