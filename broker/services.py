@@ -49,7 +49,8 @@ def services(server: Server) -> list[Service]:
     from broker.management.service import Management
 
     found: list[Service] = [Management(server)]
-    if server.config.prometheus_port is not None:
+    config = server.config
+    if config.prometheus_port is not None or config.prometheus_ssl_port is not None:
         from broker.metrics.service import Prometheus
 
         found.append(Prometheus(server))

@@ -31,6 +31,7 @@ from broker.config.table_limits import DEFINITION_SETTINGS, LIMIT_SETTINGS
 from broker.config.table_log import LOG_SETTINGS
 from broker.config.table_management import MANAGEMENT_SETTINGS
 from broker.config.table_node import NODE_SETTINGS
+from broker.config.table_prometheus import PROMETHEUS_SETTINGS
 from broker.config.table_tls import TLS_SETTINGS
 
 CLIENT_SETTINGS: tuple[Setting, ...] = (
@@ -241,5 +242,6 @@ SETTINGS = (
     *LOG_SETTINGS,
     *NODE_SETTINGS,
     *MANAGEMENT_SETTINGS,
+    *PROMETHEUS_SETTINGS,
 )
 """Every setting, in the order in which an operator reads them."""

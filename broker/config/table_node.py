@@ -11,7 +11,6 @@ from broker.config.kinds import (
     TEXT,
     choice,
     integer,
-    or_none,
     size,
     unset_or,
 )
@@ -46,7 +45,7 @@ NODE_SETTINGS: tuple[Setting, ...] = (
         "total_memory_bytes",
         unset_or(size(0, MAX_SIZE)),
         None,
-        "Memory this machine has, for when it cannot be detected.",
+        "Memory this machine has; unset: as much as it has, or as its container may use.",
     ),
     Setting(
         "disk_free_limit.absolute",
@@ -79,34 +78,6 @@ NODE_SETTINGS: tuple[Setting, ...] = (
         5000,
         "How often counters are sampled for rates.",
         later=True,
-    ),
-    Setting(
-        "prometheus.tcp.ip",
-        "prometheus_host",
-        TEXT,
-        "127.0.0.1",
-        "Address metrics are served on; 0.0.0.0 or :: is every interface.",
-    ),
-    Setting(
-        "prometheus.tcp.port",
-        "prometheus_port",
-        or_none(integer("port", 0, 65535), "none"),
-        15692,
-        "Port metrics are served on; none switches it off.",
-    ),
-    Setting(
-        "prometheus.path",
-        "prometheus_path",
-        TEXT,
-        "/metrics",
-        "Path metrics are served under.",
-    ),
-    Setting(
-        "prometheus.return_per_object_metrics",
-        "prometheus_per_object_metrics",
-        FLAG,
-        False,
-        "Serve metrics of each queue and connection, which is much text when there are many.",
     ),
     Setting(
         "leveret.data_dir",

@@ -21,27 +21,33 @@ if TYPE_CHECKING:
     from broker.management.call import Call
 
 
+Thing = tuple["Vhost", "Queue | Binding"]  # a queue means its binding to the default exchange
+
+
 def _items(vhosts: list[Vhost]) -> Iterator[Item]:
     """Those of the default exchange too, which is bound to each queue."""
     for vhost in vhosts:
-        for queue in list(vhost.queues):
-            yield Item(
-                (vhost.name, "", "queue", queue, queue, queue),
-                "",
-                shapes.default_binding(vhost.name, queue),
-            )
+        for queue in list(vhost.queues.values()):
+            yield Item((vhost.name, "", "queue", queue.name), "", (vhost, queue))
         for exchange in list(vhost.exchanges.values()):
             for binding in list(exchange.bindings.values()):
-                row = shapes.of_binding(binding, vhost.name)
-                columns = ("source", "destination_type", "destination", "routing_key")
-                key = (vhost.name, *(row[name] for name in columns), row["properties_key"])
-                yield Item(key, exchange.name, row)
+                is_exchange, destination, routing_key, arguments = binding.identity
+                kind = "exchange" if is_exchange else "queue"
+                key = (vhost.name, exchange.name, kind, destination, routing_key, arguments)
+                yield Item(key, exchange.name, (vhost, binding))
+
+
+def _row(thing: Thing) -> dict[str, Any]:
+    vhost, one = thing
+    if isinstance(one, Queue):
+        return shapes.default_binding(vhost.name, one.name)
+    return shapes.of_binding(one, vhost.name)
 
 
 async def get_all(call: Call) -> web.StreamResponse:
     """GET /api/bindings and /api/bindings/{vhost}."""
     vhosts = [call.vhost] if call.has("vhost") else await call.visible()
-    return await reply(call, _items(vhosts), lambda row: row)
+    return await reply(call, _items(vhosts), _row)
 
 
 class Ends:
@@ -103,12 +109,14 @@ async def get_between(call: Call) -> web.StreamResponse:
 
 async def post(call: Call) -> web.StreamResponse:
     """POST to the same path: bind; the answer says where the binding is to be found."""
-    body = await call.read()
+    await call.read()
     vhost = call.vhost_to_change()
     ends = Ends(call)
     if "" in (ends.source_name, ends.name):
         raise refused()
-    key, arguments = body.get("routing_key", ""), call.arguments()
+    call.body.setdefault("routing_key", "")
+    key, arguments = call.text("routing_key"), call.arguments()
+    call.check_new_name("routing_key", key)
     await ends.require(call, key)
     if ends.destination is None:
         kind = "queue" if ends.is_queue else "exchange"

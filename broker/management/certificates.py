@@ -61,6 +61,8 @@ def _secure_places(state: State) -> Iterator[tuple[Listening, TlsOptions]]:
             yield place, config.tls
         elif place.protocol == "https":
             yield place, config.management_tls
+        elif place.protocol == "https/prometheus":
+            yield place, config.prometheus_tls
 
 
 def _files(options: TlsOptions) -> Iterator[tuple[str, str]]:

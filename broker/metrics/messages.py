@@ -12,7 +12,7 @@ from broker.core.counters import Deliveries, Publishes
 from broker.core.deadletter import DELIVERY_LIMIT, EXPIRED, MAXLEN, REJECTED
 from broker.metrics.clients import channels_of
 from broker.metrics.family import COUNTER, GAUGE, Labels, Scope, Steps, family, parts
-from broker.metrics.queues import queues_of
+from broker.metrics.queues import queues_of, type_label
 
 if TYPE_CHECKING:
     from broker.core.queue import Queue
@@ -155,7 +155,7 @@ def _delivered(scope: Scope) -> Steps:
         yield None
     for name, text, read in _DELIVERED:
         samples = [
-            ({**PROTOCOL, "queue_type": _type_label(kind)}, read(deliveries))
+            ({**PROTOCOL, "queue_type": type_label(kind)}, read(deliveries))
             for kind, deliveries in counted.items()
         ]
         yield family(f"{scope.prefix}global_{name}_total", COUNTER, text, samples)
@@ -166,7 +166,7 @@ def _dead_lettered(scope: Scope) -> Steps:
     for reason, name, text in _ENDED:
         samples = [
             (
-                {"queue_type": _type_label(kind), "dead_letter_strategy": strategy},
+                {"queue_type": type_label(kind), "dead_letter_strategy": strategy},
                 ended.get((kind, reason, dead_lettered), 0),
             )
             for kind in ("classic", "quorum")
@@ -178,7 +178,3 @@ def _dead_lettered(scope: Scope) -> Steps:
             f"Total number of messages dead-lettered due to {text}",
             samples,
         )
-
-
-def _type_label(kind: str) -> str:
-    return f"rabbit_{kind}_queue"
