@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote_plus
 
 from aiohttp import web
 
@@ -73,8 +73,9 @@ class Ends:
 
     def binding(self, key: str) -> Binding:
         """The one of that properties_key."""
+        wanted = _parts(key)
         for binding in self.bindings():
-            if shapes.properties_key(binding) == key:
+            if _parts(shapes.properties_key(binding)) == wanted:
                 return binding
         raise not_found()
 
@@ -95,6 +96,11 @@ class Ends:
         )
         if key is not None and self.source is not None and self.source.type == "topic":
             await call.caller.require(TopicAccess(vhost, self.source_name, READ, key))
+
+
+def _parts(properties_key: str) -> list[str]:
+    """Routing key and digest of the arguments, however the client has quoted them."""
+    return [unquote_plus(part) for part in properties_key.split("~")]
 
 
 async def get_between(call: Call) -> web.StreamResponse:
@@ -137,7 +143,7 @@ async def post(call: Call) -> web.StreamResponse:
 async def get(call: Call) -> web.StreamResponse:
     """GET .../{properties_key}."""
     ends, key = Ends(call), call.path("key")
-    if ends.default is not None and ends.default["properties_key"] == key:
+    if ends.default is not None and _parts(ends.default["properties_key"]) == _parts(key):
         return answers.answer(ends.default)
     return answers.answer(shapes.of_binding(ends.binding(key), ends.vhost.name))
 
