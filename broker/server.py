@@ -31,6 +31,7 @@ from broker.ending import EX_IOERR, Ending
 from broker.engine import Engine
 from broker.garbage import Collector
 from broker.host import AmqpHost
+from broker.maintenance import Maintenance
 from broker.net import tls
 from broker.net.listening import AmqpListeners
 from broker.net.tls import Certificates
@@ -93,6 +94,7 @@ class Server:
         self.amqp = AmqpListeners(
             config, self.certificates, self.host.session, self.sessions.has_room
         )
+        self.maintenance = Maintenance(self.amqp, self.sessions)
         self.parts: Sequence[Part] = (
             self.engine,
             self.upkeep,
@@ -152,7 +154,9 @@ class Server:
             _log.info("listening: %s", ", ".join(map(str, service.listening)))
         places = ", ".join(map(str, self.amqp.listening))
         elapsed_s = time.monotonic() - started_s
-        _log.info("Leveret %s ready in %.2f s: %s", __version__, elapsed_s, places)
+        # What waits for a container looks for RabbitMQ's words, Testcontainers for one.
+        text = "Server startup complete; Leveret %s ready in %.2f s: %s"
+        _log.info(text, __version__, elapsed_s, places)
         notify.ready(places)
 
     def change_settings(self, changes: Mapping[str, str | None]) -> None:
