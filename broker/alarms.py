@@ -17,6 +17,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Protocol
 
+from broker import machine
 from broker.config import Config
 from broker.reserve import Reserve
 
@@ -24,7 +25,6 @@ INTERVAL_S = 1.0
 MEMORY, DISK = "low on memory", "low on disk"
 
 _log = logging.getLogger("leveret.alarm")
-_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
 class Blocking(Protocol):
@@ -98,7 +98,7 @@ class Alarms:
 def resident_bytes() -> int:
     """What this process occupies in memory; 0 where that cannot be told."""
     try:
-        return int(Path("/proc/self/statm").read_text().split()[1]) * _PAGE_BYTES
+        return int(Path("/proc/self/statm").read_text().split()[1]) * machine.PAGE_BYTES
     except (OSError, ValueError, IndexError):
         return 0
 
@@ -112,7 +112,7 @@ def free_disk_bytes(directory: str) -> int:
 def _total_memory_bytes(config: Config) -> int:
     if config.total_memory_bytes is not None:
         return config.total_memory_bytes
-    return os.sysconf("SC_PHYS_PAGES") * _PAGE_BYTES
+    return machine.memory_bytes()
 
 
 def _memory_watermark_bytes(config: Config) -> int:

@@ -152,7 +152,9 @@ class Server:
             _log.info("listening: %s", ", ".join(map(str, service.listening)))
         places = ", ".join(map(str, self.amqp.listening))
         elapsed_s = time.monotonic() - started_s
-        _log.info("Leveret %s ready in %.2f s: %s", __version__, elapsed_s, places)
+        # What waits for a container looks for RabbitMQ's words, Testcontainers for one.
+        text = "Server startup complete; Leveret %s ready in %.2f s: %s"
+        _log.info(text, __version__, elapsed_s, places)
         notify.ready(places)
 
     def change_settings(self, changes: Mapping[str, str | None]) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from conformance.brokers import Broker, Leveret, RabbitMQ
+from conformance.brokers import Broker, broker_of
 from conformance.channel import Channel
 from conformance.conftest import URL, Target
 from conformance.test_18_events import Listener, plain
@@ -79,13 +79,8 @@ def restarted(target: Target) -> Iterator[Broker]:
     """
     if URL:
         pytest.skip("a foreign broker is not ours to restart")
-    broker: Broker
-    if target.kind == "rabbitmq":
-        broker = RabbitMQ(plugins=["rabbitmq_management", "rabbitmq_event_exchange"])
-    else:
-        fast_path = "true" if target.kind == "fast" else "false"
-        broker = Leveret(settings={"leveret.fast_path": fast_path})
-    with broker:
+    plugins = ["rabbitmq_management", "rabbitmq_event_exchange"]
+    with broker_of(target.kind, plugins=plugins) as broker:
         operator = Operator(broker)
         eventually(operator.is_up, "no API")
         with Connection(broker.url) as connection:

@@ -101,6 +101,23 @@ def test_peeking_shows_what_came_back(api: Api) -> None:
     assert shown == [("a", True), ("b", False)]
 
 
+def test_who_holds_what_is_shown(api: Api, process: Broker) -> None:
+    """What is delivered and not settled is listed with its holder, what is held longest first."""
+    fill(api, SOURCE, "a", "b", "c")
+    with Connection(process.url) as connection:
+        channel = connection.channel()
+        channel.call("basic.qos", prefetch_count=1)
+        channel.consume(SOURCE, consumer_tag="slow")
+        channel.deliveries(1)
+        channel.get(SOURCE, no_ack=False)
+        answer = api.get(f"/queues/%2F/{SOURCE}/unacked")
+        held = [(one["payload"], one["consumer_tag"]) for one in answer["messages"]]
+        assert (held, answer["total"]) == ([("a", "slow"), ("b", "")], 2)
+        assert answer["messages"][0]["channel_details"]["number"] == channel.number
+        assert len(api.get(f"/queues/%2F/{SOURCE}/unacked?count=1")["messages"]) == 1
+        assert payloads(api, SOURCE) == ["c"]
+
+
 def test_peeking_goes_on_where_it_stopped(api: Api) -> None:
     """Each call says where the next one goes on; together they show everything once."""
     fill(api, SOURCE, *"abcde")
@@ -220,6 +237,7 @@ def test_only_who_may_read_may_look(api: Api) -> None:
     user = "b_user:p"
     assert api.ask("POST", f"/queues/%2F/{DEAD}/peek", {}, user=user)[0] == 200
     assert api.ask("POST", f"/queues/%2F/{SOURCE}/peek", {}, user=user)[0] == 401
+    assert api.ask("GET", f"/queues/%2F/{SOURCE}/unacked", user=user)[0] == 401
     moving = {"all": True, "destination": {"queue": OTHER}}
     assert api.ask("POST", f"/queues/%2F/{DEAD}/move", moving, user=user)[0] == 401
     assert api.ask("GET", "/logs", user=user)[0] == 401

@@ -21,7 +21,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from conformance import dashboards
-from conformance.brokers import Broker, Leveret, RabbitMQ
+from conformance.brokers import Broker, broker_of
 from conformance.channel import Channel
 from conformance.conftest import URL, Target
 from conformance.replay import RECORDED
@@ -38,12 +38,8 @@ def measured(target: Target) -> Iterator[Broker]:
     """A broker with metrics, which only these tests use."""
     if URL:
         pytest.skip("where a foreign broker has its metrics is not known")
-    if target.kind == "rabbitmq":
-        settings = {"collect_statistics_interval": "200"}
-        broker: Broker = RabbitMQ(settings=settings, plugins=["rabbitmq_prometheus"])
-    else:
-        broker = Leveret(settings={"leveret.fast_path": str(target.kind == "fast").lower()})
-    with broker:
+    settings = {"collect_statistics_interval": "200"}
+    with broker_of(target.kind, settings, ["rabbitmq_prometheus"]) as broker:
         yield broker
 
 
@@ -214,12 +210,9 @@ def test_settings(target: Target, path: str) -> None:
     if URL or target.kind == "slow":
         pytest.skip("settings are the same on both paths")
     settings = {"prometheus.return_per_object_metrics": "true", "prometheus.path": path}
-    if target.kind == "rabbitmq":
-        if path == "/":
-            pytest.skip("RabbitMQ 3.10 answers 404 then")
-        broker: Broker = RabbitMQ(settings=settings, plugins=["rabbitmq_prometheus"])
-    else:
-        broker = Leveret(settings=settings)
+    if target.kind == "rabbitmq" and path == "/":
+        pytest.skip("RabbitMQ 3.10 answers 404 then")
+    broker = broker_of(target.kind, settings, ["rabbitmq_prometheus"])
     with broker, Connection(broker.url) as connection:
         queue = connection.channel(1).declare(exclusive=True)
         name = "rabbitmq_queue_messages"

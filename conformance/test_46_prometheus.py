@@ -14,14 +14,14 @@ import subprocess
 import time
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from conformance import dashboards
-from conformance.brokers import REPOSITORY, Broker, Leveret, RabbitMQ, free_port
+from conformance.brokers import REPOSITORY, Broker, broker_of, free_port
 from conformance.conftest import URL, Target
 from conformance.wire import Connection
 
@@ -118,12 +118,8 @@ def prometheus(target: Target, tmp_path_factory: pytest.TempPathFactory) -> Iter
         pytest.skip("where a foreign broker has its metrics is not known")
     if target.kind == "slow":
         pytest.skip("the metrics of the slow path are those of the fast one, see test_45")
-    broker: Broker
-    if target.kind == "rabbitmq":
-        settings: Mapping[str, str] = {"collect_statistics_interval": "200"}
-        broker = RabbitMQ(settings=settings, plugins=["rabbitmq_prometheus"])
-    else:
-        broker = Leveret()
+    settings = {"collect_statistics_interval": "200"}
+    broker = broker_of(target.kind, settings, ["rabbitmq_prometheus"])
     with broker, Connection(broker.url) as connection:
         channel = connection.channel(1)
         channel.declare("scraped", durable=True)

@@ -45,7 +45,7 @@ NODE_SETTINGS: tuple[Setting, ...] = (
         "total_memory_bytes",
         unset_or(size(0, MAX_SIZE)),
         None,
-        "Memory this machine has, for when it cannot be detected.",
+        "Memory this machine has; unset: as much as it has, or as its container may use.",
     ),
     Setting(
         "disk_free_limit.absolute",

@@ -20,6 +20,7 @@ from broker.core.timers import Timers
 from broker.core.users import User
 from broker.core.vhost import Vhost
 from broker.core.vhost_settings import VhostDefaults
+from protocol.errors import PreconditionFailed
 
 if TYPE_CHECKING:
     from broker.core.queue import Queue
@@ -88,9 +89,17 @@ class Broker:
         self.events.publish_all(events)
 
     def delete_vhost(self, name: str) -> bool:
-        """Delete a vhost with all that is in it; false if there is none."""
-        if name not in self.vhosts:
+        """Delete a vhost with all that is in it; false if there is none.
+
+        Raises ``PreconditionFailed`` for one that is protected.
+        """
+        vhost = self.vhosts.get(name)
+        if vhost is None:
             return False
+        if vhost.protected:
+            raise PreconditionFailed(
+                f"Refusing to delete virtual host '{name}' because it is protected from deletion"
+            )
         self.change({"op": "vhost.delete", "name": name}, durable=True)
         return True
 

@@ -42,7 +42,7 @@ LEVELS = ("debug", "info", "notice", "warning", "error", "critical")
 # -- messages --------------------------------------------------------------------------
 
 
-async def _readable(call: Call) -> Queue:
+async def readable(call: Call) -> Queue:
     """The queue, if the caller may take from it."""
     queue = call.queue
     await call.caller.require(ResourceAccess(queue.vhost, QUEUE, queue.name, READ))
@@ -51,7 +51,7 @@ async def _readable(call: Call) -> Queue:
 
 async def peek(call: Call) -> web.StreamResponse:
     """POST .../peek: messages from ``offset`` on, all or those that ``search`` is found in."""
-    queue = await _readable(call)
+    queue = await readable(call)
     body = await call.read()
     offset, count = as_integer(body.get("offset", 0)), as_integer(body.get("count", 50))
     truncate = as_integer(body.get("truncate", 50_000))
@@ -114,7 +114,7 @@ def _chosen(body: dict[str, Any], queue: Queue) -> list[int]:
 
 async def move(call: Call) -> web.StreamResponse:
     """POST .../move: publish messages elsewhere, and take them out of this queue."""
-    queue = await _readable(call)
+    queue = await readable(call)
     body = await call.read()
     call.need("destination")
     target = await _target(call, body["destination"])
@@ -161,7 +161,7 @@ async def _target(call: Call, given: Any) -> Callable[[Message], browsing.Target
 
 async def delete_messages(call: Call) -> web.StreamResponse:
     """POST .../delete-messages: drop chosen messages, without dead-lettering."""
-    queue = await _readable(call)
+    queue = await readable(call)
     body = await call.read()
     call.server.tick.read_clock()
     if as_boolean(body.get("all", False)):

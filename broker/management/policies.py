@@ -152,10 +152,11 @@ async def put_parameter(call: Call) -> web.StreamResponse:
         return answers.empty(201 if is_new else 204)
     if component != "vhost-limits":
         raise bad_request(f"Validation failed\n\ncomponent {component} not found\n")
-    if name != "limits" or not isinstance(value, dict):
-        raise bad_request(f"Validation failed\n\nnot limits of a vhost: {term(value)}\n")
+    limits = {} if value == [] else value
+    if name != "limits" or not isinstance(limits, dict):
+        raise bad_request(_escaped(f"Validation failed\n\nlimits not a list {term(value)}\n"))
     is_new = not vhost.limits
-    call.change(lambda: vhost_settings.set_limits(vhost, value))
+    call.change(lambda: vhost_settings.set_limits(vhost, limits))
     await call.durable()
     return answers.empty(201 if is_new else 204)
 

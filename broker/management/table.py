@@ -19,6 +19,7 @@ from broker.management import (
     definitions,
     exchanges,
     health,
+    held,
     messages,
     nodes,
     overview,
@@ -187,7 +188,13 @@ _ADMINISTRATION = (
     ),
     _path("/vhosts/{vhost}/permissions", ADMINISTRATOR, get=vhosts.get_permissions),
     _path("/vhosts/{vhost}/topic-permissions", ADMINISTRATOR, get=vhosts.get_topic_permissions),
-    _path("/vhosts/{vhost}/start/{node}", ADMINISTRATOR, post=_DO_NOTHING),
+    _path("/vhosts/{vhost}/start/{node}", ADMINISTRATOR, post=vhosts.start),
+    _path(
+        "/vhosts/{vhost}/deletion/protection",
+        ADMINISTRATOR,
+        post=vhosts.protect,
+        delete=vhosts.unprotect,
+    ),
     _path("/vhost-limits", MANAGER, get=vhosts.get_limits),
     _path("/vhost-limits/{vhost}", IN_VHOST, get=vhosts.get_limits),
     _path(
@@ -294,6 +301,7 @@ _HEALTH = (
 
 _BEYOND_RABBITMQ = (
     _path("/queues/{vhost}/{queue}/peek", IN_VHOST, post=browse.peek),
+    _path("/queues/{vhost}/{queue}/unacked", IN_VHOST, get=held.get),
     _path("/queues/{vhost}/{queue}/move", IN_VHOST, post=browse.move),
     _path("/queues/{vhost}/{queue}/delete-messages", IN_VHOST, post=browse.delete_messages),
     _path("/delayed/{vhost}", IN_VHOST, get=browse.get_delayed),

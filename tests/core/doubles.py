@@ -16,6 +16,8 @@ from protocol.methods import shortstr
 from protocol.tables import Table, plain, table
 from tests.frames import message as framed
 
+NOW_MS = 1_700_000_000_000
+
 
 class StandInConsumer(Consumer):
     """Takes as many messages as its credit allows, and remembers them."""

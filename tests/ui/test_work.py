@@ -4,6 +4,9 @@ import json
 from pathlib import Path
 from urllib.parse import quote
 
+import pika
+import pytest
+
 from .api import Api
 from .browser import Browser, address_of
 
@@ -62,6 +65,22 @@ def test_search_in_messages(page: Browser, api: Api) -> None:
     page.sees("1 match")
     assert len(page.all(".messages > li")) == 1
     assert "order 3" in page.text(".messages")
+
+
+def test_who_holds_messages(page: Browser, api: Api, client: pika.BlockingConnection) -> None:
+    """What a consumer has not acknowledged is shown with the consumer, and stays with it."""
+    api.queue("ui.held")
+    channel = client.channel()
+    channel.basic_consume("ui.held", lambda *_: None, consumer_tag="slow")
+    api.publish("ui.held", "job 1")
+    page.go(address_of("queues", "/", "ui.held"))
+    page.button("Unacknowledged").click()
+    page.sees("1 of 1 unacknowledged message")
+    page.one(".messages summary").click()
+    page.sees("consumer slow on channel")
+    assert page.all(".messages input") == []
+    channel.close()
+    assert api.payloads("ui.held") == ["job 1"]
 
 
 def test_retry_dead_letters(page: Browser, api: Api) -> None:
@@ -168,6 +187,9 @@ def test_user_policy_limit_and_vhost(page: Browser, api: Api) -> None:
     page.choose("Virtual host", EVIL)
     page.button("Set permissions").click()
     page.sees(EVIL, "main table")
+    page.button(f"Clear permissions of ui.ann in {EVIL}").click()
+    page.one("dialog button.danger").click()
+    page.sees("this user cannot open a connection")
     page.go("/policies")
     page.unfold("Set a policy")
     page.fill("Name", "ui.short")
@@ -279,3 +301,34 @@ def test_log_tail(page: Browser) -> None:
     page.go("/logs")
     page.heading("Log")
     page.until("a line", lambda: page.all(".log time"))
+
+
+def test_parameters(page: Browser, api: Api) -> None:
+    """A parameter is set as JSON and cleared; what is no JSON is said beside the form."""
+    page.go("/parameters")
+    page.unfold("Set a global parameter")
+    page.fill("Name", "ui.note")
+    page.fill("Value", "text")
+    page.button("Set global parameter").click()
+    page.sees("needs to be valid JSON")
+    page.fill("Value", f'{{"a": "{EVIL}"}}')
+    page.button("Set global parameter").click()
+    page.sees(f'{{"a":"{EVIL}"}}', "main")
+    assert api.call("GET", "/global-parameters/ui.note")["value"] == {"a": EVIL}
+    page.button("Clear the global parameter ui.note").click()
+    page.one("dialog button.danger").click()
+    page.sees_not("ui.note", "main table")
+
+
+def test_close_connection_with_reason(
+    page: Browser, api: Api, client: pika.BlockingConnection
+) -> None:
+    """Who closes a connection may say why, in any language; the client is told."""
+    page.go("/connections")
+    page.one("main tbody a").click()
+    page.button("Close connection").click()
+    page.fill("Reason, told to the client", "Umzug nach Köln")
+    page.one("dialog button.danger").click()
+    page.heading("Connections")
+    with pytest.raises(pika.exceptions.ConnectionClosedByBroker, match="Umzug nach Köln"):
+        client.process_data_events(5)

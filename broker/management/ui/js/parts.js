@@ -81,10 +81,12 @@ export function badge(text, title, tone = "") {
   return h("abbr", { class: `badge ${tone}`, title }, text);
 }
 
-export function state(text, idleSince) {
-  if (!text) return idleSince ? "idle" : NONE;
-  const tone =
-    { running: "good", idle: "", flow: "warn", blocked: "bad", blocking: "warn" }[text] ?? "warn";
+const STATES = { running: "good", idle: "", flow: "warn", blocked: "bad", blocking: "warn" };
+
+/** The state of something, with a dot of its tone. */
+export function state(text, tones = STATES) {
+  if (!text) return NONE;
+  const tone = tones[text] ?? "warn";
   return h("span", { class: `state ${tone}` }, text);
 }
 
