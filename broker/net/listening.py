@@ -64,7 +64,8 @@ class AmqpListeners:
         self._spares = 0
 
     async def start(self) -> None:
-        """Open all, or raise OSError."""
+        """Open all, or raise OSError; once more after ``stop``."""
+        self.listening = []
         for listener in self._config.listeners:
             if self._config.proxy_protocol:
                 await self._open_own(listener, tls=False)
@@ -114,6 +115,7 @@ class AmqpListeners:
             task.cancel()
         for listening in self._sockets:
             listening.close()
+        self._servers, self._sockets = [], []
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
         task = self._loop.create_task(work)
