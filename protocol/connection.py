@@ -57,7 +57,9 @@ STATE_NAMES = ("header", "starting", "tuning", "opening", "running", "closing", 
 
 REFUSAL_DELAY_S = 3.0  # RabbitMQ's ?SILENT_CLOSE_DELAY
 
-WORK_MAX = 1 << 20  # what one call of ``receive`` may do
+# What one call of ``receive`` may do, in octets that ``scan`` consumes: when nobody else waits, and
+# when others do. The latter is at most a quarter of a millisecond.
+WORK_MAX, WORK_SHARED = 1 << 20, 1 << 14
 FRAME_WORK, OCTET_WORK = WORK_MAX // 64, 8  # what decoding takes of it
 
 _BASIC_PUBLISH = (60, 40)
@@ -80,23 +82,25 @@ class Connection:
         self.channels: dict[int, ChannelState] = {}
         self.scan: Callable[[bytes, int], int] | None = None
         self.behind = False  # frames are left over that came; ``receive`` goes on with them
-        self.work_left = 0  # of WORK_MAX; ``scan`` may take it too
+        self.work_left = 0  # of what this call of ``receive`` may do; ``scan`` takes of it, too
         self.channel = 0  # of the frame being handled
         self._ids = (0, 0)  # class and method of the frame being handled
         self._contents_open = 0
-        self._rest = b""
+        self._rest = b""  # from ``_position`` on these octets were not acted on yet
+        self._position = 0
 
     # -- octets in ---------------------------------------------------------------------
 
-    def receive(self, data: bytes) -> Iterator[Event]:
+    def receive(self, data: bytes, work: int = WORK_MAX) -> Iterator[Event]:
         """Yield what ``data`` completes. Raises ``Drop`` when the socket is to go.
 
-        Ends after a bounded amount of work; ``behind`` says that it is to be called again.
+        Ends after about as much ``work``; ``behind`` says that it is to be called again.
         """
-        buffer = self._rest + data if self._rest else data
-        position = 0
+        buffer, position = self._rest, self._position
+        if data:
+            buffer, position = buffer[position:] + data if buffer else data, 0
         self.behind = False
-        self.work_left = WORK_MAX
+        self.work_left = work
         try:
             if self.state == HEADER:
                 position = self._protocol_header(buffer)
@@ -117,7 +121,16 @@ class Connection:
                 except AmqpError as error:
                     self.close_for(error)
         finally:
-            self._rest = buffer[position:] if self.state != CLOSED else b""
+            self._keep(buffer, position)
+
+    def _keep(self, buffer: bytes, position: int) -> None:
+        """What is left for the next ``receive``; not copied if that comes without data."""
+        if self.state == CLOSED:
+            self._rest, self._position = b"", 0
+        elif self.behind:
+            self._rest, self._position = buffer, position
+        else:
+            self._rest, self._position = buffer[position:], 0
 
     def _protocol_header(self, buffer: bytes) -> int:
         if len(buffer) < len(PROTOCOL_HEADER) and PROTOCOL_HEADER[:4].startswith(buffer[:4]):
