@@ -36,7 +36,9 @@ PROGRAMS = (
     "with_kombu",
     "with_celery",
     "with_amqplib",
+    "with_java",
     "with_go",
+    "with_bunny",
     "with_amqp_tools",
     "with_tls",
 )
