@@ -39,6 +39,7 @@ PROGRAMS = (
     "with_java",
     "with_go",
     "with_bunny",
+    "with_php",
     "with_amqp_tools",
     "with_tls",
 )
