@@ -19,6 +19,7 @@ from broker.core.vhost_settings import (
     set_metadata,
 )
 from broker.definitions import boot
+from broker.identity import cluster_name
 
 
 def new_broker(config: Config) -> Broker:
@@ -27,6 +28,7 @@ def new_broker(config: Config) -> Broker:
     broker.vhost_defaults = vhost_defaults(config)
     broker.limits = limits(config, f"leveret@{socket.gethostname()}")
     broker.events.place = config.event_exchange_vhost or config.default_vhost
+    broker.events.node = cluster_name(config)
     return broker
 
 

@@ -31,6 +31,7 @@ from broker.ending import EX_IOERR, Ending
 from broker.engine import Engine
 from broker.garbage import Collector
 from broker.host import AmqpHost
+from broker.maintenance import Maintenance
 from broker.net import tls
 from broker.net.listening import AmqpListeners
 from broker.net.tls import Certificates
@@ -93,6 +94,7 @@ class Server:
         self.amqp = AmqpListeners(
             config, self.certificates, self.host.session, self.sessions.has_room
         )
+        self.maintenance = Maintenance(self.amqp, self.sessions)
         self.parts: Sequence[Part] = (
             self.engine,
             self.upkeep,
@@ -170,7 +172,7 @@ class Server:
     def _look_for_alarms(self) -> None:
         before = self.alarms.reasons
         self.alarms.look(session.blocking for session in self.sessions)
-        announce.alarms(self.broker, self.host.offer, before, self.alarms.reasons)
+        announce.alarms(self.broker, before, self.alarms.reasons)
 
     def _disk_is_full(self) -> None:
         """The log lives on its reserve from now on; any thread."""

@@ -77,6 +77,10 @@ class Sessions:
             reason = f"vhost '{name}' is deleted"
             self._close(reason, lambda session: session.opened and session.vhost.name == name)
 
+    def close_all(self, reason: str) -> None:
+        """Tell every client 320 with this reason."""
+        self._close(reason, lambda _: True)
+
     def _close(self, reason: str, concerns: Callable[[Session], bool]) -> None:
         error = ConnectionForced(reason, about_method=False)
         for session in [session for session in self._open if concerns(session)]:
@@ -88,7 +92,7 @@ class Sessions:
     async def stop(self) -> None:
         """Tell clients 320 and wait until they are gone, for as long as the drain timeout says."""
         if not self._ending.failed:
-            self._close("broker forced connection closure with reason 'shutdown'", lambda _: True)
+            self.close_all("broker forced connection closure with reason 'shutdown'")
             try:
                 async with asyncio.timeout(self._drain_timeout_s):
                     await self._deserted.wait()

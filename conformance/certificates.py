@@ -40,9 +40,7 @@ class Certificates:
 
     def named(self, name: str, subject: x509.Name, *hosts: str) -> Path:
         """The same for a distinguished name, with the hosts beside it."""
-        signer = load_pem_private_key(self.authority.private_key_pem.bytes(), None)
-        assert isinstance(signer, ec.EllipticCurvePrivateKey)
-        authority = x509.load_pem_x509_certificate(self.authority.cert_pem.bytes())
+        signer, authority = self._signer()
         key = ec.generate_private_key(ec.SECP256R1())
         made = (
             x509.CertificateBuilder(authority.subject, subject, key.public_key())
@@ -57,9 +55,33 @@ class Certificates:
         path.write_bytes(secret + made.public_bytes(Encoding.PEM))
         return path
 
+    def revoke(self, *certificates: Path) -> None:
+        """Put the authority's list of these into the file of the authority."""
+        signer, authority = self._signer()
+        now = datetime.now(UTC)
+        made = (
+            x509.CertificateRevocationListBuilder()
+            .issuer_name(authority.subject)
+            .last_update(PAST)
+            .next_update(now + timedelta(days=1))
+        )
+        for certificate in certificates:
+            octets = certificate.read_bytes()
+            octets = octets[octets.index(b"-----BEGIN CERTIFICATE") :]
+            number = x509.load_pem_x509_certificate(octets).serial_number
+            revoked = x509.RevokedCertificateBuilder().serial_number(number).revocation_date(now)
+            made = made.add_revoked_certificate(revoked.build())
+        with self.cacertfile.open("ab") as file:
+            file.write(made.sign(signer, hashes.SHA256()).public_bytes(Encoding.PEM))
+
     def strange(self, name: str = "strange") -> Path:
         """The same from an authority nobody trusts."""
         return self._issue(name, self.stranger, "localhost", "127.0.0.1", common_name=name)
+
+    def _signer(self) -> tuple[ec.EllipticCurvePrivateKey, x509.Certificate]:
+        key = load_pem_private_key(self.authority.private_key_pem.bytes(), None)
+        assert isinstance(key, ec.EllipticCurvePrivateKey)
+        return key, x509.load_pem_x509_certificate(self.authority.cert_pem.bytes())
 
     def _issue(self, name: str, authority: trustme.CA, *names: str, **options: object) -> Path:
         path = self.directory / f"{name}.pem"

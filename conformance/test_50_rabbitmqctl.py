@@ -17,9 +17,10 @@ from pathlib import Path
 
 import pytest
 
-from conformance.brokers import Broker
+from conformance.brokers import Broker, speaks_amqp
 from conformance.channel import Channel
 from conformance.conftest import Target
+from conformance.wire import Connection
 
 
 @dataclass
@@ -312,6 +313,28 @@ def test_status(ctl: Ctl, broker: Target) -> None:
     assert status["pid"] == broker.process.pid
     assert status["alarms"] == []
     assert broker.process.port in [listener["port"] for listener in status["listeners"]]
+
+
+def test_maintenance(broker: Target, restartable: Broker) -> None:
+    """A drained broker has closed its connections and lets nobody in until it is revived."""
+    if broker.kind == "slow":
+        pytest.skip("the programs do not meet the fast path")
+    ctl = ctl_of(restartable)
+    connection = Connection(restartable.url)
+    assert ctl("drain", program="rabbitmq-upgrade").code == 0
+    text = "CONNECTION_FORCED - Node was put into maintenance mode"
+    connection.expect_connection_close(320, text, 0, 0)
+    assert not speaks_amqp(restartable.port)
+    assert json.loads(ctl("status", "--formatter", "json").out)["is_under_maintenance"] is True
+    assert ctl("ping").code == ctl("check_running", program="rabbitmq-diagnostics").code == 0
+    assert ctl("check_port_connectivity", program="rabbitmq-diagnostics").code == 69
+    assert ctl("revive", program="rabbitmq-upgrade").code == 0
+    assert speaks_amqp(restartable.port)
+    assert json.loads(ctl("status", "--formatter", "json").out)["is_under_maintenance"] is False
+    assert ctl("suspend_listeners").code == 0
+    assert not speaks_amqp(restartable.port)
+    assert ctl("resume_listeners").code == 0
+    assert speaks_amqp(restartable.port)
 
 
 def test_stop(broker: Target, restartable: Broker) -> None:

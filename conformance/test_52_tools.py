@@ -54,3 +54,17 @@ def test_who_makes_a_vhost_may_use_it(api: Api) -> None:
 def test_a_slash_at_the_end_is_ignored(api: Api, path: str) -> None:
     """A path with a slash at its end is the same path."""
     assert api.ask("GET", path)[0] == 200
+
+
+@pytest.mark.parametrize("key", ["a.%23", "a.%2523"])
+def test_a_binding_is_found_by_its_routing_key(api: Api, key: str) -> None:
+    """The properties key in a path is understood as it is listed, and with its quoting left out."""
+    api.ask("PUT", "/queues/%2F/t_bound", {})
+    path = "/bindings/%2F/e/amq.topic/q/t_bound"
+    try:
+        assert api.ask("POST", path, {"routing_key": "a.#"})[0] == 201
+        assert api.get(f"{path}/{key}")["routing_key"] == "a.#"
+        assert api.ask("DELETE", f"{path}/{key}")[0] == 204
+        assert api.get(path) == []
+    finally:
+        api.ask("DELETE", "/queues/%2F/t_bound")

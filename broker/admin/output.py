@@ -60,12 +60,17 @@ class Output:
         elif words:
             self.note(words)
 
+    def lines(self, lines: Iterable[str]) -> None:
+        """Show an answer line by line."""
+        for line in lines:
+            click.echo(printable(line))
+
     def answer(self, words: str, value: Any) -> None:
         """Show an answer that is no table: in words, or as JSON."""
         if self.format == "json":
             click.echo(compact(value))
         else:
-            click.echo("\n".join(map(printable, words.split("\n"))))
+            self.lines(words.split("\n"))
 
     def sections(self, sections: Mapping[str, str], value: Any) -> None:
         """Show an answer in parts, each under its title, or as JSON."""
@@ -74,7 +79,7 @@ class Output:
             return
         for number, (title, words) in enumerate(sections.items()):
             click.echo(("\n" if number else "") + click.style(title, bold=True) + "\n")
-            click.echo("\n".join(map(printable, words.split("\n"))))
+            self.lines(words.split("\n"))
 
     def table(self, columns: Mapping[str, Kind], rows: Iterable[Sequence[Any]]) -> None:
         """Show rows of values that the API gave."""

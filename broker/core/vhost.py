@@ -57,6 +57,7 @@ class Vhost:
         self.parameters: dict[tuple[str, str], Any] = {}  # by component and name
         self.description = ""
         self.tags: tuple[str, ...] = ()
+        self.protected = False  # from deletion
         self.limits: dict[str, int] = {}
         self.default_queue_type: str | None = None
         self.retired_deliveries = Deliveries()  # of queues that are gone

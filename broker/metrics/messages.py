@@ -6,7 +6,11 @@ Unlike the sums over objects these never fall: what was counted for objects that
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from itertools import accumulate
 from typing import TYPE_CHECKING
+
+from prometheus_client.core import HistogramMetricFamily, Metric
+from prometheus_client.utils import floatToGoString
 
 from broker.core.counters import Deliveries, Publishes
 from broker.core.deadletter import DELIVERY_LIMIT, EXPIRED, MAXLEN, REJECTED
@@ -105,6 +109,7 @@ def global_metrics(scope: Scope) -> Steps:
     yield from _published(scope)
     yield from _delivered(scope)
     yield from _dead_lettered(scope)
+    yield _sizes(scope)
     queues = queues_of(scope)
     publishers = sum(1 for channel in channels_of(scope) if channel.counters.tallies)
     for name, text, count in (
@@ -159,6 +164,16 @@ def _delivered(scope: Scope) -> Steps:
             for kind, deliveries in counted.items()
         ]
         yield family(f"{scope.prefix}global_{name}_total", COUNTER, text, samples)
+
+
+def _sizes(scope: Scope) -> Metric:
+    counted = scope.server.broker.body_sizes
+    text = "Size of messages received from publishers"
+    metric = HistogramMetricFamily(f"{scope.prefix}message_size_bytes", text, labels=[*PROTOCOL])
+    bounds = [*map(floatToGoString, counted.BOUNDS), "+Inf"]
+    buckets = list(zip(bounds, accumulate(counted.buckets), strict=True))
+    metric.add_metric(list(PROTOCOL.values()), buckets, counted.total)
+    return metric
 
 
 def _dead_lettered(scope: Scope) -> Steps:

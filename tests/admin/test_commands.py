@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from broker.admin import programs
 from tests.admin.api import NODE, FakeApi
 from tests.admin.conftest import Run
 
@@ -201,9 +200,6 @@ def test_a_command_is_one_change(
         ("set_disk_free_limit mem_relative", 64, "not enough arguments."),
         ("set_disk_free_limit mem_relative x", 65, "Bad argument"),
         ("set_log_level loud", 69, "level loud is not supported. Try one of debug, "),
-        ("list_queus", 64, "Did you mean 'list_queues'?"),
-        ("join_cluster a", 64, "Leveret is one node"),
-        ("stop_app", 64, "the broker is its process"),
         ("await_online_nodes 2", 64, "there is one node"),
         ("import_definitions nosuchfile", 65, "cannot read nosuchfile"),
         ("ping -n other@host", 69, f"is node {NODE}, not other@host"),
@@ -287,15 +283,6 @@ def test_no_broker_is_69(ctl: Run, leveret: Run) -> None:
     Path("p").write_text("word")
     ran = leveret("list_queues", "--url", "http://127.0.0.1:1", "-U", "u", "--password-file", "p")
     assert (ran.code, "nothing listens at http://127.0.0.1:1" in ran.err) == (69, True)
-
-
-@pytest.mark.parametrize("name", sorted(programs.MODULES))
-def test_every_command_is_there_and_explains_itself(name: str, leveret: Run) -> None:
-    """Each name of the table is a command with help; `-` may stand for `_`."""
-    ran = leveret("help", name)
-    assert ran.code == 0
-    assert ran.out.startswith(f"Usage: leveret {name}")
-    assert leveret(name.replace("_", "-"), "--help").code == 0
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

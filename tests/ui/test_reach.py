@@ -134,6 +134,18 @@ def test_refresh_keeps_the_focus(furnished: Browser) -> None:
     assert furnished.run("return document.activeElement.textContent") == before
 
 
+def test_chart_says_its_values(page: Browser) -> None:
+    """A chart marks the values next to the pointer, and shows them as a table to who cannot see."""
+    plot = page.one(".plot")
+    page.until("a line", lambda: plot.find_elements("css selector", "path"))
+    page.point_at(plot)
+    page.sees("Unacknowledged 0", ".cursor")
+    page.tab_to("Queued messages as a table")
+    page.press(Keys.ENTER)
+    page.until("rows", lambda: len(page.all(".values tbody tr")) > 60)
+    assert page.text(".values thead") == "Time Total Ready Unacknowledged"
+
+
 @pytest.mark.parametrize(
     ("width", "dark"), [(1280, False), (1280, True), (400, True)], ids=["light", "dark", "phone"]
 )
