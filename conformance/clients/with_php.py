@@ -1,4 +1,4 @@
-"""php-amqplib; the checks are in with_php.php. Debian's packages are ``php-amqplib``, ``php-cli``."""
+"""php-amqplib; the checks are in with_php.php. Debian has ``php-amqplib`` and ``php-cli``."""
 
 from __future__ import annotations
 
