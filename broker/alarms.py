@@ -17,6 +17,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Protocol
 
+from broker import machine
 from broker.config import Config
 from broker.reserve import Reserve
 
@@ -24,7 +25,6 @@ INTERVAL_S = 1.0
 MEMORY, DISK = "low on memory", "low on disk"
 
 _log = logging.getLogger("leveret.alarm")
-_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
 class Blocking(Protocol):
@@ -44,6 +44,10 @@ class Alarms:
         self._reserve = reserve
         self.reasons: tuple[str, ...] = ()
         self._directory = config.data_dir
+        self.configure(config)
+
+    def configure(self, config: Config) -> None:
+        """Take the watermarks from these settings; the next look goes by them."""
         self.memory_max = _memory_watermark_bytes(config)
         self.disk_free_min = _disk_limit_bytes(config)
 
@@ -66,7 +70,7 @@ class Alarms:
         """Measure, and tell the sessions what has changed."""
         before = self.reasons
         found = []
-        if self.memory_max is not None and resident_bytes() > self.memory_max:
+        if resident_bytes() > self.memory_max:
             found.append(MEMORY)
         if self._disk_is_low():
             found.append(DISK)
@@ -94,7 +98,7 @@ class Alarms:
 def resident_bytes() -> int:
     """What this process occupies in memory; 0 where that cannot be told."""
     try:
-        return int(Path("/proc/self/statm").read_text().split()[1]) * _PAGE_BYTES
+        return int(Path("/proc/self/statm").read_text().split()[1]) * machine.PAGE_BYTES
     except (OSError, ValueError, IndexError):
         return 0
 
@@ -108,10 +112,10 @@ def free_disk_bytes(directory: str) -> int:
 def _total_memory_bytes(config: Config) -> int:
     if config.total_memory_bytes is not None:
         return config.total_memory_bytes
-    return os.sysconf("SC_PHYS_PAGES") * _PAGE_BYTES
+    return machine.memory_bytes()
 
 
-def _memory_watermark_bytes(config: Config) -> int | None:
+def _memory_watermark_bytes(config: Config) -> int:
     if config.memory_high_watermark_bytes is not None:
         return config.memory_high_watermark_bytes
     return int(config.memory_high_watermark_relative * _total_memory_bytes(config))

@@ -35,7 +35,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         arguments.insert(0, "serve")
     meaning = "Leveret, a durable AMQP 0-9-1 broker that RabbitMQ clients use unchanged."
     program = programs.Program(
-        "leveret", meaning, serve=_serve, settings=_settings, log="broker.logtool"
+        programs.LEVERET,
+        meaning,
+        [*programs.ADMINISTRATION],
+        serve=_serve,
+        settings=_settings,
+        log="broker.logtool",
     )
     return programs.run(program, Voice.LEVERET, arguments)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -17,6 +18,25 @@ from broker.core.vhost_settings import (
     VhostDefaults,
     set_metadata,
 )
+from broker.definitions import boot
+from broker.identity import cluster_name
+
+
+def new_broker(config: Config) -> Broker:
+    """A broker with nothing in it, but with the limits and defaults of its settings."""
+    broker = Broker()
+    broker.vhost_defaults = vhost_defaults(config)
+    broker.limits = limits(config, f"leveret@{socket.gethostname()}")
+    broker.events.place = config.event_exchange_vhost or config.default_vhost
+    broker.events.node = cluster_name(config)
+    return broker
+
+
+def complete(broker: Broker, config: Config, random: Callable[[int], bytes]) -> None:
+    """Add to what was recovered what each start loads, or what a new broker begins with."""
+    if not broker.vhosts and not boot.has_any(config):
+        make_default_user(broker, config, random)
+    boot.load(broker, config, random)
 
 
 def vhost_defaults(config: Config) -> VhostDefaults:

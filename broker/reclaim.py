@@ -124,6 +124,6 @@ class CopyForward:
         row = log.route(address, tuple(queue.id for queue in live.queues))
         log.publish(row, message_id, published_ms, detail, content)
         for queue in live.queues:
-            if queue.counts and message_id in queue.counts:
-                log.count(queue.id, message_id, queue.counts[message_id])
+            if queue.returns and message_id in queue.returns:
+                log.count(queue.id, message_id, queue.returns[message_id])
         log.release([live.batch] * len(live.queues))

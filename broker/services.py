@@ -1,4 +1,4 @@
-"""What the process serves beside AMQP: a service is started before AMQP listens, in the same loop.
+"""The parts of a process, and what it serves beside AMQP: services start before AMQP listens.
 
 To add one, write a class with the methods of ``Service`` in a package of its own and name it in
 ``services``. It is imported there only if it is configured, so that a broker without it neither
@@ -28,16 +28,20 @@ class Listening(NamedTuple):
         return f"{self.protocol} on {host}:{self.port}"
 
 
-class Service(Protocol):
-    """Something the process runs until it ends."""
-
-    listening: list[Listening]  # where it can be reached, once it has started
+class Part(Protocol):
+    """Something the process runs until it ends; those that started last stop first."""
 
     async def start(self) -> None:
         """Begin; raises ``OSError`` where it cannot listen, which ends the broker."""
 
     async def stop(self) -> None:
-        """End, in a moment: the process is about to stop."""
+        """End: the process is about to stop."""
+
+
+class Service(Part, Protocol):
+    """A part that others can reach."""
+
+    listening: list[Listening]  # once it has started
 
 
 def services(server: Server) -> list[Service]:
@@ -45,7 +49,8 @@ def services(server: Server) -> list[Service]:
     from broker.management.service import Management
 
     found: list[Service] = [Management(server)]
-    if server.config.prometheus_port is not None:
+    config = server.config
+    if config.prometheus_port is not None or config.prometheus_ssl_port is not None:
         from broker.metrics.service import Prometheus
 
         found.append(Prometheus(server))

@@ -385,6 +385,18 @@ class RabbitMQ(Broker):
 BROKERS: Mapping[str, type[Broker]] = {"leveret": Leveret, "rabbitmq": RabbitMQ}
 
 
+def broker_of(kind: str, settings: Mapping[str, Any] = {}, plugins: Sequence[str] = ()) -> Broker:
+    """A broker that is not started yet: ``leveret``, with its fast path ``fast`` or ``slow``.
+
+    Or ``rabbitmq``, which needs plugins for some of what Leveret has without.
+    """
+    if kind == "rabbitmq":
+        return RabbitMQ(settings=settings, plugins=plugins)
+    paths = {"fast": "true", "slow": "false"}
+    path = {"leveret.fast_path": paths[kind]} if kind in paths else {}
+    return Leveret(settings={**path, **settings})
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one broker until SIGINT or SIGTERM; print its address as the only line of output."""
     parser = argparse.ArgumentParser(prog="conformance.brokers", description=main.__doc__)

@@ -7,6 +7,15 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import trustme
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
 
 PAST = datetime.now(UTC) - timedelta(days=1)
 
@@ -29,9 +38,50 @@ class Certificates:
         """The same for a user called ``name``, with a mail address too."""
         return self._issue(name, self.authority, f"{name}@example.org", common_name=name, **options)
 
+    def named(self, name: str, subject: x509.Name, *hosts: str) -> Path:
+        """The same for a distinguished name, with the hosts beside it."""
+        signer, authority = self._signer()
+        key = ec.generate_private_key(ec.SECP256R1())
+        made = (
+            x509.CertificateBuilder(authority.subject, subject, key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(PAST)
+            .not_valid_after(datetime.now(UTC) + timedelta(days=1))
+            .add_extension(x509.SubjectAlternativeName(map(x509.DNSName, hosts)), critical=False)
+            .sign(signer, hashes.SHA256())
+        )
+        path = self.directory / f"{name}.pem"
+        secret = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        path.write_bytes(secret + made.public_bytes(Encoding.PEM))
+        return path
+
+    def revoke(self, *certificates: Path) -> None:
+        """Put the authority's list of these into the file of the authority."""
+        signer, authority = self._signer()
+        now = datetime.now(UTC)
+        made = (
+            x509.CertificateRevocationListBuilder()
+            .issuer_name(authority.subject)
+            .last_update(PAST)
+            .next_update(now + timedelta(days=1))
+        )
+        for certificate in certificates:
+            octets = certificate.read_bytes()
+            octets = octets[octets.index(b"-----BEGIN CERTIFICATE") :]
+            number = x509.load_pem_x509_certificate(octets).serial_number
+            revoked = x509.RevokedCertificateBuilder().serial_number(number).revocation_date(now)
+            made = made.add_revoked_certificate(revoked.build())
+        with self.cacertfile.open("ab") as file:
+            file.write(made.sign(signer, hashes.SHA256()).public_bytes(Encoding.PEM))
+
     def strange(self, name: str = "strange") -> Path:
         """The same from an authority nobody trusts."""
         return self._issue(name, self.stranger, "localhost", "127.0.0.1", common_name=name)
+
+    def _signer(self) -> tuple[ec.EllipticCurvePrivateKey, x509.Certificate]:
+        key = load_pem_private_key(self.authority.private_key_pem.bytes(), None)
+        assert isinstance(key, ec.EllipticCurvePrivateKey)
+        return key, x509.load_pem_x509_certificate(self.authority.cert_pem.bytes())
 
     def _issue(self, name: str, authority: trustme.CA, *names: str, **options: object) -> Path:
         path = self.directory / f"{name}.pem"

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from conformance.brokers import Broker, Leveret, RabbitMQ
+from conformance.brokers import Broker, Leveret, RabbitMQ, broker_of
 from conformance.channel import Channel
 from conformance.replay import RECORDED, Replay
 from conformance.wire import Connection
@@ -63,8 +63,7 @@ def private_broker(kind: str, plugins: Path, settings: Mapping[str, str] = {}) -
             settings=settings,
             env={"RABBITMQ_ENABLED_PLUGINS_FILE": str(plugins)},
         )
-    fast_path = "true" if kind == "fast" else "false"
-    return Leveret(settings={"leveret.fast_path": fast_path, **settings})
+    return broker_of(kind, settings)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

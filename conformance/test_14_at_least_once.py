@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from conformance.brokers import Broker, Leveret, RabbitMQ
+from conformance.brokers import Broker, Leveret, RabbitMQ, broker_of
 from conformance.channel import Channel
 from conformance.conftest import URL, Target
 from conformance.wire import Connection
@@ -33,8 +33,7 @@ def patient(target: Target, tmp_path: Path) -> Iterator[Broker]:
         advanced.write_text("[{rabbit,[{dead_letter_worker_publisher_confirm_timeout,1000}]}].\n")
         broker = RabbitMQ(env={"RABBITMQ_ADVANCED_CONFIG_FILE": str(advanced)})
     else:
-        fast_path = "true" if target.kind == "fast" else "false"
-        broker = Leveret(settings={"leveret.fast_path": fast_path})
+        broker = broker_of(target.kind)
     with broker:
         yield broker
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from conformance.brokers import Broker, Leveret
+from conformance.brokers import Broker, Leveret, broker_of
 from conformance.channel import Channel, Content
 from conformance.conftest import Target
 from conformance.wire import Connection
@@ -334,9 +334,7 @@ def hurried(target: Target) -> Iterator[Broker]:
     """A broker with a consumer timeout of a second; RabbitMQ looks once a minute only."""
     if target.kind not in ("fast", "slow"):
         pytest.skip("only a Leveret of our own notices a consumer timeout soon")
-    fast_path = "true" if target.kind == "fast" else "false"
-    settings = {"consumer_timeout": 1000, "leveret.fast_path": fast_path}
-    with Leveret(settings=settings) as broker:
+    with broker_of(target.kind, {"consumer_timeout": 1000}) as broker:
         yield broker
 
 

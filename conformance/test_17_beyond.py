@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from conformance.brokers import Broker, Leveret
+from conformance.brokers import Broker, broker_of
 from conformance.channel import Channel, Content
 from conformance.codec import Body, Header, Method
 from conformance.conftest import URL, Target
@@ -364,9 +364,7 @@ def hurried(target: Target) -> Iterator[Broker]:
     """A broker with a consumer timeout of three seconds."""
     if URL:
         pytest.skip("only a Leveret of our own notices a consumer timeout soon")
-    fast_path = "true" if target.kind == "fast" else "false"
-    settings = {"consumer_timeout": 3000, "leveret.fast_path": fast_path}
-    with Leveret(settings=settings) as broker:
+    with broker_of(target.kind, {"consumer_timeout": 3000}) as broker:
         yield broker
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from conformance.brokers import Broker, Leveret, RabbitMQ
+from conformance.brokers import Broker, broker_of
 from conformance.channel import Channel
 from conformance.conftest import URL, Target
 from conformance.test_18_events import Listener, plain
@@ -79,13 +79,8 @@ def restarted(target: Target) -> Iterator[Broker]:
     """
     if URL:
         pytest.skip("a foreign broker is not ours to restart")
-    broker: Broker
-    if target.kind == "rabbitmq":
-        broker = RabbitMQ(plugins=["rabbitmq_management", "rabbitmq_event_exchange"])
-    else:
-        fast_path = "true" if target.kind == "fast" else "false"
-        broker = Leveret(settings={"leveret.fast_path": fast_path})
-    with broker:
+    plugins = ["rabbitmq_management", "rabbitmq_event_exchange"]
+    with broker_of(target.kind, plugins=plugins) as broker:
         operator = Operator(broker)
         eventually(operator.is_up, "no API")
         with Connection(broker.url) as connection:
@@ -266,7 +261,8 @@ def test_invalid_policies(operator: Operator) -> None:
 def test_events_of_policies_and_users(restarted: Broker, operator: Operator) -> None:
     """What operators do is told on the event exchange, with the same facts."""
     with Connection(restarted.url) as connection:
-        listener = Listener(connection.channel(1), "policy.*", "parameter.*", "user.#", "vhost.#")
+        connection.channel(2).declare("told-queue")
+        listener = Listener(connection.channel(1), "#")
         nobody = {"user_who_performed_action": "guest"}
         definition = {"max-length": 3, "dead-letter-exchange": "dx"}
         operator.set_policy("told", definition, priority=2, **{"apply-to": "queues"})
@@ -284,21 +280,36 @@ def test_events_of_policies_and_users(restarted: Broker, operator: Operator) -> 
             "apply-to": {"S": "queues"},
             "user_who_performed_action": {"S": "guest"},
         }
+        facts = plain(listener.hear("queue.policy.updated", name="told-queue"))
+        assert (facts["pattern"], facts["type"]) == ("^told", "rabbit_classic_queue")
         operator.clear_policy("told")
+        listener.hear("queue.policy.cleared", name="told-queue", type="rabbit_classic_queue")
         facts = plain(listener.hear("policy.cleared", name="told"))
         del facts["timestamp_in_ms"]
         assert facts == {"name": "told", "vhost": "/"} | nobody
         operator.call("PUT", "/vhosts/told", {})
+        for name in ("", "amq.direct", "amq.rabbitmq.trace"):
+            facts = plain(listener.hear("exchange.created", name=name, vhost="told"))
+            assert (facts["durable"], facts["internal"]) == (True, name.endswith("trace"))
         assert listener.hear("vhost.created", name="told")["tracing"] == {"t": False}
+        operator.call("PUT", "/vhosts/told", {"description": "d", "tags": "a,b"})
+        facts = listener.hear("vhost.updated", name="told", description="d")
+        assert facts["tags"] == {"A": [{"S": "a"}, {"S": "b"}]}
         operator.call("PUT", "/vhost-limits/told/max-queues", {"value": 7})
         assert listener.hear("vhost.limits.set", name="limits")["max-queues"] == {"l": 7}
         operator.call("DELETE", "/vhosts/told")
+        listener.hear("permission.deleted", vhost="told", user="guest")
         facts = plain(listener.hear("vhost.deleted", name="told"))
         assert facts["user_who_performed_action"] == "guest"
+        facts = plain(listener.hear("vhost.down", name="told"))
+        assert facts["user_who_performed_action"] == "rmq-internal"
+        assert facts["node"]
         operator.call("PUT", "/users/told", {"password": "secret", "tags": "monitoring"})
         listener.hear("user.created", name="told")
         tags = listener.hear("user.tags.set", name="told")
         assert tags["tags"] == {"A": [{"S": "monitoring"}]}
+        operator.call("PUT", "/users/told", {"tags": "monitoring"})
+        listener.hear("user.password.cleared", name="told")
         operator.call("DELETE", "/users/told")
         listener.hear("user.deleted", name="told")
 

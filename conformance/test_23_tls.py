@@ -63,19 +63,6 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
         yield place
 
 
-@pytest.fixture(scope="module")
-def strict(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
-    """A broker that takes no client without a certificate."""
-    place = serve(
-        tmp_path_factory.mktemp("mtls"),
-        verify="verify_peer",
-        fail_if_no_peer_cert="true",
-        **{"versions.1": "tlsv1.2", "versions.2": "tlsv1.3"},
-    )
-    with place.broker:
-        yield place
-
-
 def refused(place: Place, context: ssl.SSLContext) -> None:
     """The handshake fails, or in TLS 1.3, where the client is done first, what follows it."""
     with pytest.raises((ssl.SSLError, OSError, TcpClosed)):
@@ -96,16 +83,6 @@ def test_versions(place: Place, version: ssl.TLSVersion) -> None:
         assert channel.drain(queue) == [body]
 
 
-@leveret_only
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_old_versions(place: Place) -> None:
-    """TLS 1.1 is refused, however weak the ciphers a client would accept."""
-    context = place.certificates.context()
-    context.set_ciphers("ALL:@SECLEVEL=0")
-    context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_1
-    refused(place, context)
-
-
 def test_optional_certificate(place: Place) -> None:
     """With verify_peer alone a client needs no certificate, but a bad one is refused."""
     certificates = place.certificates
@@ -113,17 +90,6 @@ def test_optional_certificate(place: Place) -> None:
     place.connect(certificates.context(certificates.client("ann"))).close()
     refused(place, certificates.context(certificates.strange()))
     place.logged("its certificate is refused: unable to get local issuer certificate; to trust it")
-
-
-def test_required_certificate(strict: Place) -> None:
-    """With fail_if_no_peer_cert a client needs a certificate, and one that holds."""
-    certificates = strict.certificates
-    strict.connect(certificates.context(certificates.client("ann"))).close()
-    refused(strict, certificates.context())
-    strict.logged("it shows no certificate, and ssl_options.fail_if_no_peer_cert demands one")
-    refused(strict, certificates.context(certificates.strange()))
-    refused(strict, certificates.context(certificates.client("old", not_after=PAST)))
-    strict.logged("its certificate is refused: certificate has expired")
 
 
 def test_the_client_refuses(place: Place) -> None:

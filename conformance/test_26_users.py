@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from conformance.brokers import Broker, Leveret, RabbitMQ
+from conformance.brokers import Broker, Leveret, RabbitMQ, broker_of
 from conformance.channel import Channel
 from conformance.conftest import URL, Target
 from conformance.wire import Connection
@@ -137,11 +137,7 @@ def managed(kind: str, directory: Path, definitions: dict[str, Any]) -> Broker:
     """A broker with definitions and a management API."""
     path = directory / "definitions.json"
     path.write_text(json.dumps(definitions))
-    settings = {"load_definitions": str(path)}
-    if kind == "rabbitmq":
-        return RabbitMQ(settings=settings, plugins=["rabbitmq_management"])
-    fast_path = {"leveret.fast_path": "true" if kind == "fast" else "false"}
-    return Leveret(settings={**settings, **fast_path})
+    return broker_of(kind, {"load_definitions": str(path)}, ["rabbitmq_management"])
 
 
 def await_management(broker: Broker) -> Broker:

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from conformance.brokers import Broker, Leveret, RabbitMQ
+from conformance.brokers import Broker, broker_of
 from conformance.conftest import PRIVATE, URL
 from conformance.fields import RECORDED, Api, expanded, flatten, missing, recorded_fields
 from conformance.wire import CLIENT_PROPERTIES, Connection
@@ -32,11 +32,7 @@ IS_RABBITMQ = PRIVATE == "rabbitmq"
 def process() -> Iterator[Broker]:
     """A broker with its management API, which samples often."""
     settings = {"collect_statistics_interval": "300"}
-    if IS_RABBITMQ:
-        broker: Broker = RabbitMQ(settings=settings, plugins=["rabbitmq_management"])
-    else:
-        broker = Leveret(settings=settings)
-    with broker:
+    with broker_of(PRIVATE, settings, ["rabbitmq_management"]) as broker:
         yield broker
 
 

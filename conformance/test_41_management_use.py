@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from conformance.brokers import Broker, Leveret, RabbitMQ
+from conformance.brokers import Broker, broker_of
 from conformance.conftest import PRIVATE, URL
 from conformance.fields import Api
 from conformance.wire import Connection
@@ -23,11 +23,7 @@ EVERYTHING = {"configure": ".*", "write": ".*", "read": ".*"}
 def process() -> Iterator[Broker]:
     """A broker with its management API, which samples often."""
     settings = {"collect_statistics_interval": "300"}
-    if PRIVATE == "rabbitmq":
-        broker: Broker = RabbitMQ(settings=settings, plugins=["rabbitmq_management"])
-    else:
-        broker = Leveret(settings=settings)
-    with broker:
+    with broker_of(PRIVATE, settings, ["rabbitmq_management"]) as broker:
         yield broker
 
 

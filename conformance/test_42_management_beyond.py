@@ -101,6 +101,23 @@ def test_peeking_shows_what_came_back(api: Api) -> None:
     assert shown == [("a", True), ("b", False)]
 
 
+def test_who_holds_what_is_shown(api: Api, process: Broker) -> None:
+    """What is delivered and not settled is listed with its holder, what is held longest first."""
+    fill(api, SOURCE, "a", "b", "c")
+    with Connection(process.url) as connection:
+        channel = connection.channel()
+        channel.call("basic.qos", prefetch_count=1)
+        channel.consume(SOURCE, consumer_tag="slow")
+        channel.deliveries(1)
+        channel.get(SOURCE, no_ack=False)
+        answer = api.get(f"/queues/%2F/{SOURCE}/unacked")
+        held = [(one["payload"], one["consumer_tag"]) for one in answer["messages"]]
+        assert (held, answer["total"]) == ([("a", "slow"), ("b", "")], 2)
+        assert answer["messages"][0]["channel_details"]["number"] == channel.number
+        assert len(api.get(f"/queues/%2F/{SOURCE}/unacked?count=1")["messages"]) == 1
+        assert payloads(api, SOURCE) == ["c"]
+
+
 def test_peeking_goes_on_where_it_stopped(api: Api) -> None:
     """Each call says where the next one goes on; together they show everything once."""
     fill(api, SOURCE, *"abcde")
@@ -205,6 +222,31 @@ def test_topology_is_a_graph(api: Api) -> None:
     assert few["omitted"]["queues"] == len(graph["queues"]) - 1
 
 
+def test_topology_shows_other_ways_and_what_is_near(api: Api) -> None:
+    """Alternate exchanges and dead letters are ways too; what is near a thing can be asked for."""
+    alternate = {"type": "fanout", "arguments": {"alternate-exchange": "amq.fanout"}}
+    api.ask("PUT", "/exchanges/%2F/b.first", alternate)
+    graph = api.get("/topology/%2F?exchange=b.first")
+    assert {one["name"] for one in graph["exchanges"]} == {"b.first", "amq.fanout"}
+    (way,) = graph["ways"]
+    assert (way["kind"], way["source"], way["destination"]) == (
+        "alternate",
+        "b.first",
+        "amq.fanout",
+    )
+    (way,) = api.get(f"/topology/%2F?queue={DEAD}")["ways"]
+    assert (way["kind"], way["source"]) == ("dead-letter", SOURCE)
+    assert (way["destination_type"], way["routing_key"]) == ("queue", DEAD)
+    api.ask("POST", f"/bindings/%2F/e/b.first/q/{SOURCE}", {})
+    near = [
+        sorted(one["name"] for one in api.get(f"/topology/%2F?queue={DEAD}&steps={n}")["exchanges"])
+        for n in (1, 2, 3)
+    ]
+    assert near == [[], ["b.first"], ["amq.fanout", "b.first"]]
+    assert api.get("/topology/%2F?queue=b.none")["queues"] == []
+    api.ask("DELETE", "/exchanges/%2F/b.first")
+
+
 def test_the_log_can_be_followed(api: Api) -> None:
     """The last lines of the log are there, and only those behind a number if one is given."""
     api.ask("GET", "/whoami", user="guest:wrong")
@@ -220,6 +262,7 @@ def test_only_who_may_read_may_look(api: Api) -> None:
     user = "b_user:p"
     assert api.ask("POST", f"/queues/%2F/{DEAD}/peek", {}, user=user)[0] == 200
     assert api.ask("POST", f"/queues/%2F/{SOURCE}/peek", {}, user=user)[0] == 401
+    assert api.ask("GET", f"/queues/%2F/{SOURCE}/unacked", user=user)[0] == 401
     moving = {"all": True, "destination": {"queue": OTHER}}
     assert api.ask("POST", f"/queues/%2F/{DEAD}/move", moving, user=user)[0] == 401
     assert api.ask("GET", "/logs", user=user)[0] == 401

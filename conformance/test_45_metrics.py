@@ -20,7 +20,8 @@ from prometheus_client.core import Metric
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
-from conformance.brokers import Broker, Leveret, RabbitMQ
+from conformance import dashboards
+from conformance.brokers import Broker, broker_of
 from conformance.channel import Channel
 from conformance.conftest import URL, Target
 from conformance.replay import RECORDED
@@ -37,12 +38,8 @@ def measured(target: Target) -> Iterator[Broker]:
     """A broker with metrics, which only these tests use."""
     if URL:
         pytest.skip("where a foreign broker has its metrics is not known")
-    if target.kind == "rabbitmq":
-        settings = {"collect_statistics_interval": "200"}
-        broker: Broker = RabbitMQ(settings=settings, plugins=["rabbitmq_prometheus"])
-    else:
-        broker = Leveret(settings={"leveret.fast_path": str(target.kind == "fast").lower()})
-    with broker:
+    settings = {"collect_statistics_interval": "200"}
+    with broker_of(target.kind, settings, ["rabbitmq_prometheus"]) as broker:
         yield broker
 
 
@@ -115,14 +112,19 @@ def has_samples(broker: Broker, name: str) -> bool:
     return family is not None and bool(family.samples)
 
 
-def faults_of(families: Families, row: Mapping[str, Any], name: str, labels: str) -> list[str]:
-    """What is wrong with one family, in words."""
+def wrong_type(families: Families, name: str, expected: str) -> list[str]:
+    """What is wrong with the type of a family, in words."""
     family = families.get(name)
     if family is None:
         return [f"{name} is missing"]
     kind = {"unknown": "untyped"}.get(family.type, family.type)
-    faults = [f"{name} is a {kind}, not a {row['type']}"] if kind != row["type"] else []
-    for sample in family.samples:
+    return [f"{name} is a {kind}, not a {expected}"] if kind != expected else []
+
+
+def faults_of(families: Families, row: Mapping[str, Any], name: str, labels: str) -> list[str]:
+    """What is wrong with one family, in words."""
+    faults = wrong_type(families, name, row["type"])
+    for sample in families[name].samples if name in families else ():
         missing = set(row[labels]) - set(sample.labels)
         if missing:
             faults.append(f"{name}{sample.labels} has no label {missing}")
@@ -137,6 +139,20 @@ def test_names_types_and_labels(used: Broker, registry: str) -> None:
     faults = [fault for row in rows for fault in faults_of(families, row, row["name"], registry)]
     assert rows
     assert faults == []
+
+
+def test_types_that_dashboards_need(used: Broker, target: Target) -> None:
+    """What RabbitMQ's dashboards read has the type that their expressions are made for."""
+    families = scrape(used)
+    rows = [row for row in dashboards.OVERVIEW if not (target.is_rabbitmq and row.series == ("4",))]
+    faults = [fault for row in rows for fault in wrong_type(families, row.metric, row.type)]
+    assert faults == []
+    if not target.is_rabbitmq:
+        sizes = families["rabbitmq_message_size_bytes"].samples
+        bounds = [one.labels["le"] for one in sizes if one.name.endswith("_bucket")]
+        assert bounds == dashboards.SIZES
+    build = families["rabbitmq_build_info"].samples[0]
+    assert set(build.labels) >= set(dashboards.BUILD)
 
 
 def test_detailed_families(used: Broker) -> None:
@@ -194,12 +210,9 @@ def test_settings(target: Target, path: str) -> None:
     if URL or target.kind == "slow":
         pytest.skip("settings are the same on both paths")
     settings = {"prometheus.return_per_object_metrics": "true", "prometheus.path": path}
-    if target.kind == "rabbitmq":
-        if path == "/":
-            pytest.skip("RabbitMQ 3.10 answers 404 then")
-        broker: Broker = RabbitMQ(settings=settings, plugins=["rabbitmq_prometheus"])
-    else:
-        broker = Leveret(settings=settings)
+    if target.kind == "rabbitmq" and path == "/":
+        pytest.skip("RabbitMQ 3.10 answers 404 then")
+    broker = broker_of(target.kind, settings, ["rabbitmq_prometheus"])
     with broker, Connection(broker.url) as connection:
         queue = connection.channel(1).declare(exclusive=True)
         name = "rabbitmq_queue_messages"

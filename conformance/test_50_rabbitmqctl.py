@@ -17,9 +17,10 @@ from pathlib import Path
 
 import pytest
 
-from conformance.brokers import Broker
+from conformance.brokers import Broker, speaks_amqp
 from conformance.channel import Channel
 from conformance.conftest import Target
+from conformance.wire import Connection
 
 
 @dataclass
@@ -277,6 +278,31 @@ def test_health_checks_during_an_alarm(broker: Target) -> None:
         assert ctl("check_running", program="rabbitmq-diagnostics").code == 0
 
 
+def test_a_watermark_that_is_set_while_it_runs(broker: Target, restartable: Broker) -> None:
+    """set_vm_memory_high_watermark raises and clears the alarm at once, until the broker ends."""
+    if broker.kind == "slow":
+        pytest.skip("the programs do not meet the fast path")
+    ctl = ctl_of(restartable)
+    wanted = ("set_vm_memory_high_watermark", "absolute", "1000")
+    node = json.loads(ctl("set_log_level", "info", "--formatter", "json").out)["node"]
+    ran = ctl(*wanted)
+    assert (ran.code, ran.out) == (0, f"Setting memory threshold on {node} to 1000 bytes ...\n")
+    assert ctl("check_local_alarms", program="rabbitmq-diagnostics").code == 69
+    status = json.loads(ctl("status", "--formatter", "json").out)
+    assert status["vm_memory_high_watermark_setting"] == {"absolute": 1000}
+    assert status["vm_memory_high_watermark_limit"] == 1000
+    ran = ctl("set_vm_memory_high_watermark", "0.9")
+    assert (ran.code, ran.out) == (0, f"Setting memory threshold on {node} to 0.9 ...\n")
+    assert ctl("check_local_alarms", program="rabbitmq-diagnostics").code == 0
+    assert ctl("set_disk_free_limit", "-q", "1MB").code == 0
+    assert json.loads(ctl("status", "--formatter", "json").out)["disk_free_limit"] == 10**6
+    restartable.stop()
+    restartable.start()
+    status = json.loads(ctl("status", "--formatter", "json").out)
+    assert status["vm_memory_high_watermark_setting"] == {"relative": 0.4}
+    assert status["disk_free_limit"] == 50 * 10**6
+
+
 def test_status(ctl: Ctl, broker: Target) -> None:
     """status is for people, or one object of JSON."""
     assert broker.process is not None
@@ -287,6 +313,28 @@ def test_status(ctl: Ctl, broker: Target) -> None:
     assert status["pid"] == broker.process.pid
     assert status["alarms"] == []
     assert broker.process.port in [listener["port"] for listener in status["listeners"]]
+
+
+def test_maintenance(broker: Target, restartable: Broker) -> None:
+    """A drained broker has closed its connections and lets nobody in until it is revived."""
+    if broker.kind == "slow":
+        pytest.skip("the programs do not meet the fast path")
+    ctl = ctl_of(restartable)
+    connection = Connection(restartable.url)
+    assert ctl("drain", program="rabbitmq-upgrade").code == 0
+    text = "CONNECTION_FORCED - Node was put into maintenance mode"
+    connection.expect_connection_close(320, text, 0, 0)
+    assert not speaks_amqp(restartable.port)
+    assert json.loads(ctl("status", "--formatter", "json").out)["is_under_maintenance"] is True
+    assert ctl("ping").code == ctl("check_running", program="rabbitmq-diagnostics").code == 0
+    assert ctl("check_port_connectivity", program="rabbitmq-diagnostics").code == 69
+    assert ctl("revive", program="rabbitmq-upgrade").code == 0
+    assert speaks_amqp(restartable.port)
+    assert json.loads(ctl("status", "--formatter", "json").out)["is_under_maintenance"] is False
+    assert ctl("suspend_listeners").code == 0
+    assert not speaks_amqp(restartable.port)
+    assert ctl("resume_listeners").code == 0
+    assert speaks_amqp(restartable.port)
 
 
 def test_stop(broker: Target, restartable: Broker) -> None:

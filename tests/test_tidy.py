@@ -69,7 +69,7 @@ LAYERS = (
     ),
     Layer(
         "broker/admin",
-        ("broker.admin", "broker.local_socket", "broker.__version__"),
+        ("broker.admin", "broker.local_socket", "broker.plugins", "broker.__version__"),
         STDLIB - {"asyncio"} | {"click", "tabulate"},
     ),
     Layer("broker", ("broker", "protocol"), STDLIB | DEPENDENCIES),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from cryptography import x509
@@ -30,6 +31,7 @@ _NAMES = {
     NameOID.SERIAL_NUMBER: "SERIALNUMBER",
     NameOID.PSEUDONYM: "PSEUDONYM",
 }
+_UNPRINTABLE = re.compile(r"[^ -}]+")  # so RabbitMQ sees it, which counts "~" among them
 
 
 def login_name(der: bytes, config: Config) -> str:
@@ -45,7 +47,8 @@ def login_name(der: bytes, config: Config) -> str:
 
 
 def _distinguished_name(certificate: x509.Certificate, _: Config) -> str:
-    return certificate.subject.rfc4514_string(_NAMES)
+    name = certificate.subject.rfc4514_string(_NAMES)
+    return _UNPRINTABLE.sub(lambda octets: "".join(f"\\{o:02X}" for o in octets[0].encode()), name)
 
 
 def _common_name(certificate: x509.Certificate, _: Config) -> str:

@@ -48,6 +48,10 @@ class Session:
         chosen = float(self.options.get("timeout", TIMEOUT_S))
         return min(chosen, TIMEOUT_MAX_S) if chosen > 0 else TIMEOUT_MAX_S
 
+    def timeout_or_s(self, usual_s: float) -> float:
+        """How long a command that usually waits another time may wait."""
+        return self.timeout_s if "timeout" in self.options else usual_s
+
     @cached_property
     def out(self) -> Output:
         """Where answers go."""
@@ -57,6 +61,7 @@ class Session:
             self.options.get("format", "table"),
             quiet=silent or self.options.get("quiet", False),
             headers=not (silent or self.options.get("no_headers", False)),
+            node=lambda: self.node,
         )
 
     @cached_property

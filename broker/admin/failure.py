@@ -25,3 +25,10 @@ class Failure(Exception):
         self.exit_code = exit_code
         self.detail = detail
         """What takes the place of the text if the output is JSON."""
+
+
+class WrongArgument(Failure):
+    """The arguments are not what the command takes."""
+
+    def __init__(self, text: str, exit_code: int = EX_DATAERR) -> None:
+        super().__init__(text, exit_code)

@@ -220,7 +220,7 @@ def wait(session: Session, pid_file: str | None, pid: int | None) -> None:
     """Wait until the broker answers, as long as its process runs."""
     if (pid is None) == (pid_file is None):
         raise Failure("name a PID file, or a process with --pid", EX_USAGE)
-    deadline = time.monotonic() + _await_s(session)
+    deadline = time.monotonic() + session.timeout_or_s(AWAIT_TIMEOUT_S)
     if pid_file is not None:
         session.out.note(f"Waiting for pid file '{pid_file}' to appear")
         pid = _pid_from(Path(pid_file), deadline)
@@ -308,12 +308,8 @@ def _bracketed(address: str) -> str:
     return f"[{address}]" if ":" in address else address
 
 
-def _await_s(session: Session) -> float:
-    return session.timeout_s if "timeout" in session.options else AWAIT_TIMEOUT_S
-
-
 def _await(session: Session, pid: int | None) -> None:
-    deadline = time.monotonic() + _await_s(session)
+    deadline = time.monotonic() + session.timeout_or_s(AWAIT_TIMEOUT_S)
     while not _answers(session):
         if pid is not None and not Path(f"/proc/{pid}").exists():
             raise Failure(f"process {pid} ended before the broker answered")

@@ -15,7 +15,7 @@ from click.shell_completion import CompletionItem
 
 from broker.admin.api import Json, NotFound
 from broker.admin.command import Session, command
-from broker.admin.failure import EX_USAGE, Failure
+from broker.admin.failure import EX_USAGE, Failure, WrongArgument
 from broker.admin.values import Kind, Voice
 
 _Function = TypeVar("_Function", bound=Callable[..., None])
@@ -196,7 +196,7 @@ def choose(table: Mapping[str, Column], asked: Sequence[str], usual: str) -> dic
     """Give the columns that were asked for, by blanks or commas, or the usual ones."""
     names = [name for word in asked for name in word.split(",") if name] or usual.split()
     if unknown := [name for name in names if name not in table]:
-        raise Failure(
+        raise WrongArgument(
             f"Info key(s) {','.join(unknown)} are not supported; "
             f"there are {', '.join(sorted(table))}",
             EX_USAGE,

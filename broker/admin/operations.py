@@ -1,19 +1,14 @@
-"""Doing something to what is there: queues, connections, definitions, the process."""
+"""Doing something to what is there: queues, connections, definitions."""
 
 from __future__ import annotations
 
 import contextlib
 import os
-import select
-import signal
-import socket
-import struct
 import time
 from collections.abc import Sequence
 
 import click
 
-from broker import local_socket
 from broker.admin.api import NotFound
 from broker.admin.command import Session, command
 from broker.admin.documents import load
@@ -138,38 +133,6 @@ def set_cluster_name(session: Session, name: str) -> None:
     session.out.note(f"Setting cluster name to {name} ...")
     session.api.put("cluster-name", body={"name": name})
     session.out.done()
-
-
-@command
-@click.argument("pid_file", required=False)
-def stop(session: Session, pid_file: str | None) -> None:
-    """Tell the broker of this machine to end, and wait until it has (PID_FILE is not needed)."""
-    session.out.note("Stopping and halting the broker ...")
-    directory = session.target.data_dir
-    if directory is None:
-        raise Failure("only a broker of this machine can be stopped: see --data-dir", EX_USAGE)
-    try:
-        with local_socket.connect(directory, session.timeout_s) as connection:
-            process = os.pidfd_open(_peer(connection))
-        signal.pidfd_send_signal(process, signal.SIGTERM)
-    except (ConnectionError, FileNotFoundError, ProcessLookupError):
-        raise Failure(f"no broker runs in {directory}") from None
-    except PermissionError:
-        raise Failure(f"not allowed to stop the broker in {directory}") from None
-    try:
-        if not select.select([process], [], [], session.timeout_s)[0]:
-            raise Failure(f"the broker still runs after {session.timeout_s:.0f} s")
-    finally:
-        os.close(process)
-    session.out.done()
-
-
-def _peer(connection: socket.socket) -> int:
-    """Give the process id of whoever listens at the other end: the kernel knows."""
-    credentials = struct.Struct("3i")
-    known = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, credentials.size)
-    pid: int = credentials.unpack(known)[0]
-    return pid
 
 
 def _close(session: Session, connection: str, reason: str) -> None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,6 +32,8 @@ class Output:
     format: str = "table"
     quiet: bool = False
     headers: bool = True
+    node: Callable[[], str] = str
+    """Gives the name of the broker, which rabbitmqctl's JSON has."""
 
     @property
     def machine_readable(self) -> bool:
@@ -51,16 +53,24 @@ class Output:
     def done(self, words: str = "") -> None:
         """Confirm an action that has no other answer."""
         if self.format == "json":
-            click.echo(compact({"result": "ok"} | ({"message": words} if words else {})))
+            done = {"result": "ok"} | ({"message": words} if words else {})
+            if self.voice is Voice.RABBITMQ:
+                done["node"] = self.node()
+            click.echo(compact(done))
         elif words:
             self.note(words)
+
+    def lines(self, lines: Iterable[str]) -> None:
+        """Show an answer line by line."""
+        for line in lines:
+            click.echo(printable(line))
 
     def answer(self, words: str, value: Any) -> None:
         """Show an answer that is no table: in words, or as JSON."""
         if self.format == "json":
             click.echo(compact(value))
         else:
-            click.echo("\n".join(map(printable, words.split("\n"))))
+            self.lines(words.split("\n"))
 
     def sections(self, sections: Mapping[str, str], value: Any) -> None:
         """Show an answer in parts, each under its title, or as JSON."""
@@ -69,7 +79,7 @@ class Output:
             return
         for number, (title, words) in enumerate(sections.items()):
             click.echo(("\n" if number else "") + click.style(title, bold=True) + "\n")
-            click.echo("\n".join(map(printable, words.split("\n"))))
+            self.lines(words.split("\n"))
 
     def table(self, columns: Mapping[str, Kind], rows: Iterable[Sequence[Any]]) -> None:
         """Show rows of values that the API gave."""

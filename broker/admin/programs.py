@@ -1,10 +1,9 @@
 """The programs: which commands each has, in which section of its help, and how one is run.
 
 Owns: `ADMINISTRATION`, the table of all commands; `Program`; and the entry points of the stand-ins
-for rabbitmqctl and rabbitmq-diagnostics. Those have names of their own, `leveret-rabbitmqctl` and
-`leveret-rabbitmq-diagnostics`: on a machine that has RabbitMQ too, installing Leveret may not
-change what a script administers. Where there is no RabbitMQ, an image for example, link the usual
-names to them.
+for RabbitMQ's programs. Those have names of their own, `leveret-rabbitmqctl` and so on: on a
+machine that has RabbitMQ too, installing Leveret may not change what a script administers. Where
+there is no RabbitMQ, an image for example, link the usual names to them.
 
 A command's module is imported when the command is run or its help is shown.
 """
@@ -13,7 +12,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
 from importlib import import_module
 from typing import Any
@@ -23,13 +22,26 @@ import click
 from broker import __version__
 from broker.admin.command import CONTEXT, Session, common_options, list_options
 from broker.admin.failure import EX_DATAERR, EX_INTERRUPTED, EX_PIPE, EX_USAGE, Failure
-from broker.admin.values import Voice, compact, printable
+from broker.admin.refused import REFUSED, refusal
+from broker.admin.telling import tell, tell_usage
+from broker.admin.values import Voice
 
+LEVERET = "leveret"
 ADMINISTRATION: Mapping[str, tuple[str, str]] = {
     "Node": (
         "status",
-        "status cluster_status environment listeners memory_breakdown server_version"
-        " erlang_version version log_location log_tail list_feature_flags enable_feature_flag",
+        "status cluster_status listeners memory_breakdown server_version erlang_version version"
+        " log_location log_tail log_tail_stream list_feature_flags enable_feature_flag",
+    ),
+    "Settings": (
+        "settings",
+        "environment set_vm_memory_high_watermark set_disk_free_limit set_log_level",
+    ),
+    "Looking closer": (
+        "diagnostics",
+        "report os_env resolve_hostname resolver_info certificates tls_versions cipher_suites"
+        " list_node_auth_attempt_stats reset_node_auth_attempt_metrics list_unresponsive_queues"
+        " list_deprecated_features check_if_any_deprecated_features_are_used discover_peers",
     ),
     "Health checks": (
         "health",
@@ -53,7 +65,7 @@ ADMINISTRATION: Mapping[str, tuple[str, str]] = {
     ),
     "Virtual hosts": (
         "vhosts",
-        "list_vhosts add_vhost delete_vhost list_vhost_limits set_vhost_limits"
+        "list_vhosts add_vhost delete_vhost set_vhost_tags list_vhost_limits set_vhost_limits"
         " clear_vhost_limits trace_on trace_off",
     ),
     "Policies and parameters": (
@@ -65,60 +77,60 @@ ADMINISTRATION: Mapping[str, tuple[str, str]] = {
     "Operations": (
         "operations",
         "purge_queue delete_queue close_connection close_all_connections"
-        " close_all_user_connections export_definitions import_definitions set_cluster_name stop",
+        " close_all_user_connections export_definitions import_definitions set_cluster_name",
+    ),
+    "Replicated queues": ("replicas", "quorum_status stream_status rebalance"),
+    "Life of the broker": (
+        "maintenance",
+        "stop shutdown drain revive suspend_listeners resume_listeners start_app restart_vhost"
+        " force_gc hipe_compile await_online_quorum_plus_one await_online_synchronized_mirror"
+        " post_upgrade",
     ),
 }
 """Section of the help -> module of `broker.admin` and its commands. Modules and sections agree."""
-
-MODULES = {
-    name: f"broker.admin.{module}"
-    for module, names in ADMINISTRATION.values()
-    for name in names.split()
-}
-
-NOT_HERE = {
-    "join_cluster forget_cluster_node change_cluster_node_type rename_cluster_node force_boot"
-    " update_cluster_nodes sync_queue cancel_sync_queue": "Leveret is one node",
-    "eval eval_file exec remote_shell observer": "Leveret does not run Erlang",
-    "start_app stop_app reset force_reset": "the broker is its process: stop it, and delete or "
-    "move its data directory to start anew",
-    "encode decode list_ciphers list_hashes": "settings are not encrypted: keep secrets in a file "
-    "that only the broker may read",
-}
-"""Commands of rabbitmqctl that cannot have a meaning here -> why."""
 
 
 class Program(click.Group):
     """A program whose commands are imported when they are needed; `-` and `_` are the same.
 
-    `commands` are its own, besides those of administration; a text is the module of one.
+    It has the commands of `sections`, and `commands`, its own; a text is the module of one.
     """
 
-    def __init__(self, name: str, meaning: str, **commands: click.Command | str) -> None:
+    def __init__(
+        self, name: str, meaning: str, sections: Sequence[str], **commands: click.Command | str
+    ) -> None:
         super().__init__(
             name, help=meaning, params=[*common_options()], context_settings=dict(CONTEXT)
         )
         version = f"%(prog)s {__version__}"
         click.version_option(__version__, message=version)(self)
-        self._own = {**commands, "help": _help, "completion": _completion}
+        common = {"help": _help, "completion": _completion, "autocomplete": _autocomplete}
+        self._own = {**commands, **common}
+        self._sections = {title: ADMINISTRATION[title] for title in sections}
+        self._modules = {
+            name: f"broker.admin.{module}"
+            for module, names in self._sections.values()
+            for name in names.split()
+        }
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Give the names of all commands."""
-        return [*self._own, *MODULES]
+        return [*self._own, *self._modules]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import one command."""
         name = cmd_name.replace("-", "_")
-        found: click.Command | str | None = self._own.get(name, MODULES.get(name))
+        found: click.Command | str | None = self._own.get(name, self._modules.get(name))
+        if found is None and self._sections and name in REFUSED:
+            return refusal(name)
         return getattr(import_module(found), name) if isinstance(found, str) else found
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
         """Find the command that is meant, or say what might be meant."""
         name = args[0].replace("-", "_")
         if self.get_command(ctx, name) is None and not ctx.resilient_parsing:
-            reasons = (why for names, why in NOT_HERE.items() if name in names.split())
             near = get_close_matches(name, self.list_commands(ctx))
-            more = next(reasons, f"Did you mean '{near[0]}'?" if near else "See --help.")
+            more = f"Did you mean '{near[0]}'?" if near else "See --help."
             raise click.UsageError(f"Command '{args[0]}' not found. {more}", ctx)
         return super().resolve_command(ctx, [name, *args[1:]])
 
@@ -130,8 +142,10 @@ class Program(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands by section."""
         sections = {"Program": [*self._own]} | {
-            title: names.split() for title, (_, names) in ADMINISTRATION.items()
+            title: names.split() for title, (_, names) in self._sections.items()
         }
+        if self._sections and self.name != LEVERET:
+            sections["Not possible"] = [*REFUSED]
         for title, names in sections.items():
             with formatter.section(title):
                 found = {name: self.get_command(ctx, name) for name in names}
@@ -171,6 +185,18 @@ def _completion(context: click.Context, shell: str) -> None:
     click.echo(completer(program.command, {}, name, variable).source())
 
 
+@click.command("autocomplete", context_settings=CONTEXT)
+@click.argument("prefix", default="")
+@click.pass_context
+def _autocomplete(context: click.Context, prefix: str) -> None:
+    """Print the names of commands that begin with PREFIX."""
+    program = context.find_root()
+    assert isinstance(program.command, click.Group)
+    for name in sorted(program.command.list_commands(program)):
+        if name.startswith(prefix):
+            click.echo(name)
+
+
 def run(program: Program, voice: Voice, arguments: Sequence[str]) -> int:
     """Run one command and return the exit code; whatever fails is told in one line or two."""
     name = program.name or ""
@@ -178,15 +204,13 @@ def run(program: Program, voice: Voice, arguments: Sequence[str]) -> int:
     try:
         code = program.main(list(arguments), name, standalone_mode=False, obj=session)
     except Failure as failure:
-        _tell(session, failure)
+        tell(session, failure)
         return failure.exit_code
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message(), err=True)
         return EX_USAGE
     except click.UsageError as error:
-        click.echo(f"{name}: {error.format_message()}", err=True)
-        if error.ctx is not None:
-            click.echo(error.ctx.get_usage(), err=True)
+        tell_usage(session, error)
         return EX_USAGE
     except UnicodeEncodeError:
         click.echo(f"{name}: arguments have to be UTF-8", err=True)
@@ -199,29 +223,34 @@ def run(program: Program, voice: Voice, arguments: Sequence[str]) -> int:
     return code if isinstance(code, int) else 0
 
 
-def _tell(session: Session, failure: Failure) -> None:
-    if session.options.get("format") == "json" and failure.detail is not None:
-        click.echo(compact(failure.detail), err=True)
-        return
-    text = "\n".join(map(printable, str(failure).split("\n")))
-    before = "Error:\n" if session.voice is Voice.RABBITMQ else f"{session.program}: "
-    click.echo(before + text, err=True)
-
-
-STAND_INS = ("rabbitmqctl", "rabbitmq-diagnostics")
-
-
-def rabbitmqctl() -> int:
-    """Run the stand-in for rabbitmqctl."""
-    return stand_in("rabbitmqctl", sys.argv[1:])
-
-
-def rabbitmq_diagnostics() -> int:
-    """Run the stand-in for rabbitmq-diagnostics."""
-    return stand_in("rabbitmq-diagnostics", sys.argv[1:])
+STAND_INS: Mapping[str, Sequence[str]] = {
+    "rabbitmqctl": [*ADMINISTRATION],
+    "rabbitmq-diagnostics": [*ADMINISTRATION],
+    "rabbitmq-plugins": [],
+    "rabbitmq-queues": ["Replicated queues", "Health checks"],
+    "rabbitmq-streams": ["Replicated queues"],
+    "rabbitmq-upgrade": ["Life of the broker"],
+}
+"""Program of RabbitMQ -> the sections whose commands its stand-in has."""
 
 
 def stand_in(original: str, arguments: Sequence[str]) -> int:
     """Run what takes the place of one of RabbitMQ's programs."""
     meaning = f"Administer Leveret with the commands, output and exit codes of {original}."
-    return run(Program(f"leveret-{original}", meaning), Voice.RABBITMQ, arguments)
+    own: Mapping[str, click.Command] = {}
+    if original == "rabbitmq-plugins":
+        own = import_module("broker.admin.plugins").COMMANDS
+    program = Program(f"leveret-{original}", meaning, STAND_INS[original], **own)
+    return run(program, Voice.RABBITMQ, arguments)
+
+
+def _entry(original: str) -> Callable[[], int]:
+    return lambda: stand_in(original, sys.argv[1:])
+
+
+rabbitmqctl = _entry("rabbitmqctl")
+rabbitmq_diagnostics = _entry("rabbitmq-diagnostics")
+rabbitmq_plugins = _entry("rabbitmq-plugins")
+rabbitmq_queues = _entry("rabbitmq-queues")
+rabbitmq_streams = _entry("rabbitmq-streams")
+rabbitmq_upgrade = _entry("rabbitmq-upgrade")

@@ -1,7 +1,8 @@
-"""What the broker says about itself: status, memory, listeners, versions, settings."""
+"""What the broker says about itself: status, memory, listeners, versions."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,7 +11,7 @@ import click
 from broker import __version__
 from broker.admin.api import Json, NotFound
 from broker.admin.command import Session, command
-from broker.admin.failure import EX_UNAVAILABLE, Failure
+from broker.admin.failure import EX_USAGE, Failure, WrongArgument
 from broker.admin.health import ALARMS, listeners_of
 from broker.admin.listings import Column, show
 from broker.admin.values import Voice
@@ -20,9 +21,9 @@ _ERLANG_ONLY = (
     "enabled_plugin_file",
     "net_ticktime",
     "raft_data_directory",
-    "vm_memory_high_watermark_setting",
 )
 """Keys of rabbitmqctl's status that the API says nothing about; here they are null."""
+LOG_POLL_S = 0.5
 UNITS = {"bytes": 1, "mb": 1000**2, "gb": 1000**3}
 _unit = click.option("--unit", type=click.Choice([*UNITS]), default="gb", help="Of memory, disk.")
 
@@ -42,7 +43,9 @@ def cluster_status(session: Session) -> None:
     node = session.node
     session.out.heading(f"Cluster status of node {node} ...")
     overview = session.api.get("overview")
-    alarms = _alarms(session.api.get("nodes", node))
+    state = session.api.get("nodes", node)
+    alarms = _alarms(state)
+    maintenance = f"{'' if state.get('being_drained') else 'not '}under maintenance"
     flags = session.api.get("feature-flags")
     listeners = listeners_of(session)
     facts = {
@@ -51,7 +54,7 @@ def cluster_status(session: Session) -> None:
         "disk_nodes": [node],
         "feature_flags": flags,
         "listeners": {node: listeners},
-        "maintenance_status": {node: "not under maintenance"},
+        "maintenance_status": {node: maintenance},
         "partitions": {},
         "ram_nodes": [],
         "running_nodes": [node],
@@ -68,8 +71,8 @@ def cluster_status(session: Session) -> None:
         "Disk Nodes": node,
         "Running Nodes": node,
         "Versions": f"{node}: {overview['product_name']} {overview['rabbitmq_version']} "
-        f"on Erlang {overview['erlang_version']}",
-        "Maintenance status": f"Node: {node}, status: not under maintenance",
+        f"on {_runtime(overview)}",
+        "Maintenance status": f"Node: {node}, status: {maintenance}",
         "Alarms": "\n".join(alarms) or "(none)",
         "Network Partitions": "(none)",
         "Listeners": "\n".join(f"Node: {node}, {_listener(item, 'i')}" for item in listeners),
@@ -109,11 +112,12 @@ def server_version(session: Session) -> None:
 
 
 @command
-def erlang_version(session: Session) -> None:
-    """Show what the broker runs on."""
+@click.option("--details", is_flag=True, hidden=True)
+def erlang_version(session: Session, details: bool) -> None:
+    """Show what the broker runs on: Python, as it is Leveret."""
     session.out.heading(f"Asking node {session.node} for its Erlang/OTP version...")
-    version = session.api.get("overview")["erlang_version"]
-    shown = f"Erlang/OTP {version}" if version[:1].isdigit() else version
+    overview = session.api.get("overview")
+    shown = overview["erlang_full_version"] if details else _runtime(overview, "Erlang/OTP")
     session.out.answer(shown, {"result": "ok", "value": shown})
 
 
@@ -124,19 +128,8 @@ def version(session: Session) -> None:
 
 
 @command
-def environment(session: Session) -> None:
-    """Show the settings in force; secrets are left out."""
-    session.out.heading(f"Application environment of node {session.node} ...")
-    try:
-        settings = session.api.get("settings")
-    except NotFound:
-        raise Failure("this broker's API does not give out its settings") from None
-    lines = (f"{key} = {value}".rstrip() for key, value in settings.items())
-    session.out.answer("\n".join(lines), settings)
-
-
-@command
-def log_location(session: Session) -> None:
+@click.option("--all", "-a", "every", is_flag=True, hidden=True)
+def log_location(session: Session, every: bool) -> None:
     """Show where the broker writes its log."""
     node = session.node
     session.out.heading(f"Log file location(s) on node {node} ...")
@@ -149,12 +142,24 @@ def log_location(session: Session) -> None:
 def log_tail(session: Session, number: int) -> None:
     """Show the last lines of the broker's log."""
     session.out.heading(f"Last {number} log lines on node {session.node} ...")
-    try:
-        found = session.api.get("logs")["lines"][-number:]
-    except NotFound:
-        raise Failure("this broker's API does not give out its log") from None
-    lines = [f"{one['time']} [{one['level']}] {one['category']}: {one['message']}" for one in found]
-    session.out.answer("\n".join(lines), found)
+    found = _log(session)["lines"][-number:]
+    session.out.answer("\n".join(map(_log_line, found)), found)
+
+
+@command
+@click.option("-d", "--duration", type=float, metavar="S", help="For so many seconds.")
+def log_tail_stream(session: Session, duration: float | None) -> None:
+    """Show lines of the broker's log as they come, until interrupted."""
+    words = "until interrupted" if duration is None else f"for {duration:g} seconds"
+    session.out.heading(f"Streaming logs from node {session.node} {words} ...")
+    end_s = time.monotonic() + (float("inf") if duration is None else duration)
+    last = _log(session)["last"]
+    while (left_s := end_s - time.monotonic()) > 0:
+        time.sleep(min(LOG_POLL_S, left_s))
+        found = _log(session, after=str(last))
+        last = found["last"]
+        for line in found["lines"]:
+            session.out.answer(_log_line(line), line)
 
 
 @command
@@ -169,10 +174,32 @@ def list_feature_flags(session: Session) -> None:
 @click.argument("flag")
 def enable_feature_flag(session: Session, flag: str) -> None:
     """Do nothing, successfully: every feature is on."""
+    if not flag:
+        raise WrongArgument("feature_flag cannot be an empty string.")
+    what = "all feature flags" if flag == "all" else f'feature flag "{flag}"'
+    session.out.note(f"Enabling {what} ...")
     known = {item["name"] for item in session.api.get("feature-flags")}
     if flag != "all" and flag not in known:
-        raise Failure(f"there is no feature flag {flag}", EX_UNAVAILABLE)
+        raise Failure(f"This feature flag is not supported by node {session.node}", EX_USAGE)
     session.out.done()
+
+
+def _runtime(overview: Json, erlang: str = "Erlang") -> str:
+    """Say what the broker runs on; Leveret's API says Python in full only."""
+    if "leveret_version" in overview:
+        return str(overview["erlang_full_version"])
+    return f"{erlang} {overview['erlang_version']}"
+
+
+def _log(session: Session, **query: str) -> Json:
+    try:
+        return session.api.get("logs", **query)
+    except NotFound:
+        raise Failure("this broker's API does not give out its log") from None
+
+
+def _log_line(line: Json) -> str:
+    return f"{line['time']} [{line['level']}] {line['category']}: {line['message']}"
 
 
 def _facts(session: Session) -> dict[str, Any]:
@@ -185,7 +212,7 @@ def _facts(session: Session) -> dict[str, Any]:
         "os": "Linux",
         "pid": int(node["os_pid"]),
         "uptime": int(node["uptime"]) // 1000,
-        "is_under_maintenance": False,
+        "is_under_maintenance": bool(node.get("being_drained")),
         "rabbitmq_version": overview["rabbitmq_version"],
         "leveret_version": overview.get("leveret_version", ""),
         "product_name": overview["product_name"],
@@ -202,6 +229,7 @@ def _facts(session: Session) -> dict[str, Any]:
         "memory": _memory(session),
         "vm_memory_calculation_strategy": node.get("mem_calculation_strategy"),
         "vm_memory_high_watermark_limit": limit,
+        "vm_memory_high_watermark_setting": _watermark(session, limit),
         "file_descriptors": {
             "total_used": node.get("fd_used"),
             "total_limit": node.get("fd_total"),
@@ -229,7 +257,7 @@ def _status(facts: Mapping[str, Any], unit: str) -> dict[str, str]:
             f"OS PID: {facts['pid']}",
             f"OS: {facts['os']}",
             f"Uptime (seconds): {facts['uptime']}",
-            "Is under maintenance?: false",
+            f"Is under maintenance?: {str(facts['is_under_maintenance']).lower()}",
             f"RabbitMQ version: {facts['rabbitmq_version']}",
             *([f"Leveret version: {own}"] if (own := facts["leveret_version"]) else []),
             f"Node name: {facts['node']}",
@@ -243,7 +271,7 @@ def _status(facts: Mapping[str, Any], unit: str) -> dict[str, str]:
         "Memory": [
             f"Total memory used: {_amount(whole, unit)}",
             f"Calculation strategy: {facts['vm_memory_calculation_strategy']}",
-            "Memory high watermark setting: computed to: "
+            f"Memory high watermark setting: {_watermark_words(facts, unit)}computed to: "
             f"{_amount(facts['vm_memory_high_watermark_limit'], unit)}",
             "",
             *(
@@ -294,6 +322,23 @@ def _memory(session: Session) -> dict[str, int]:
     if session.voice is Voice.LEVERET:  # a person does not read what is nothing
         counts = {name: n for name, n in counts.items() if n}
     return dict(sorted(counts.items(), key=lambda pair: -pair[1]))
+
+
+def _watermark(session: Session, limit: Any) -> dict[str, float] | None:
+    """Give the memory watermark as it is set; RabbitMQ's API does not tell."""
+    settings = session.api.find("settings")
+    if settings is None:
+        return None
+    if settings["vm_memory_high_watermark.absolute"]:
+        return {"absolute": limit}
+    return {"relative": float(settings["vm_memory_high_watermark.relative"])}
+
+
+def _watermark_words(facts: Mapping[str, Any], unit: str) -> str:
+    setting = facts["vm_memory_high_watermark_setting"] or {}
+    if "absolute" in setting:
+        return f"{_amount(setting['absolute'], unit)}, "
+    return f"{setting['relative']} of available memory, " if setting else ""
 
 
 def _amount(count: Any, unit: str) -> str:

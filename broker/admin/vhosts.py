@@ -69,6 +69,18 @@ def delete_vhost(session: Session, vhost_name: str) -> None:
 
 
 @command
+@click.argument("vhost_name", metavar="VHOST")
+@click.argument("tag", nargs=-1)
+def set_vhost_tags(session: Session, vhost_name: str, tag: tuple[str, ...]) -> None:
+    """Replace the words to find a virtual host by."""
+    session.out.note(f'Setting tags for virtual host "{vhost_name}" to [{", ".join(tag)}] ...')
+    if session.api.find("vhosts", vhost_name) is None:
+        raise _no_vhost(vhost_name)
+    session.api.put("vhosts", vhost_name, body={"tags": ",".join(tag)})
+    session.out.done()
+
+
+@command
 @click.argument("definition")
 def set_vhost_limits(session: Session, definition: str) -> None:
     """Limit what a virtual host may have: '{"max-queues": 50, "max-connections": 100}'."""

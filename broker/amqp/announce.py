@@ -10,27 +10,20 @@ import ipaddress
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from broker.core.events import NOBODY, Facts, arguments_fact
-from protocol.tables import plain
+from broker.core.event_facts import Facts, arguments_fact
+from broker.core.events import NOBODY
 
 if TYPE_CHECKING:
     from broker.amqp.channel import Channel
     from broker.amqp.consumer import AmqpConsumer
     from broker.amqp.session import Session
     from broker.core.broker import Broker
-    from protocol.offer import Offer
 
 AMQP_0_9_1 = "{0,9,1}"
 PROTOCOL = "amqp091"  # in counts of logins
 
 
-def node_name(offer: Offer) -> str:
-    """What this broker calls itself."""
-    name = offer.server_properties.get("cluster_name")
-    return str(plain(name)) if name is not None else ""
-
-
-def alarms(broker: Broker, offer: Offer, before: Iterable[str], now: Iterable[str]) -> None:
+def alarms(broker: Broker, before: Iterable[str], now: Iterable[str]) -> None:
     """These alarms were raised before, those are now."""
     for key, kinds in (
         ("alarm.set", set(now) - set(before)),
@@ -38,7 +31,7 @@ def alarms(broker: Broker, offer: Offer, before: Iterable[str], now: Iterable[st
     ):
         for kind in sorted(kinds):
             source = kind.removeprefix("low on ")
-            broker.events.publish(key, {"source": source, "node": node_name(offer)})
+            broker.events.publish(key, {"source": source, "node": broker.events.node})
 
 
 def logged_in(session: Session) -> None:
@@ -60,7 +53,7 @@ def login_refused(session: Session, mechanism: str, error: Exception) -> None:
 def connection_created(session: Session) -> None:
     """A client opened a vhost. From here on the connection has an identifier for events."""
     events = session.broker.events
-    session.event_id = events.new_id(node_name(session.host.offer))
+    session.event_id = events.new_id()
     if not events.wanted:
         return
     connection = session.connection
@@ -80,7 +73,7 @@ def connection_created(session: Session) -> None:
         "channel_max": connection.channel_max,
         "client_properties": arguments_fact(connection.client_properties),
         "connected_at": session.broker.now_ms,
-        "node": node_name(session.host.offer),
+        "node": session.broker.events.node,
     }
     events.publish("connection.created", facts, user=session.user)
 
@@ -91,7 +84,7 @@ def connection_closed(session: Session) -> None:
         facts = {
             "name": session.name,
             "pid": session.event_id,
-            "node": node_name(session.host.offer),
+            "node": session.broker.events.node,
             "client_properties": arguments_fact(session.connection.client_properties),
         }
         session.broker.events.publish("connection.closed", facts)
@@ -101,7 +94,7 @@ def channel_created(channel: Channel) -> None:
     """A channel was opened; it has an identifier for events now."""
     session = channel.session
     events = session.broker.events
-    channel.event_id = events.new_id(node_name(session.host.offer))
+    channel.event_id = events.new_id()
     if events.wanted:
         facts = {
             "pid": channel.event_id,

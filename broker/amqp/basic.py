@@ -113,7 +113,7 @@ def basic_get(channel: Channel, method: commands.Basic.Get) -> None:
     message, redelivered = found
     counters.got(no_ack=method.no_ack, redelivered=redelivered)
     if session.vhost.tracing:
-        firehose.delivered(channel, queue, [message], redelivered)
+        firehose.delivered(firehose.of_channel(channel), queue, [message], redelivered)
     tag = channel.next_tag
     channel.next_tag = tag + 1
     if not method.no_ack:

@@ -125,7 +125,8 @@ class AmqpConsumer(Consumer):
             self.outstanding += len(messages)
             channel.outstanding += len(messages)
         if session.vhost.tracing:
-            firehose.delivered(channel, self.queue, messages, redelivered)
+            origin = firehose.of_channel(channel)
+            firehose.delivered(origin, self.queue, messages, redelivered)
         output.delivered(size)
 
     def _template(self, address: bytes) -> tuple[bytes, bytes]:

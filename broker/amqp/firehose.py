@@ -11,7 +11,7 @@ look at the switch once a batch.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from broker.core.deadletter import carbon_copies
 from broker.core.message import Message
@@ -31,68 +31,75 @@ from protocol.tables import Field, Table, field
 if TYPE_CHECKING:
     from broker.amqp.channel import Channel
     from broker.core.queue import Queue
-    from protocol.events import PublishReceived
+    from broker.core.vhost import Vhost
+    from protocol.offer import Offer
 
 TRACE = "amq.rabbitmq.trace"
 
 
+class Origin(NamedTuple):
+    """Who published a message, or gets it: what headers of all copies tell."""
+
+    vhost: Vhost
+    offer: Offer
+    connection: str
+    channel: int
+    user: str
+
+
+def of_channel(channel: Channel) -> Origin:
+    """A channel of AMQP."""
+    session = channel.session
+    return Origin(session.vhost, session.host.offer, session.name, channel.number, session.user)
+
+
 def published(
-    channel: Channel, event: PublishReceived, content: bytes, queues: Iterable[Queue]
+    origin: Origin, exchange: str, routing_key: str, content: bytes, queues: Iterable[Queue]
 ) -> None:
     """A message was routed."""
-    if event.exchange != TRACE:
+    if exchange != TRACE:
         names = [queue.name for queue in queues if queue.counts_as_route]
         more = {"routed_queues": Field("A", [field(name) for name in names])}
-        key = f"publish.{event.exchange}"
-        _trace(channel, key, event.exchange, event.routing_key, content, {}, more)
+        _trace(origin, f"publish.{exchange}", (exchange, routing_key, content), {}, more)
 
 
-def delivered(
-    channel: Channel, queue: Queue, messages: Iterable[Message], redelivered: bool
-) -> None:
+def delivered(origin: Origin, queue: Queue, messages: Iterable[Message], redelivered: bool) -> None:
     """Messages were handed to a consumer, or to basic.get."""
     for message in messages:
-        exchange = message.exchange
-        if exchange != TRACE:
+        if message.exchange != TRACE:
             more = {"redelivered": Field("I", int(redelivered))}
-            key = f"deliver.{queue.name}"
-            _trace(channel, key, exchange, message.routing_key, message.content, more, {})
+            facts = message.exchange, message.routing_key, message.content
+            _trace(origin, f"deliver.{queue.name}", facts, more, {})
 
 
 def _trace(
-    channel: Channel,
-    key: str,
-    exchange: str,
-    routing_key: str,
-    content: bytes,
-    before: Table,
-    behind: Table,
+    origin: Origin, key: str, facts: tuple[str, str, bytes], before: Table, behind: Table
 ) -> None:
     """Publish one copy. ``before`` and ``behind`` are headers of its kind, in RabbitMQ's order."""
-    session = channel.session
-    vhost = session.vhost
+    exchange, routing_key, content = facts
+    vhost = origin.vhost
     properties = decode_properties(header_payload(content))
     keys = [routing_key, *carbon_copies(properties.get("headers", {}))]
     headers: Table = {
         "exchange_name": field(exchange),
         "routing_keys": Field("A", [field(each) for each in keys]),
         "properties": Field("F", _properties(properties)),
-        "node": session.host.offer.server_properties.get("cluster_name", field("")),
+        "node": origin.offer.server_properties.get("cluster_name", field("")),
         **before,
         "vhost": field(vhost.name),
-        "connection": field(session.name),
-        "channel": Field("I", channel.number),
-        "user": field(session.user),
+        "connection": field(origin.connection),
+        "channel": Field("I", origin.channel),
+        "user": field(origin.user),
         **behind,
     }
     body = body_of(content)
-    copy = frame_content(channel.number, encode_header(len(body), {"headers": headers}), body)
+    copy = frame_content(origin.channel, encode_header(len(body), {"headers": headers}), body)
     octets = key.encode("utf-8", "surrogateescape")[:SHORTSTR_MAX]
     key = octets.decode("utf-8", "surrogateescape")
     queues = vhost.route(vhost.exchanges[TRACE], key, copy)
     if queues:
         address = shortstr(TRACE) + shortstr(octets)
-        publish_for_nobody(session.broker, address, copy, len(body), queues)
+        publish_for_nobody(vhost.broker, address, copy, len(body), queues)
 
 
 def _properties(properties: dict[str, Any]) -> Table:

@@ -1,4 +1,4 @@
-"""What the AMQP front end asks of the process it runs in; ``broker.server`` provides it."""
+"""What the AMQP front end asks of the process it runs in; ``broker.host`` provides it."""
 
 from __future__ import annotations
 

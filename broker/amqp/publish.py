@@ -76,7 +76,7 @@ def publish(channel: Channel, event: PublishReceived) -> None:
         )
     session.access.topic(exchange, WRITE, event.routing_key)
     properties = decode_properties(header_payload(event.content))
-    keys = _check_properties(properties, session.access.identity)
+    keys = check_properties(properties, session.access.identity)
     content = event.content
     if properties.get("reply_to") == REPLY_TO.encode():
         if channel.reply is None:
@@ -92,7 +92,8 @@ def publish(channel: Channel, event: PublishReceived) -> None:
     queues = vhost.route(exchange, event.routing_key, content, keys, decoded)
     session.targets.update(queues)
     if vhost.tracing:
-        firehose.published(channel, event, content, queues)
+        origin = firehose.of_channel(channel)
+        firehose.published(origin, event.exchange, event.routing_key, content, queues)
     expiration = properties.get("expiration")
     facts = Facts(
         properties.get("delivery_mode") == 2,
@@ -131,8 +132,8 @@ def _store(
     return not unroutable
 
 
-def _check_properties(properties: dict[str, Any], identity: Identity) -> list[str]:
-    """Refuse what RabbitMQ refuses; the routing keys that CC and BCC add."""
+def check_properties(properties: dict[str, Any], identity: Identity) -> list[str]:
+    """Raise for what RabbitMQ refuses; the routing keys that CC and BCC add."""
     user_id = properties.get("user_id")
     user = identity.name
     if user_id is not None and user_id != user.encode() and IMPERSONATOR not in identity.tags:

@@ -1,8 +1,8 @@
 """Configuration: from rabbitmq.conf syntax, environment and command line to one frozen `Config`.
 
 Owns: the file syntax (`syntax`), the kinds of value (`kinds`), the table of settings (`table`), the
-result (`model`), the order of precedence and the error listing (`loader`), and the reference text
-made from the table (`reference`).
+result (`model`), the order of precedence and the error listing (`loader`), changes while the broker
+runs (`changes`), and the reference text made from the table (`reference`).
 
 Invariants:
 * A setting is one row of `table.SETTINGS`: key, kind, default and meaning exist nowhere else.

@@ -15,6 +15,10 @@ def contradictions_in(config: Config) -> Iterator[str]:
         yield "no listener: set listeners.tcp.default or listeners.ssl.default"
     if config.tls_listeners:
         yield from tls_contradictions("ssl_options", config.tls)
+    if config.management_ssl_port is not None:
+        yield from tls_contradictions("management.ssl", config.management_tls)
+    if config.prometheus_ssl_port is not None:
+        yield from tls_contradictions("prometheus.ssl", config.prometheus_tls)
     used = {backend for step in config.auth_backends for backend in step}
     cached = config.auth_cache.cached_backend
     if "cache" in used and cached == "cache":

@@ -38,14 +38,26 @@ _KEYS = """
     channel_tick_interval session_max_per_connection link_max_per_session
     deprecated_features permit_deprecated_features feature_flags message_interceptors metadata_store
     khepri_default_timeout quorum_commands_soft_limit quorum_cluster_size limits.queues
-    limits.vhosts management management_agent prometheus stomp mqtt stream web_mqtt web_stomp
+    limits.vhosts management.http_log_dir management.db_cache_multiplier management.delegate_count
+    management.process_stats_gc_timeout management.listener management.sample_retention_policies
+    management.login_session_timeout management.disable_basic_auth management.restrictions
+    management.require_auth_for_api_desc_page management.enable_uaa management.uaa_client_id
+    management.uaa_location management.extra_paths management.tcp.shutdown_timeout
+    management.tcp.max_keepalive management.tcp.idle_timeout management.tcp.inactivity_timeout
+    management.tcp.request_timeout management.tcp.compress management.ssl.backlog
+    management.ssl.shutdown_timeout management.ssl.max_keepalive management.ssl.idle_timeout
+    management.ssl.inactivity_timeout management.ssl.request_timeout management.ssl.compress
+    management.oauth_enabled management.oauth_client_id management.oauth_client_secret
+    management.oauth_provider_url management.oauth_scopes management.oauth_initiated_logon_type
+    management.oauth_resource_servers management.oauth_disable_basic_auth
+    management_agent prometheus stomp mqtt stream web_mqtt web_stomp
     auth_ldap.log auth_ldap.connection_pool_size auth_ldap.idle_timeout auth_ldap.ssl_options
     auth_oauth2.resource_server_type auth_oauth2.resource_servers auth_oauth2.oauth_providers
     auth_oauth2.default_oauth_provider auth_oauth2.https auth_oauth2.token_endpoint
     auth_oauth2.end_session_endpoint auth_oauth2.authorization_endpoint
     auth_oauth2.discovery_endpoint_path auth_oauth2.discovery_endpoint_params
     auth_http.ssl_options auth_cache.cache_module amqp1_0 federation shovel trust_store
-    trace_vhosts tracing
+    trace_vhosts tracing.username tracing.password
 """
 
 WITHOUT_MEANING = tuple(tuple(key.split(".")) for key in _KEYS.split())

@@ -20,7 +20,7 @@ from broker.config.sections import SECTIONS
 from broker.config.syntax import Entry
 from broker.config.table import SETTINGS
 
-_PLAIN = {tuple(row.key.split(".")): row for row in SETTINGS if not isinstance(row, Family)}
+PLAIN = {tuple(row.key.split(".")): row for row in SETTINGS if not isinstance(row, Family)}
 _FAMILIES = tuple(row for row in SETTINGS if isinstance(row, Family))
 
 
@@ -54,7 +54,7 @@ class _Collected:
 
     def __init__(self, faults: list[str]) -> None:
         self._faults = faults
-        self._plain: dict[str, Any] = {row.name: row.default for row in _PLAIN.values()}
+        self._plain: dict[str, Any] = {row.name: row.default for row in PLAIN.values()}
         self._members: dict[str, dict[str, object]] = {row.name: {} for row in _FAMILIES}
         for row in _FAMILIES:
             self._members[row.name] |= row.members
@@ -66,7 +66,7 @@ class _Collected:
         replaced: set[str] = set()
         emptied: set[str] = set()
         for entry in entries:
-            if row := _PLAIN.get(entry.words):
+            if row := PLAIN.get(entry.words):
                 self._plain[row.name] = self._read(row.kind, entry, self._plain[row.name])
                 if row.later:
                     self._without_effect[entry.key] = entry.place
@@ -74,7 +74,7 @@ class _Collected:
                 emptied.add(family.name)
             elif any(entry.words[: len(prefix)] == prefix for prefix in WITHOUT_MEANING):
                 self._without_effect[entry.key] = entry.place
-            elif found := _family_of(entry):
+            elif found := family_of(entry.words):
                 family, member = found
                 if not family.adds and family.name not in replaced:
                     self._members[family.name].clear()
@@ -107,7 +107,7 @@ class _Collected:
             named = ", ".join(f"{k} ({place})" for k, place in self._without_effect.items())
             lines.append(f"settings that have no effect in Leveret were ignored: {named}")
         if self._unknown:
-            named = ", ".join(f"{k} ({p}{_suggestion(k)})" for k, p in self._unknown.items())
+            named = ", ".join(f"{k} ({p}{suggestion(k)})" for k, p in self._unknown.items())
             lines.append(f"unknown settings were ignored: {named}")
         return lines
 
@@ -143,17 +143,19 @@ def _family_closed_by(entry: Entry) -> Family | None:
     return next((f for f in _FAMILIES if tuple(f.key.split(".")[:-1]) == entry.words), None)
 
 
-def _family_of(entry: Entry) -> tuple[Family, str] | None:
+def family_of(words: Sequence[str]) -> tuple[Family, str] | None:
+    """Find the family that a key belongs to, and which of its members it is."""
     for family in _FAMILIES:
         pattern = family.key.split(".")
-        if len(pattern) == len(entry.words):
-            pairs = list(zip(pattern, entry.words, strict=True))
+        if len(pattern) == len(words):
+            pairs = list(zip(pattern, words, strict=True))
             if all(want == have or want.isupper() for want, have in pairs):
                 return family, family.member(next(h for want, h in pairs if want.isupper()))
     return None
 
 
-def _suggestion(key: str) -> str:
+def suggestion(key: str) -> str:
+    """Say which key may have been meant, if one is similar."""
     candidates = [row.key for row in SETTINGS]
     close = difflib.get_close_matches(key, candidates, n=1)
     return f"; did you mean {close[0]}?" if close else ""

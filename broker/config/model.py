@@ -134,8 +134,21 @@ class Config:
     management_load_definitions: str | None
     management_disable_stats: bool
     management_enable_queue_totals: bool
+    management_body_max_bytes: int
+    management_cors_origins: tuple[str, ...]
+    management_cors_max_age_s: int | None
+    management_csp: str | None
+    management_hsts: str | None
+    management_content_type_options: str
+    management_frame_options: str | None
+    management_xss_protection: str | None
+    tracing_dir: str | None
     prometheus_host: str
     prometheus_port: int | None
+    prometheus_ssl_host: str
+    prometheus_ssl_port: int | None
+    prometheus_tls: TlsOptions
+    prometheus_authentication: bool
     prometheus_path: str
     prometheus_per_object_metrics: bool
 

@@ -26,7 +26,8 @@ _HEAD = """\
 # This file is made from the program by `make reference`; `leveret settings` prints it.
 """
 SECRET_SHOWN = "(not shown)"
-_LATER = "Accepted and checked, without effect yet."
+_LATER = " Accepted and checked, without effect yet."
+_LIVE = " May be changed while the broker runs."
 
 
 def conf_text() -> str:
@@ -45,7 +46,7 @@ def _examples(row: Setting) -> list[str]:
 
 
 def _paragraph(row: Setting) -> str:
-    meaning = f"{row.meaning} {_LATER}" if row.later else row.meaning
+    meaning = row.meaning + (_LATER if row.later else "") + (_LIVE if row.live else "")
     prose = textwrap.wrap(meaning, width=98, break_on_hyphens=False, break_long_words=False)
     return "\n".join([*(f"# {line}" for line in prose), *(f"#{e}" for e in _examples(row)), ""])
 

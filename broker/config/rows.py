@@ -17,7 +17,8 @@ Gather = Callable[[Mapping[str, object]], object]
 class Setting:
     """One row: `default` is the value in `Config`, `meaning` one sentence for the operator.
 
-    `name` is a field of Config; with a dot, a field of one of its sections.
+    `name` is a field of Config; with a dot, a field of one of its sections. `live` marks what may
+    be changed while the broker runs, see `changes`.
     """
 
     key: str
@@ -26,6 +27,7 @@ class Setting:
     default: object
     meaning: str
     later: bool = False
+    live: bool = False
 
     @property
     def examples(self) -> tuple[str, ...]:

@@ -108,6 +108,7 @@ class CacheAuth:
 SECTIONS: Mapping[str, type[Any]] = {
     "tls": TlsOptions,
     "management_tls": TlsOptions,
+    "prometheus_tls": TlsOptions,
     "auth_http": HttpAuth,
     "auth_oauth2": OAuth2Auth,
     "auth_ldap": LdapAuth,

@@ -7,7 +7,8 @@ config/leveret.conf.
 
 A key with an upper-case word (`listeners.tcp.NAME`) is a family: any word fits there. `later`
 marks a setting that is read and checked but that nothing acts on yet; setting it is named in the
-warning about settings without effect.
+warning about settings without effect. `live` marks one that may be changed while the broker runs
+(`changes`).
 """
 
 from broker.config.kinds import (
@@ -30,6 +31,7 @@ from broker.config.table_limits import DEFINITION_SETTINGS, LIMIT_SETTINGS
 from broker.config.table_log import LOG_SETTINGS
 from broker.config.table_management import MANAGEMENT_SETTINGS
 from broker.config.table_node import NODE_SETTINGS
+from broker.config.table_prometheus import PROMETHEUS_SETTINGS
 from broker.config.table_tls import TLS_SETTINGS
 
 CLIENT_SETTINGS: tuple[Setting, ...] = (
@@ -240,5 +242,6 @@ SETTINGS = (
     *LOG_SETTINGS,
     *NODE_SETTINGS,
     *MANAGEMENT_SETTINGS,
+    *PROMETHEUS_SETTINGS,
 )
 """Every setting, in the order in which an operator reads them."""

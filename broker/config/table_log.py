@@ -58,6 +58,7 @@ LOG_SETTINGS: tuple[Setting, ...] = (
         LEVEL,
         "info",
         "Least severe messages to log; each output may be stricter.",
+        live=True,
     ),
     Setting(
         "log.console",
@@ -72,6 +73,7 @@ LOG_SETTINGS: tuple[Setting, ...] = (
         unset_or(LEVEL),
         None,
         "Least severe messages to print; unset is log.level.",
+        live=True,
     ),
     Setting(
         "log.console.stdio",
@@ -101,6 +103,7 @@ LOG_SETTINGS: tuple[Setting, ...] = (
         unset_or(LEVEL),
         None,
         "Least severe messages to write to log.file; unset is log.level.",
+        live=True,
     ),
     *_formatter("file"),
     Setting(
@@ -132,6 +135,7 @@ LOG_SETTINGS: tuple[Setting, ...] = (
         MappingProxyType({}),
         "Least severe messages of one category, such as connection or queue.",
         gather=lambda members: MappingProxyType(dict(members)),
+        live=True,
     ),
 )
 """The rows about the log."""

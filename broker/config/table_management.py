@@ -3,8 +3,8 @@
 Owns: `MANAGEMENT_SETTINGS`. See `table` for what a row means and how to add one.
 """
 
-from broker.config.kinds import FLAG, TEXT, choice, integer, or_none, unset_or
-from broker.config.rows import Setting
+from broker.config.kinds import FLAG, TEXT, choice, integer, or_none, size, unset_or
+from broker.config.rows import Family, Setting, member_values
 from broker.config.table_tls import tls_rows
 
 _PORT = integer("port", 0, 65535)
@@ -73,5 +73,69 @@ MANAGEMENT_SETTINGS: tuple[Setting, ...] = (
         FLAG,
         False,
         "Show lengths of queues all the same when statistics are not shown.",
+    ),
+    Setting(
+        "management.http.max_body_size",
+        "management_body_max_bytes",
+        size(1, 1 << 30),
+        20 << 20,
+        "The largest body of a request; definitions of many queues may need more.",
+    ),
+    Family(
+        "management.cors.allow_origins.NUMBER",
+        "management_cors_origins",
+        TEXT,
+        (),
+        "Sites whose pages may use the API in a browser, such as https://example.org; * is any.",
+        gather=member_values,
+    ),
+    Setting(
+        "management.cors.max_age",
+        "management_cors_max_age_s",
+        or_none(integer("s", 0, 1 << 31), "undefined"),
+        1800,
+        "How long a browser may remember what those sites are allowed.",
+    ),
+    Setting(
+        "management.csp.policy",
+        "management_csp",
+        unset_or(TEXT),
+        None,
+        "The header Content-Security-Policy of every answer, in place of the strict ones.",
+    ),
+    Setting(
+        "management.hsts.policy",
+        "management_hsts",
+        unset_or(TEXT),
+        None,
+        "The header Strict-Transport-Security, such as max-age=31536000; unset sends none.",
+    ),
+    Setting(
+        "management.headers.content_type_options",
+        "management_content_type_options",
+        TEXT,
+        "nosniff",
+        "The header X-Content-Type-Options.",
+    ),
+    Setting(
+        "management.headers.frame_options",
+        "management_frame_options",
+        unset_or(TEXT),
+        None,
+        "The header X-Frame-Options; frames are forbidden by the content security policy anyway.",
+    ),
+    Setting(
+        "management.headers.xss_protection",
+        "management_xss_protection",
+        unset_or(TEXT),
+        None,
+        "The header X-XSS-Protection, which browsers of today ignore.",
+    ),
+    Setting(
+        "tracing.dir",
+        "tracing_dir",
+        unset_or(TEXT),
+        None,
+        "Directory of the files that traces write; unset is traces in the data directory.",
     ),
 )

@@ -11,7 +11,6 @@ from broker.config.kinds import (
     TEXT,
     choice,
     integer,
-    or_none,
     size,
     unset_or,
 )
@@ -31,6 +30,7 @@ NODE_SETTINGS: tuple[Setting, ...] = (
         FRACTION,
         0.4,
         "Share of memory above which publishers are blocked, so that the broker survives.",
+        live=True,
     ),
     Setting(
         "vm_memory_high_watermark.absolute",
@@ -38,13 +38,14 @@ NODE_SETTINGS: tuple[Setting, ...] = (
         unset_or(size(0, MAX_SIZE)),
         None,
         "Memory above which publishers are blocked; when set, the relative one is not used.",
+        live=True,
     ),
     Setting(
         "total_memory_available_override_value",
         "total_memory_bytes",
         unset_or(size(0, MAX_SIZE)),
         None,
-        "Memory this machine has, for when it cannot be detected.",
+        "Memory this machine has; unset: as much as it has, or as its container may use.",
     ),
     Setting(
         "disk_free_limit.absolute",
@@ -52,6 +53,7 @@ NODE_SETTINGS: tuple[Setting, ...] = (
         size(0, MAX_SIZE),
         50_000_000,
         "Free disk space below which publishers are blocked, so that the log can still be written.",
+        live=True,
     ),
     Setting(
         "disk_free_limit.relative",
@@ -59,6 +61,7 @@ NODE_SETTINGS: tuple[Setting, ...] = (
         unset_or(FRACTION),
         None,
         "The same as a multiple of memory; when set, the absolute one is not used.",
+        live=True,
     ),
     Setting(
         "collect_statistics",
@@ -75,34 +78,6 @@ NODE_SETTINGS: tuple[Setting, ...] = (
         5000,
         "How often counters are sampled for rates.",
         later=True,
-    ),
-    Setting(
-        "prometheus.tcp.ip",
-        "prometheus_host",
-        TEXT,
-        "127.0.0.1",
-        "Address metrics are served on; 0.0.0.0 or :: is every interface.",
-    ),
-    Setting(
-        "prometheus.tcp.port",
-        "prometheus_port",
-        or_none(integer("port", 0, 65535), "none"),
-        15692,
-        "Port metrics are served on; none switches it off.",
-    ),
-    Setting(
-        "prometheus.path",
-        "prometheus_path",
-        TEXT,
-        "/metrics",
-        "Path metrics are served under.",
-    ),
-    Setting(
-        "prometheus.return_per_object_metrics",
-        "prometheus_per_object_metrics",
-        FLAG,
-        False,
-        "Serve metrics of each queue and connection, which is much text when there are many.",
     ),
     Setting(
         "leveret.data_dir",

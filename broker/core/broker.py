@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from broker.core.counters import Churn, Spread, Totals
+from broker.core.counters import BodySizes, Churn, Spread, Totals
 from broker.core.events import Events
 from broker.core.limits import Limits
 from broker.core.log import Log, NoLog
@@ -20,6 +20,7 @@ from broker.core.timers import Timers
 from broker.core.users import User
 from broker.core.vhost import Vhost
 from broker.core.vhost_settings import VhostDefaults
+from protocol.errors import PreconditionFailed
 
 if TYPE_CHECKING:
     from broker.core.queue import Queue
@@ -53,6 +54,7 @@ class Broker:
         self.churn = Churn()
         self.totals = Totals()
         self.waited_ms = Spread()  # how long messages waited to be delivered
+        self.body_sizes = BodySizes()  # of what clients published
         # Logins that succeeded, and that did not, by protocol as RabbitMQ names it.
         self.logins: Counter[tuple[str, bool]] = Counter()
         self.next_message_id = 1
@@ -87,9 +89,17 @@ class Broker:
         self.events.publish_all(events)
 
     def delete_vhost(self, name: str) -> bool:
-        """Delete a vhost with all that is in it; false if there is none."""
-        if name not in self.vhosts:
+        """Delete a vhost with all that is in it; false if there is none.
+
+        Raises ``PreconditionFailed`` for one that is protected.
+        """
+        vhost = self.vhosts.get(name)
+        if vhost is None:
             return False
+        if vhost.protected:
+            raise PreconditionFailed(
+                f"Refusing to delete virtual host '{name}' because it is protected from deletion"
+            )
         self.change({"op": "vhost.delete", "name": name}, durable=True)
         return True
 

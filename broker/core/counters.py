@@ -15,6 +15,7 @@ Invariants:
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -186,6 +187,30 @@ class Totals:
         """So many messages ended in a queue without being acked."""
         key = (queue.type, reason, dead_lettered)
         self.dead_lettered[key] = self.dead_lettered.get(key, 0) + count
+
+
+class BodySizes:
+    """How large bodies are: ``buckets[n]`` counts those up to ``BOUNDS[n]``, the last the rest."""
+
+    BOUNDS = (100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000, 50_000_000, 100_000_000)
+    __slots__ = ("buckets", "total")
+
+    def __init__(self) -> None:
+        self.buckets = [0] * (len(self.BOUNDS) + 1)
+        self.total = 0
+
+    def add(self, sizes: list[int]) -> None:
+        """Count many at once, and leave them sorted. Hot: once a tick."""
+        sizes.sort()
+        self.total += sum(sizes)
+        below, count = 0, len(sizes)
+        for number, bound in enumerate(self.BOUNDS):
+            if below == count:
+                return
+            upto = bisect_right(sizes, bound, below)
+            self.buckets[number] += upto - below
+            below = upto
+        self.buckets[-1] += count - below
 
 
 class Spread:

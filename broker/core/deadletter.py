@@ -140,7 +140,7 @@ def _headers(
     changed = headers | {"x-death": Field("A", [Field("F", entry) for entry in deaths])}
     if "x-death" not in headers:
         changed |= {f"x-first-death-{name}": field(value) for name, value in death.items()}
-    if queue.counts is not None:
+    if queue.returns is not None:
         changed.pop("x-delivery-count", None)
     changed |= {f"x-last-death-{name}": field(value) for name, value in death.items()}
     return dict(sorted(changed.items()))

@@ -279,8 +279,8 @@ class Paging:
         messages how often they came back.
         """
         queue = self.queue
-        if queue.counts is not None:
-            queue.counts.update(counts)
+        if queue.returns is not None:
+            queue.returns.update(counts)
         if any(page.deadline_ms < NEVER for _, page in pages):
             queue.expect_expiring()
         queue.backlog.recover(pages, self)
@@ -352,9 +352,8 @@ class Paging:
         """The messages of a page are gone for good; as ``Queue._forget``."""
         self.free(page)
         queue = self.queue
-        if queue.counts:
-            for message_id in page.ids:
-                queue.counts.pop(message_id, None)
+        if queue.returns:
+            queue.returns.forget(page.ids)
         log = queue.broker.log
         for place, ids in page.by_place():
             if place > 0 and queue.deleted:

@@ -204,6 +204,23 @@ def _pattern_fault(pattern: Any) -> str | None:
     return None
 
 
+def affected(vhost: Vhost, operation: Operation) -> list[Queue]:
+    """The queues for which a policy.set or policy.delete, not applied yet, is a change."""
+    before = _policies_of(vhost, operation)
+    after = Policies(before.op)
+    for policy in before:
+        after.add(policy)
+    if operation["op"].endswith(".set"):
+        after.add(Policy.of(operation))
+    else:
+        after.remove(operation["name"])
+    return [
+        queue
+        for queue in vhost.queues.values()
+        if after.match(queue.type, queue.name) is not before.match(queue.type, queue.name)
+    ]
+
+
 # -- effects ---------------------------------------------------------------------------
 
 

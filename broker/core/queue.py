@@ -7,7 +7,7 @@ Invariants:
   it there. Delivery happens only in ``pump``, once per tick, never inside a publish.
 * What leaves for good passes ``_forget``, which tells the log: exactly once a message. What a
   queue gives up (rejected, expired, too many) passes ``drop`` before, which dead-letters it.
-* ``retention`` and ``counts`` are None for a queue that needs neither: that is the hot path.
+* ``retention`` and ``returns`` are None for a queue that needs neither: that is the hot path.
 """
 
 from __future__ import annotations
@@ -18,13 +18,14 @@ from typing import TYPE_CHECKING
 from broker.core.backlogs import make_backlog
 from broker.core.consumer import Consumer
 from broker.core.counters import QueueCounters
-from broker.core.deadletter import DELIVERY_LIMIT, MAXLEN, REJECTED, dead_letter
+from broker.core.deadletter import MAXLEN, REJECTED, dead_letter
 from broker.core.dispatch import Dispatch, Taker, share
 from broker.core.lease import Lease
 from broker.core.message import Message
 from broker.core.paging import Paging
 from broker.core.retention import Retention
 from broker.core.retry import Retry
+from broker.core.returns import Returns
 from broker.core.settings import QueueSettings, effective_settings
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ class Queue:
         self.backlog = make_backlog(self.settings)
         self.unacked = 0
         self.retention: Retention | None = None
-        self.counts: dict[int, int] | None = None  # message id -> how often it came back
+        self.returns: Returns | None = None
         self.retry: Retry | None = None
         self.letters: Letters | None = None  # dead letters that nobody took yet
         self.lease: Lease | None = None
@@ -103,7 +104,7 @@ class Queue:
         if settings.retry_type != "disabled":
             self.retry = self.retry or Retry(self)
         if settings.delivery_limit is not None or self.type == "quorum" or self.retry is not None:
-            self.counts = self.counts or {}
+            self.returns = Returns(self) if self.returns is None else self.returns
         if self.lease is None or settings.expires_ms != before.expires_ms:
             self.lease = Lease(self) if settings.expires_ms is not None else None
         if self.backlog:
@@ -150,13 +151,13 @@ class Queue:
         if self.deleted:
             self.reject(list(messages))
             return
-        if self.counts is not None:
-            messages = self._count(list(messages))
+        if self.returns is not None:
+            messages = self.returns.count(messages)
         for message in messages:
             self.unacked -= 1
             if self.retry is not None and self.settings.retries(failed=failed):
-                assert self.counts is not None
-                self.retry.hold(message, self.counts[message.id])
+                assert self.returns is not None
+                self.retry.hold(message, self.returns[message.id])
             else:
                 self.make_ready(message)
         self.wake()
@@ -167,32 +168,12 @@ class Queue:
         if self.retention is not None:
             self.retention.returned(message)
 
-    def _count(self, messages: list[Message]) -> list[Message]:
-        """Count returns; those above the delivery limit are dropped, the others returned."""
-        assert self.counts is not None
-        kept, spent = [], []
-        limit = self.settings.delivery_limit
-        for message in messages:
-            count = self.counts.get(message.id, 0) + 1
-            if limit is not None and count > limit:
-                spent.append(message)
-                continue
-            self.counts[message.id] = count
-            if message.batch and self.durable:
-                self.broker.log.count(self.id, message.id, count)
-                self.broker.wake()
-            kept.append(message)
-        if spent:
-            self.unacked -= len(spent)
-            self.drop(spent, DELIVERY_LIMIT)
-        return kept
-
     def recover(self, message: Message, count: int = 0) -> None:
         """Append a message read from the log: in id order, before anything is published."""
         if message.ttl_ms >= 0:
             self.expect_expiring()
-        if count and self.counts is not None:
-            self.counts[message.id] = count
+        if count and self.returns is not None:
+            self.returns[message.id] = count
             if self.retry is not None:
                 self.retry.hold(message, count)
                 self.backlog.withhold(message)
@@ -278,15 +259,9 @@ class Queue:
         self.broker.waited_ms.add(self.broker.now_ms - messages[0].published_ms, len(messages))
         if self.retention is not None:
             self.retention.expiry.take(messages)
-        if self.counts:
-            messages = [self._with_count(message) for message in messages]
+        if self.returns:
+            messages = self.returns.stamp(messages)
         return messages, redelivered
-
-    def _with_count(self, message: Message) -> Message:
-        """The message with its x-delivery-count header; a copy, as other queues may hold it."""
-        assert self.counts is not None
-        count = self.counts.get(message.id)
-        return message if count is None else message.with_header("x-delivery-count", count)
 
     def _hand(self, consumer: Consumer, messages: list[Message], redelivered: bool) -> int:
         count, no_ack = len(messages), consumer.no_ack
@@ -336,9 +311,8 @@ class Queue:
 
     def _forget(self, messages: list[Message]) -> None:
         """Messages are gone for good: the log need not keep them for this queue."""
-        if self.counts:
-            for message in messages:
-                self.counts.pop(message.id, None)
+        if self.returns:
+            self.returns.forget([message.id for message in messages])
         if self.settings.message_group_header is not None:
             self.backlog.settled(messages)
         if not self.durable:

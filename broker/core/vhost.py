@@ -11,19 +11,11 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from broker.core import routing
-from broker.core.arguments import (
-    QUEUE_ARGUMENTS_COMPARED,
-    check_equivalent,
-    check_exchange_arguments,
-    check_name,
-    check_queue_arguments,
-    check_queue_properties,
-    check_same,
-)
+from broker.core.arguments import check_name
 from broker.core.counters import Deliveries, Publishes
+from broker.core.declarations import ExchangeDeclaration, QueueDeclaration, check_owner
 from broker.core.exchange import Binding, Envelope, Exchange, exchange_type
 from broker.core.exchanges import predeclared
-from broker.core.exchanges.deduplication import check_cache_arguments
 from broker.core.operations import Operation, binding_operation, declare_exchange_operation
 from broker.core.permissions import Permissions
 from broker.core.policies import Policies
@@ -34,7 +26,6 @@ from protocol.errors import (
     AccessRefused,
     NotFound,
     PreconditionFailed,
-    ResourceLocked,
 )
 from protocol.tables import Table
 
@@ -44,14 +35,6 @@ if TYPE_CHECKING:
 
 def _allowed() -> None:
     """Nobody objects."""
-
-
-def _locked(queue: Queue) -> ResourceLocked:
-    return ResourceLocked(
-        f"cannot obtain exclusive access to locked {queue}. It could be originally declared on "
-        "another connection or the exclusive property value does not match that of the original "
-        "declaration."
-    )
 
 
 class Vhost:
@@ -74,6 +57,7 @@ class Vhost:
         self.parameters: dict[tuple[str, str], Any] = {}  # by component and name
         self.description = ""
         self.tags: tuple[str, ...] = ()
+        self.protected = False  # from deletion
         self.limits: dict[str, int] = {}
         self.default_queue_type: str | None = None
         self.retired_deliveries = Deliveries()  # of queues that are gone
@@ -142,42 +126,19 @@ class Vhost:
 
         ``before_new`` may still object, when all is checked but the arguments of a new one.
         """
-        described = self._describe(name)
-        wanted_type = exchange_type(kind)
-        current = self.exchanges.get(name)
-        if current is not None:
-            self._check_same_exchange(
-                current, kind, durable, auto_delete, internal, arguments, described
-            )
+        wanted = ExchangeDeclaration(
+            self._describe(name), name, kind, durable, auto_delete, internal, arguments
+        )
+        exchange_type(kind)  # an unknown one is wrong whatever exists
+        if name in self.exchanges:
+            wanted.check_same(self.exchanges[name])
             return
         check_name("exchange", name)
         before_new()
-        self.broker.limits.check_exchange(self.broker, described)
-        check_exchange_arguments(described, arguments)
-        wanted_type.check_arguments(arguments)
-        wanted = wanted_type(
-            name, durable=durable, auto_delete=auto_delete, internal=internal, arguments=arguments
-        )
-        if wanted.deduplicates:
-            check_cache_arguments(arguments)
-        wanted.first_store_id = self.broker.next_queue_id
-        self.broker.change(declare_exchange_operation(self.name, wanted), durable=durable)
-
-    @staticmethod
-    def _check_same_exchange(
-        current: Exchange,
-        kind: str,
-        durable: bool,
-        auto_delete: bool,
-        internal: bool,
-        arguments: Table,
-        described: str,
-    ) -> None:
-        check_same("type", described, kind, current.type)
-        check_same("durable", described, durable, current.durable)
-        check_same("auto_delete", described, auto_delete, current.auto_delete)
-        check_same("internal", described, internal, current.internal)
-        check_equivalent(("alternate-exchange",), described, arguments, current.arguments)
+        self.broker.limits.check_exchange(self.broker, wanted.described)
+        exchange = wanted.make()
+        exchange.first_store_id = self.broker.next_queue_id
+        self.broker.change(declare_exchange_operation(self.name, exchange), durable=durable)
 
     def check_deletable(self, name: str) -> None:
         """Raise ``AccessRefused`` for a predeclared exchange."""
@@ -219,17 +180,12 @@ class Vhost:
         queue = self.queues.get(name)
         if queue is None:
             raise self.no_queue(name)
-        self._check_owner(queue, owner)
+        check_owner(queue, owner)
         return queue
 
     def no_queue(self, name: str) -> NotFound:
         """The error for a queue that does not exist."""
         return NotFound(f"no queue '{name}' in vhost '{self.name}'")
-
-    @staticmethod
-    def _check_owner(queue: Queue, owner: object | None) -> None:
-        if queue.owner is not None and queue.owner is not owner:
-            raise _locked(queue)
 
     def declare_queue(
         self,
@@ -250,28 +206,20 @@ class Vhost:
         the arguments say what type it is, whatever the vhost's default.
         ``before_new`` may still object, when all is checked but the arguments of a new one.
         """
-        described = f"queue '{name}' in vhost '{self.name}'"
         current = self.queues.get(name)
         if not generated:
             check_name("queue", name)
         replicable = durable and not (exclusive or auto_delete or generated or typed)
         arguments = with_queue_type(self, arguments, current, replicable=replicable)
+        described = f"queue '{name}' in vhost '{self.name}'"
+        wanted = QueueDeclaration(described, durable, exclusive, auto_delete, arguments, owner)
         if current is not None:
-            self._check_same_queue(
-                current, durable, exclusive, auto_delete, arguments, owner, described
-            )
+            wanted.check_same(current)
             return current
         check_queue_limit(self, name)
         self.broker.limits.check_queue(self.broker, name)
         before_new()
-        queue_type = check_queue_arguments(described, arguments)
-        if generated and queue_type != "classic":
-            raise PreconditionFailed(
-                f"Cannot declare a server-named queue for type rabbit_{queue_type}_queue"
-            )
-        check_queue_properties(
-            described, queue_type, durable=durable, exclusive=exclusive, auto_delete=auto_delete
-        )
+        wanted.check_new(generated=generated)
         operation: Operation = {
             "op": "queue.declare",
             "vhost": self.name,
@@ -281,30 +229,10 @@ class Vhost:
             "auto_delete": auto_delete,
             "arguments": arguments,
         }
-        self.broker.change(
-            operation, durable=durable and not exclusive, owner=owner if exclusive else None
-        )
+        self.broker.change(operation, durable=durable and not exclusive, owner=wanted.owner)
         if exclusive:
             self._owned.setdefault(owner, {})[self.queues[name]] = None
         return self.queues[name]
-
-    def _check_same_queue(
-        self,
-        current: Queue,
-        durable: bool,
-        exclusive: bool,
-        auto_delete: bool,
-        arguments: Table,
-        owner: object,
-        described: str,
-    ) -> None:
-        # Exclusive first: a difference there is 405, whatever else differs.
-        if current.owner is not (owner if exclusive else None):
-            raise _locked(current)
-        if not exclusive:
-            check_same("durable", described, durable, current.durable)
-        check_same("auto_delete", described, auto_delete, current.auto_delete)
-        check_equivalent(QUEUE_ARGUMENTS_COMPARED, described, arguments, current.arguments)
 
     def delete_queue(
         self,
@@ -318,7 +246,7 @@ class Vhost:
         queue = self.queues.get(name)
         if queue is None:
             return 0
-        self._check_owner(queue, owner)
+        check_owner(queue, owner)
         queue.refresh()
         if if_empty and len(queue):
             raise PreconditionFailed(f"{queue} not empty")

@@ -47,24 +47,40 @@ def clear_limit(vhost: Vhost, name: str) -> None:
     set_limits(vhost, {kind: value for kind, value in vhost.limits.items() if kind != name})
 
 
-def set_default_queue_type(vhost: Vhost, queue_type: str | None) -> None:
-    """Have queues declared without a type be of this one. Raises ``InvalidParameter``."""
+def check_default_queue_type(queue_type: Any) -> None:
+    """Raise ``InvalidParameter`` for what is no type of queue."""
     if queue_type not in (None, *QUEUE_TYPES):
         raise InvalidParameter([f"unsupported default queue type {term(queue_type)}"])
+
+
+def set_default_queue_type(vhost: Vhost, queue_type: str | None) -> None:
+    """Have queues declared without a type be of this one. Raises ``InvalidParameter``."""
+    check_default_queue_type(queue_type)
     vhost.broker.change(_default_queue_type_operation(vhost, queue_type), durable=True)
 
 
 def set_metadata(vhost: Vhost, description: str, tags: Sequence[str]) -> None:
     """Describe a vhost to people."""
-    vhost.broker.change(_metadata_operation(vhost, description, tags), durable=True)
+    operation = _metadata_operation(vhost, description, tags, vhost.protected)
+    vhost.broker.change(operation, durable=True)
 
 
-def _metadata_operation(vhost: Vhost, description: str, tags: Sequence[str]) -> Operation:
+def set_protection(vhost: Vhost, *, on: bool) -> None:
+    """Have a vhost refuse to be deleted, or let it be deleted again."""
+    if vhost.protected != on:
+        operation = _metadata_operation(vhost, vhost.description, vhost.tags, on)
+        vhost.broker.change(operation, durable=True)
+
+
+def _metadata_operation(
+    vhost: Vhost, description: str, tags: Sequence[str], protected: bool
+) -> Operation:
     return {
         "op": "vhost_metadata.set",
         "vhost": vhost.name,
         "description": description,
         "tags": [amqp_field(tag) for tag in tags],
+        "protected": protected,
     }
 
 
@@ -78,8 +94,8 @@ def _default_queue_type_operation(vhost: Vhost, queue_type: str | None) -> Opera
 
 def operations(vhost: Vhost) -> Iterator[Operation]:
     """What restores the settings of a vhost."""
-    if vhost.description or vhost.tags:
-        yield _metadata_operation(vhost, vhost.description, vhost.tags)
+    if vhost.description or vhost.tags or vhost.protected:
+        yield _metadata_operation(vhost, vhost.description, vhost.tags, vhost.protected)
     if vhost.limits:
         yield _limits_operation(vhost, vhost.limits)
     if vhost.default_queue_type is not None:
@@ -90,6 +106,7 @@ def apply_metadata(vhost: Vhost, operation: Operation) -> None:
     """Effect of vhost_metadata.set."""
     vhost.description = operation["description"]
     vhost.tags = tuple(plain(tag) for tag in operation["tags"])
+    vhost.protected = operation.get("protected", False)  # not in logs of older versions
 
 
 def apply_limits(vhost: Vhost, operation: Operation) -> None:

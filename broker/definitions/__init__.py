@@ -11,8 +11,21 @@ Invariants:
 * Keys that mean nothing here are named in a warning, and kept for the next export.
 """
 
-from broker.definitions.exporting import export_all, export_vhost
+from broker.definitions.exporting import (
+    export_all,
+    export_vhost,
+    sections_of_all,
+    sections_of_vhost,
+)
 from broker.definitions.importing import import_all, import_vhost
 from broker.definitions.reading import DefinitionError
 
-__all__ = ["DefinitionError", "export_all", "export_vhost", "import_all", "import_vhost"]
+__all__ = [
+    "DefinitionError",
+    "export_all",
+    "export_vhost",
+    "import_all",
+    "import_vhost",
+    "sections_of_all",
+    "sections_of_vhost",
+]

@@ -35,6 +35,7 @@ _ORIGIN = (
     "original_vhost_name",
     "explanation",
 )
+_METADATA = ("description", "tags", "default_queue_type", "protected_from_deletion")
 _OF_VHOST = ("parameters", "policies", "exchanges", "queues", "bindings")
 
 
@@ -174,10 +175,10 @@ class Import:
         """A vhost: newer files have its metadata in an object, older ones beside its name."""
         vhost = self.broker.declare_vhost(entry.name())
         inner = Entry(entry.place, entry.values.get("metadata") or {})
-        inner.ignore("description", "tags", "default_queue_type")
+        inner.ignore(*_METADATA)
         entry.ignore_but("metadata", inner.unknown)
         described = {**inner.values, **entry.values}
-        entry.ignore("description", "tags", "default_queue_type")
+        entry.ignore(*_METADATA)
         if "description" in described or "tags" in described:
             both = Entry(entry.place, described)
             description = both.text("description", vhost.description)
@@ -185,6 +186,9 @@ class Import:
         queue_type = described.get("default_queue_type")
         if queue_type not in (None, "undefined"):
             vhost_settings.set_default_queue_type(vhost, _short_type(queue_type))
+        if "protected_from_deletion" in described:
+            protected = Entry(entry.place, described).flag("protected_from_deletion", default=False)
+            vhost_settings.set_protection(vhost, on=protected)
         limits = entry.object("limits")
         if limits:
             vhost_settings.set_limits(vhost, limits)

@@ -4,7 +4,8 @@ Owns: the outputs (console, file), their levels and formats, and ``RECENT``. The
 messages is ``broker.wal``; it has nothing to do with this one.
 
 Everything uses the standard library's ``logging``: a logger called ``leveret.connection`` is the
-category ``connection``, and ``configure`` is called once, before anything else logs.
+category ``connection``. ``configure`` is called once, before anything else logs; ``set_levels``
+again whenever the settings of levels change.
 
 Invariants:
 * One record is one line, whatever a client put in a name; only tracebacks have more.
@@ -24,22 +25,22 @@ from broker.logs.levels import LEVELS, NOTICE
 from broker.logs.recent import Line, Recent
 from broker.logs.rotation import RotatingFile
 
-__all__ = ["LEVELS", "NOTICE", "RECENT", "Line", "configure"]
+__all__ = ["LEVELS", "NOTICE", "RECENT", "Line", "configure", "set_levels"]
 
 RECENT = Recent()
 """The last lines, for whoever wants to show them."""
+_LOGGERS = "leveret."
+_CONSOLE, _FILE = "console", "file"
 
 
 def configure(config: Config) -> None:
     """Send the log where the settings say; calling it again replaces the outputs."""
-    common = LEVELS[config.log_category_levels.get("default", config.log_level)]
-    # An output without a level of its own must let a category through that asks for more.
-    inherited = min([common, *(LEVELS[level] for level in config.log_category_levels.values())])
     handlers: list[logging.Handler] = [RECENT]
     if config.log_console:
         console = logging.StreamHandler(
             sys.stderr if config.log_console_stdio == "stderr" else sys.stdout
         )
+        console.name = _CONSOLE
         console.setFormatter(
             _formatter(
                 config.log_console_formatter,
@@ -47,9 +48,10 @@ def configure(config: Config) -> None:
                 config.log_console_level_format,
             )
         )
-        handlers.append(_at_level(console, config.log_console_level, inherited))
+        handlers.append(console)
     if config.log_file is not None:
         file = _open_file(config, config.log_file)
+        file.name = _FILE
         file.setFormatter(
             _formatter(
                 config.log_file_formatter,
@@ -57,23 +59,32 @@ def configure(config: Config) -> None:
                 config.log_file_level_format,
             )
         )
-        handlers.append(_at_level(file, config.log_file_level, inherited))
-    RECENT.setLevel(min((handler.level for handler in handlers[1:]), default=inherited))
-    chosen = [config.log_console_level, config.log_file_level]
-    lowest = min([common, *(LEVELS[level] for level in chosen if level)])
-    logging.basicConfig(level=lowest, handlers=handlers, force=True)
-    for category, level in config.log_category_levels.items():
-        logging.getLogger(f"leveret.{category}").setLevel(LEVELS[level])
+        handlers.append(file)
+    logging.basicConfig(handlers=handlers, force=True)
+    set_levels(config)
+
+
+def set_levels(config: Config) -> None:
+    """Give outputs and categories the levels of these settings; the outputs stay open."""
+    common = LEVELS[config.log_category_levels.get("default", config.log_level)]
+    # An output without a level of its own must let a category through that asks for more.
+    inherited = min([common, *(LEVELS[level] for level in config.log_category_levels.values())])
+    chosen = {_CONSOLE: config.log_console_level, _FILE: config.log_file_level}
+    outputs = [handler for handler in logging.root.handlers if handler.name in chosen]
+    for output in outputs:
+        level = chosen[output.name or ""]
+        output.setLevel(LEVELS[level] if level else inherited)
+    RECENT.setLevel(min((output.level for output in outputs), default=inherited))
+    logging.root.setLevel(min([common, *(LEVELS[level] for level in chosen.values() if level)]))
+    loggers = {name for name in logging.root.manager.loggerDict if name.startswith(_LOGGERS)}
+    for name in loggers | {_LOGGERS + category for category in config.log_category_levels}:
+        level = config.log_category_levels.get(name.removeprefix(_LOGGERS))
+        logging.getLogger(name).setLevel(LEVELS[level] if level else logging.NOTSET)
 
 
 def _formatter(format_name: str, time_format: str, level_format: str) -> logging.Formatter:
     kind = JsonFormatter if format_name == "json" else LineFormatter
     return kind(time_format, level_format)
-
-
-def _at_level(handler: logging.Handler, level: str | None, inherited: int) -> logging.Handler:
-    handler.setLevel(LEVELS[level] if level else inherited)
-    return handler
 
 
 def _open_file(config: Config, name: str) -> logging.Handler:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import json
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
 from time import perf_counter
 from typing import Any
 
@@ -70,26 +71,61 @@ async def stream(
     request: web.Request, head: Mapping[str, Any] | None, rows: Iterable[Any]
 ) -> web.StreamResponse:
     """A list, or an object with the list as its ``items``, row by row as they are made."""
-    response = web.StreamResponse(headers={**HEADERS, "Content-Type": "application/json"})
+    if head is None:
+        return await _streamed(request, _of_list(rows))
+    return await stream_object(request, chain(head.items(), [("items", iter(rows))]))
+
+
+async def stream_object(
+    request: web.Request,
+    fields: Iterable[tuple[str, Any]],
+    headers: Mapping[str, str] | None = None,
+) -> web.StreamResponse:
+    """An object, field by field; a value that is an iterator is a list, made row by row."""
+    return await _streamed(request, _of_object(fields), headers)
+
+
+def _of_list(rows: Iterable[Any]) -> Iterator[bytes]:
+    yield b"["
+    separator = b""
+    for row in rows:
+        yield separator + encode(row)
+        separator = b","
+    yield b"]"
+
+
+def _of_object(fields: Iterable[tuple[str, Any]]) -> Iterator[bytes]:
+    separator = b"{"
+    for name, value in fields:
+        yield separator + encode(name) + b":"
+        if isinstance(value, Iterator):
+            yield from _of_list(value)
+        else:
+            yield encode(value)
+        separator = b","
+    yield b"}"
+
+
+async def _streamed(
+    request: web.Request, parts: Iterable[bytes], headers: Mapping[str, str] | None = None
+) -> web.StreamResponse:
+    """Write octets as they are made, a slice at a time."""
+    sent = {**HEADERS, "Content-Type": "application/json", **(headers or {})}
+    response = web.StreamResponse(headers=sent)
     squeeze = None
     if "gzip" in request.headers.get("Accept-Encoding", ""):
         squeeze = zlib.compressobj(1, wbits=31)
         response.headers["Content-Encoding"] = "gzip"
     await response.prepare(request)
-    before, behind = b"[", b"]"
-    if head is not None:
-        before, behind = encode(head)[:-1] + b',"items":[', b"]}"
     slices = Slices()
-    parts = [before]
-    separator = b""
-    for row in rows:
-        parts += (separator, encode(row))
-        separator = b","
+    made: list[bytes] = []
+    for part in parts:
+        made.append(part)
         if slices.over:
-            await _write(response, parts, squeeze)
-            parts = []
+            await _write(response, made, squeeze)
+            made.clear()
             await slices.rest()
-    await _write(response, [*parts, behind], squeeze)
+    await _write(response, made, squeeze)
     if squeeze is not None:
         await response.write(squeeze.flush())
     await response.write_eof()

@@ -9,43 +9,55 @@ from __future__ import annotations
 
 import html
 import logging
+import re
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
+from urllib.parse import unquote
 
 from aiohttp import web
 
 from broker.management import answers
 from broker.management.call import Call
 from broker.management.caller import NO_CALLER, TRUSTED, identify
-from broker.management.errors import ApiError, not_found
+from broker.management.errors import ApiError, bad_request, not_found
+from broker.management.headers import CommonHeaders
+from broker.management.origin import refuse_other_sites
 from broker.management.pages import add_pages
-from broker.management.table import PATHS, Path
+from broker.management.route import Path
+from broker.management.table import PATHS
 from protocol.errors import AmqpError
 
 if TYPE_CHECKING:
     from broker.management.state import State
 
-BODY_MAX_BYTES = 10_000_000
-REALM = 'Basic realm="RabbitMQ Management"'
+_NO_ESCAPE = re.compile("%(?![0-9A-Fa-f]{2})")
+TOO_LARGE = "it is larger than management.http.max_body_size"
 _log = logging.getLogger("leveret.management")
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 def application(state: State, *, trusted: bool = False) -> web.Application:
     """The management API of a broker; ``trusted``: who connects is the operator of this machine."""
-    app = web.Application(client_max_size=BODY_MAX_BYTES, middlewares=[_outermost])
+    config = state.server.config
+    app = web.Application(
+        client_max_size=config.management_body_max_bytes, middlewares=[_outermost]
+    )
     app[TRUSTED] = trusted
-    prefix = state.server.config.management_path_prefix.rstrip("/")
+    app.on_response_prepare.append(CommonHeaders(config).add)
+    prefix = f"/{config.management_path_prefix.strip('/')}".rstrip("/")
     for path in PATHS:
-        resource = app.router.add_resource(f"{prefix}/api{path.path}")
         handler = _handler(state, path)
-        for method in path.handlers:
-            resource.add_route(method, handler)
-        if "GET" in path.handlers:
-            resource.add_route("HEAD", handler)
+        for end in ("", "/"):  # clients that join paths leave a slash there
+            resource = app.router.add_resource(f"{prefix}/api{path.path}{end}")
+            for method in path.handlers:
+                resource.add_route(method, handler)
+            if "GET" in path.handlers:
+                resource.add_route("HEAD", handler)
     app.router.add_get(f"{prefix}/api/index.html", _index)
     if not trusted:
         add_pages(app, prefix)
+        for folder in ("api", "cli"):
+            app.router.add_get(f"{prefix}/{folder}", _to_index)
         app.router.add_get(f"{prefix}/cli/", _cli)
         app.router.add_get(f"{prefix}/cli/index.html", _cli)
         app.router.add_get(f"{prefix}/cli/rabbitmqadmin", _rabbitmqadmin)
@@ -60,6 +72,7 @@ def _handler(state: State, path: Path) -> _Handler:
             and "*/*" not in request.headers["Accept"]
         ):
             raise ApiError(406)
+        refuse_other_sites(request)
         caller = await identify(request, state) if rule.needs_user else NO_CALLER
         call = Call(request, state, caller)
         await rule.check(call)
@@ -73,6 +86,7 @@ def _handler(state: State, path: Path) -> _Handler:
 async def _outermost(request: web.Request, handler: _Handler) -> web.StreamResponse:
     """Turn what is raised into an answer."""
     try:
+        _check_path(request.raw_path)
         return await handler(request)
     except ApiError as error:
         if error.body is None:
@@ -86,8 +100,8 @@ async def _outermost(request: web.Request, handler: _Handler) -> web.StreamRespo
         allowed = ", ".join(sorted({*error.allowed_methods, "OPTIONS"}))
         return answers.empty(200 if request.method == "OPTIONS" else 405, {"Allow": allowed})
     except web.HTTPRequestEntityTooLarge:
-        reason = f"the body is larger than {BODY_MAX_BYTES} octets"
-        return answers.answer({"error": "bad_request", "reason": reason}, 413)
+        _log.warning("refused the body of %s %s: %s", request.method, request.path, TOO_LARGE)
+        return answers.answer(bad_request("Exceeded HTTP request body size limit").body, 400)
     except web.HTTPException:
         raise
     except AmqpError as error:
@@ -95,6 +109,16 @@ async def _outermost(request: web.Request, handler: _Handler) -> web.StreamRespo
     except Exception:
         _log.exception("internal error in %s %s", request.method, request.path)
         return answers.empty(500)
+
+
+def _check_path(path: str) -> None:
+    """Raise for names that cannot be decoded, instead of taking them as they are written."""
+    try:
+        unquote(path, errors="strict")
+    except UnicodeDecodeError:
+        raise bad_request("the path is not UTF-8") from None
+    if _NO_ESCAPE.search(path.partition("?")[0]):
+        raise bad_request("the path has a % that begins no escape")
 
 
 async def _index(_: web.Request) -> web.Response:
@@ -112,6 +136,10 @@ WHERE = (
     "broker: take it from https://github.com/rabbitmq/rabbitmqadmin-ng or from a RabbitMQ server. "
     "The command leveret does the same: see leveret --help."
 )
+
+
+async def _to_index(request: web.Request) -> web.Response:
+    raise web.HTTPFound(f"{request.path}/index.html", headers=answers.HEADERS)
 
 
 async def _cli(_: web.Request) -> web.Response:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote_plus
 
 from aiohttp import web
 
@@ -21,27 +21,33 @@ if TYPE_CHECKING:
     from broker.management.call import Call
 
 
+Thing = tuple["Vhost", "Queue | Binding"]  # a queue means its binding to the default exchange
+
+
 def _items(vhosts: list[Vhost]) -> Iterator[Item]:
     """Those of the default exchange too, which is bound to each queue."""
     for vhost in vhosts:
-        for queue in list(vhost.queues):
-            yield Item(
-                (vhost.name, "", "queue", queue, queue, queue),
-                "",
-                shapes.default_binding(vhost.name, queue),
-            )
+        for queue in list(vhost.queues.values()):
+            yield Item((vhost.name, "", "queue", queue.name), "", (vhost, queue))
         for exchange in list(vhost.exchanges.values()):
             for binding in list(exchange.bindings.values()):
-                row = shapes.of_binding(binding, vhost.name)
-                columns = ("source", "destination_type", "destination", "routing_key")
-                key = (vhost.name, *(row[name] for name in columns), row["properties_key"])
-                yield Item(key, exchange.name, row)
+                is_exchange, destination, routing_key, arguments = binding.identity
+                kind = "exchange" if is_exchange else "queue"
+                key = (vhost.name, exchange.name, kind, destination, routing_key, arguments)
+                yield Item(key, exchange.name, (vhost, binding))
+
+
+def _row(thing: Thing) -> dict[str, Any]:
+    vhost, one = thing
+    if isinstance(one, Queue):
+        return shapes.default_binding(vhost.name, one.name)
+    return shapes.of_binding(one, vhost.name)
 
 
 async def get_all(call: Call) -> web.StreamResponse:
     """GET /api/bindings and /api/bindings/{vhost}."""
     vhosts = [call.vhost] if call.has("vhost") else await call.visible()
-    return await reply(call, _items(vhosts), lambda row: row)
+    return await reply(call, _items(vhosts), _row)
 
 
 class Ends:
@@ -67,8 +73,9 @@ class Ends:
 
     def binding(self, key: str) -> Binding:
         """The one of that properties_key."""
+        wanted = _parts(key)
         for binding in self.bindings():
-            if shapes.properties_key(binding) == key:
+            if _parts(shapes.properties_key(binding)) == wanted:
                 return binding
         raise not_found()
 
@@ -91,6 +98,11 @@ class Ends:
             await call.caller.require(TopicAccess(vhost, self.source_name, READ, key))
 
 
+def _parts(properties_key: str) -> list[str]:
+    """Routing key and digest of the arguments, however the client has quoted them."""
+    return [unquote_plus(part) for part in properties_key.split("~")]
+
+
 async def get_between(call: Call) -> web.StreamResponse:
     """GET .../e/{source}/q/{queue} and .../e/{source}/e/{destination}."""
     ends = Ends(call)
@@ -103,12 +115,14 @@ async def get_between(call: Call) -> web.StreamResponse:
 
 async def post(call: Call) -> web.StreamResponse:
     """POST to the same path: bind; the answer says where the binding is to be found."""
-    body = await call.read()
+    await call.read()
     vhost = call.vhost_to_change()
     ends = Ends(call)
     if "" in (ends.source_name, ends.name):
         raise refused()
-    key, arguments = body.get("routing_key", ""), call.arguments()
+    call.body.setdefault("routing_key", "")
+    key, arguments = call.text("routing_key"), call.arguments()
+    call.check_new_name("routing_key", key)
     await ends.require(call, key)
     if ends.destination is None:
         kind = "queue" if ends.is_queue else "exchange"
@@ -129,7 +143,7 @@ async def post(call: Call) -> web.StreamResponse:
 async def get(call: Call) -> web.StreamResponse:
     """GET .../{properties_key}."""
     ends, key = Ends(call), call.path("key")
-    if ends.default is not None and ends.default["properties_key"] == key:
+    if ends.default is not None and _parts(ends.default["properties_key"]) == _parts(key):
         return answers.answer(ends.default)
     return answers.answer(shapes.of_binding(ends.binding(key), ends.vhost.name))
 

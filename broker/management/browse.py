@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from broker.logs.recent import Line
     from broker.management.call import Call
 
+SEARCHED_BYTES_MAX = 16_384  # of a body, by a regular expression: its work grows with the length
 SCANNED_S = 0.02  # how long one call looks at messages, but for the first page
 COUNT_MAX = 500  # messages shown in one call
 CHOSEN_MAX = 10_000  # messages named in one call
@@ -42,7 +43,7 @@ LEVELS = ("debug", "info", "notice", "warning", "error", "critical")
 # -- messages --------------------------------------------------------------------------
 
 
-async def _readable(call: Call) -> Queue:
+async def readable(call: Call) -> Queue:
     """The queue, if the caller may take from it."""
     queue = call.queue
     await call.caller.require(ResourceAccess(queue.vhost, QUEUE, queue.name, READ))
@@ -51,7 +52,7 @@ async def _readable(call: Call) -> Queue:
 
 async def peek(call: Call) -> web.StreamResponse:
     """POST .../peek: messages from ``offset`` on, all or those that ``search`` is found in."""
-    queue = await _readable(call)
+    queue = await readable(call)
     body = await call.read()
     offset, count = as_integer(body.get("offset", 0)), as_integer(body.get("count", 50))
     truncate = as_integer(body.get("truncate", 50_000))
@@ -96,8 +97,9 @@ def _searcher(wanted: Any, *, is_regex: bool) -> Callable[[Message], bool]:
         raise bad_request(str(error)) from None
 
     def found(message: Message) -> bool:
-        body = body_of(message.content).decode("utf-8", "replace")
-        return pattern.matches(body) or pattern.matches(message.routing_key)
+        key = message.routing_key.encode("utf-8", "surrogateescape")
+        start = body_of(message.content)[:SEARCHED_BYTES_MAX]
+        return pattern.found_in(start) or pattern.found_in(key)
 
     return found
 
@@ -114,7 +116,7 @@ def _chosen(body: dict[str, Any], queue: Queue) -> list[int]:
 
 async def move(call: Call) -> web.StreamResponse:
     """POST .../move: publish messages elsewhere, and take them out of this queue."""
-    queue = await _readable(call)
+    queue = await readable(call)
     body = await call.read()
     call.need("destination")
     target = await _target(call, body["destination"])
@@ -161,7 +163,7 @@ async def _target(call: Call, given: Any) -> Callable[[Message], browsing.Target
 
 async def delete_messages(call: Call) -> web.StreamResponse:
     """POST .../delete-messages: drop chosen messages, without dead-lettering."""
-    queue = await _readable(call)
+    queue = await readable(call)
     body = await call.read()
     call.server.tick.read_clock()
     if as_boolean(body.get("all", False)):

@@ -15,6 +15,7 @@ from aiohttp import web
 
 from broker.core.parameters import InvalidParameter
 from broker.management.errors import ApiError, bad_request, missing_keys, not_found, refused
+from protocol.constants import SHORTSTR_MAX
 from protocol.errors import AccessRefused, AmqpError, NotFound
 from protocol.tables import Table, json_table
 
@@ -92,6 +93,12 @@ class Call:
             raise ApiError(404, "not_found", "vhost_not_found")
         return vhost
 
+    def check_new_name(self, kind: str, name: str) -> None:
+        """Raise if no AMQP client could say the name."""
+        size = len(name.encode("utf-8", "surrogateescape"))
+        if size > SHORTSTR_MAX:
+            raise bad_request(f"{kind} should be less than 255 bytes, actually was {size}\n")
+
     # -- changes -----------------------------------------------------------------------
 
     def change(self, make: Callable[[], Made]) -> Made:
@@ -135,21 +142,38 @@ class Call:
 
     async def read(self) -> dict[str, Any]:
         """Read the body: a JSON object, or nothing."""
-        try:
-            text = await self.request.text()
-            body = json.loads(text) if text.strip() else {}
-        except (ValueError, RecursionError):
-            raise bad_request("not_json") from None
+        body = await self.read_json("not_json")
+        if isinstance(body, str):
+            raise bad_request(
+                "invalid payload: the request body JSON-decoded to a string. "
+                "Is the input doubly-JSON-encoded?"
+            )
         if not isinstance(body, dict):
             raise bad_request("not_json")
         self.body = body
         return body
+
+    async def read_json(self, fault: str) -> Any:
+        """Read the body as JSON, whatever it is; an empty one and null are an empty object."""
+        try:
+            text = await self.request.text()
+            body = json.loads(text) if text.strip() else None
+        except (ValueError, RecursionError):
+            raise bad_request(fault) from None
+        return {} if body is None else body
 
     def need(self, *names: str) -> None:
         """Raise unless the body has these keys."""
         missing = [name for name in names if name not in self.body]
         if missing:
             raise missing_keys(*missing)
+
+    def text(self, name: str) -> str:
+        """A text in the body."""
+        value = self.body[name]
+        if not isinstance(value, str) or not _is_unicode(value):
+            raise bad_request(f"{name} must be a text")
+        return value
 
     def boolean(self, name: str, default: bool = False) -> bool:
         """A truth value in the body; rabbitmqadmin writes it as a string."""
@@ -178,6 +202,15 @@ def exchange_name(name: str) -> str:
     return "" if name == DEFAULT_EXCHANGE else name
 
 
+def _is_unicode(text: str) -> bool:
+    """Whether it can be written as UTF-8; JSON may hold halves of characters."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def as_boolean(value: Any) -> bool:
     """A truth value that came as JSON."""
     if isinstance(value, bool):
@@ -200,10 +233,20 @@ def as_integer(value: Any) -> int:
 
 
 def as_table(value: Any) -> Table:
-    """A field table of a JSON object."""
+    """A field table of a JSON object; RabbitMQ writes an empty one as a list."""
+    if value == []:
+        return {}
     if not isinstance(value, Mapping):
         raise bad_request("arguments must be an object")
     try:
         return json_table(value, null=False)
     except ValueError as error:
         raise bad_request(error.args[0]) from None
+
+
+def as_words(value: Any, what: str) -> list[str]:
+    """Words that came as a list, or as one text with commas between them."""
+    words = value.split(",") if isinstance(value, str) else value
+    if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+        raise bad_request(f"{what} must be a list of texts, or one text with commas between them")
+    return [word for word in map(str.strip, words) if word]

@@ -1,15 +1,13 @@
 """Who asks: credentials to a user, and what that user may see and do, as RabbitMQ decides it.
 
 Every request is authenticated by itself (Basic or Bearer in the header Authorization). There is no
-cookie and no session, so another site's page cannot act in a user's name.
+cookie and no session; what browsers send by themselves nevertheless, ``origin`` refuses.
 
 A request over the process's own socket (``TRUSTED``) that names no user acts as the process itself.
 """
 
 from __future__ import annotations
 
-import base64
-import logging
 from typing import TYPE_CHECKING
 
 from aiohttp import web
@@ -17,6 +15,7 @@ from aiohttp import web
 from broker.access.backend import Refused
 from broker.amqp.access import Identity
 from broker.core.permissions import Question, VhostAccess
+from broker.http_login import MONITORS, Malformed, log_in
 from broker.management.errors import ApiError, refused
 
 if TYPE_CHECKING:
@@ -30,8 +29,6 @@ ADMINISTRATOR, MONITORING, POLICYMAKER, MANAGEMENT = (
 )
 TRUSTED: web.AppKey[bool] = web.AppKey("trusted")
 PROCESS = Identity("rmq-internal", lambda _: True, frozenset({ADMINISTRATOR}))
-_log = logging.getLogger("leveret.management")
-_MONITORS = frozenset({ADMINISTRATOR, MONITORING})
 _POLICYMAKERS = frozenset({ADMINISTRATOR, POLICYMAKER})
 _MANAGERS = frozenset({ADMINISTRATOR, MONITORING, POLICYMAKER, MANAGEMENT})
 
@@ -57,7 +54,7 @@ class Caller:
     @property
     def is_monitor(self) -> bool:
         """May see everything that runs."""
-        return not _MONITORS.isdisjoint(self.identity.tags)
+        return not MONITORS.isdisjoint(self.identity.tags)
 
     @property
     def is_policymaker(self) -> bool:
@@ -100,21 +97,12 @@ async def identify(request: web.Request, state: State) -> Caller:
         if request.app.get(TRUSTED):
             return Caller(PROCESS)
         raise ApiError(401, headers={"WWW-Authenticate": 'Basic realm="RabbitMQ Management"'})
-    scheme, _, given = credentials.partition(" ")
-    if scheme.lower() == "bearer":
-        name, password = "", given.strip().encode()
-    elif scheme.lower() == "basic":
-        name, password = _name_and_password(given)
-    else:
-        raise _login_failed()
     try:
-        identity = await state.server.auth.login(name, password, _host(request))
-    except Refused as reason:
-        state.server.broker.logins["http", False] += 1
-        _log.warning("HTTP access denied: %s", reason)
-        raise _login_failed() from None
-    state.server.broker.logins["http", True] += 1
-    return Caller(identity)
+        return Caller(await log_in(state.server, credentials, _host(request)))
+    except Malformed:
+        raise ApiError(400) from None
+    except Refused:
+        raise ApiError(401, "not_authorized", "Login failed") from None
 
 
 def _host(request: web.Request) -> str:
@@ -123,17 +111,3 @@ def _host(request: web.Request) -> str:
         return "127.0.0.1"
     peer = request.transport.get_extra_info("peername") if request.transport else None
     return str(peer[0]) if peer else ""
-
-
-def _name_and_password(given: str) -> tuple[str, bytes]:
-    try:
-        name, colon, password = base64.b64decode(given, validate=True).partition(b":")
-        if colon:
-            return name.decode(), password
-    except ValueError:
-        pass
-    raise ApiError(400)
-
-
-def _login_failed() -> ApiError:
-    return ApiError(401, "not_authorized", "Login failed")

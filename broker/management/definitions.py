@@ -10,10 +10,10 @@ from aiohttp import web
 
 from broker.definitions import (
     DefinitionError,
-    export_all,
-    export_vhost,
     import_all,
     import_vhost,
+    sections_of_all,
+    sections_of_vhost,
 )
 from broker.management import answers
 from broker.management.errors import ApiError, bad_request
@@ -22,28 +22,33 @@ if TYPE_CHECKING:
     from broker.management.call import Call
 
 
+NOT_JSON = "failed_to_parse_json"
+
+
 async def get(call: Call) -> web.StreamResponse:
     """GET /api/definitions and /api/definitions/{vhost}; ``download`` names the file."""
     version = call.server.config.version
-    if call.has("vhost"):
-        document = export_vhost(call.vhost, version)
-    else:
-        document = export_all(call.broker, version)
-    response = answers.answer(document)
+    sections = (
+        sections_of_vhost(call.vhost, version)
+        if call.has("vhost")
+        else sections_of_all(call.broker, version)
+    )
+    headers = {}
     name = call.query.get("download")
     if name:
         quoted = json.dumps(name.encode("ascii", "replace").decode()[:100])
-        response.headers["Content-Disposition"] = f"attachment; filename={quoted}"
-    return response
+        headers["Content-Disposition"] = f"attachment; filename={quoted}"
+    return await answers.stream_object(call.request, sections, headers)
 
 
 async def post(call: Call) -> web.StreamResponse:
     """POST to the same paths: all of it, or nothing if something is wrong."""
     document = await _document(call)
+    vhost = call.vhost_to_change() if call.has("vhost") else None
     try:
         with call.acting():
-            if call.has("vhost"):
-                import_vhost(call.vhost, document)
+            if vhost is not None:
+                import_vhost(vhost, document)
             else:
                 import_all(call.broker, document, secrets.token_bytes)
     except DefinitionError as error:
@@ -56,16 +61,19 @@ async def _document(call: Call) -> Any:
     """The definitions in the body: JSON, or a form with a file, as pages send it."""
     kind = call.request.content_type
     if kind == "application/json":
-        return _parsed(await call.request.text())
-    if kind != "multipart/form-data":
+        document = await call.read_json(NOT_JSON)
+    elif kind == "multipart/form-data":
+        part = (await call.request.post()).get("file")
+        document = _parsed(part.file.read() if isinstance(part, web.FileField) else part)
+    else:
         raise ApiError(415)
-    part = (await call.request.post()).get("file")
-    octets = part.file.read() if isinstance(part, web.FileField) else part
-    return _parsed(octets or b"")
+    if not isinstance(document, dict):
+        raise bad_request(NOT_JSON)
+    return document
 
 
 def _parsed(text: Any) -> Any:
     try:
         return json.loads(text)
     except (ValueError, TypeError, RecursionError):
-        raise bad_request("failed_to_parse_json") from None
+        raise bad_request(NOT_JSON) from None

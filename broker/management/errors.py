@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+TERM_LINE_MAX = 80  # RabbitMQ wraps longer terms
+
 
 class ApiError(Exception):
     """What a request is answered with; without ``error`` the body is empty."""
@@ -38,4 +40,6 @@ def refused(reason: str = "Access refused.") -> ApiError:
 
 def missing_keys(*names: str) -> ApiError:
     """The body lacks keys."""
-    return bad_request(f"[{','.join(f'{{key_missing,{name}}}' for name in names)}]")
+    terms = [f"{{key_missing,{name}}}" for name in names]
+    between = "," if len(",".join(terms)) <= TERM_LINE_MAX else ",\n "
+    return bad_request(f"[{between.join(terms)}]")

@@ -12,11 +12,11 @@ from broker.core.exchanges import EXCHANGE_TYPES
 from broker.core.permissions import CONFIGURE, EXCHANGE, READ, WRITE, ResourceAccess
 from broker.management import answers, details, rows, shapes
 from broker.management.errors import bad_request, refused
-from broker.management.listing import Columns, Item, reply
+from broker.management.listing import Columns, Item, reply, reply_rows
 from broker.management.series import Track, Window
 
 if TYPE_CHECKING:
-    from broker.core.exchange import Exchange
+    from broker.core.exchange import Binding, Exchange
     from broker.core.vhost import Vhost
     from broker.management.call import Call
 
@@ -134,7 +134,8 @@ async def put(call: Call) -> web.StreamResponse:
     vhost, name = call.vhost_to_change(), call.exchange_name
     arguments = call.arguments()
     kind = body.get("type", "direct")
-    if kind not in EXCHANGE_TYPES:
+    call.check_new_name("exchange", name)
+    if not isinstance(kind, str) or kind not in EXCHANGE_TYPES:
         raise bad_request(f"invalid exchange type '{kind}'")  # AMQP would say "unknown"
     await call.caller.require(ResourceAccess(vhost.name, EXCHANGE, name, CONFIGURE))
     if "alternate-exchange" in arguments:
@@ -173,15 +174,16 @@ async def bindings_from(call: Call) -> web.StreamResponse:
     """GET .../bindings/source: what is bound to it."""
     vhost, exchange = call.vhost, call.exchange
     if exchange is vhost.default_exchange:
-        found = [shapes.default_binding(vhost.name, name) for name in sorted(vhost.queues)]
-    else:
-        found = [shapes.of_binding(one, vhost.name) for one in exchange.bindings.values()]
-    return answers.answer(found)
+        names = sorted(vhost.queues)
+        return await reply_rows(call, (shapes.default_binding(vhost.name, name) for name in names))
+    return await _bindings(call, list(exchange.bindings.values()))
 
 
 async def bindings_to(call: Call) -> web.StreamResponse:
     """GET .../bindings/destination: what it is bound to."""
+    return await _bindings(call, list(call.exchange.incoming))
+
+
+async def _bindings(call: Call, bindings: list[Binding]) -> web.StreamResponse:
     vhost = call.vhost
-    return answers.answer(
-        [shapes.of_binding(binding, vhost.name) for binding in call.exchange.incoming]
-    )
+    return await reply_rows(call, (shapes.of_binding(one, vhost.name) for one in bindings))

@@ -8,7 +8,7 @@ from aiohttp import web
 
 from broker.core.permissions import CONFIGURE, QUEUE, READ, WRITE, ResourceAccess
 from broker.core.route import publish_for_nobody
-from broker.management import answers, expiry
+from broker.management import answers, certificates
 from broker.management.errors import ApiError, bad_request
 from protocol.content import encode_header, frame_content
 from protocol.methods import shortstr
@@ -56,7 +56,7 @@ async def certificate_expiration(call: Call) -> web.StreamResponse:
         raise bad_request(f"Time unit not recognised. Supported units: {units}.")
     if not within.isdigit() or not within.isascii():
         raise bad_request("Invalid expiration value.")
-    found = expiry.expiring(call.state, int(within[:9]) * _DAYS[unit])
+    found = certificates.expiring(call.state, int(within[:9]) * _DAYS[unit])
     if found:
         return _failed("Certificates expiring", expired=found)
     return answers.answer(OK)
@@ -84,6 +84,13 @@ async def protocol_listener(call: Call) -> web.StreamResponse:
 
 async def ok(call: Call) -> web.StreamResponse:
     """Checks that one node that answers always passes."""
+    return answers.answer(OK)
+
+
+async def in_service(call: Call) -> web.StreamResponse:
+    """GET .../is-in-service, .../ready-to-serve-clients: unless in maintenance."""
+    if call.server.maintenance.suspended:
+        return _failed("the rabbit node is not currently available to serve")
     return answers.answer(OK)
 
 

@@ -8,41 +8,35 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
+from broker.amqp import firehose
+from broker.amqp.publish import check_properties
 from broker.core.counters import Tally
-from broker.core.deadletter import carbon_copies
+from broker.core.parameters import is_whole
 from broker.core.permissions import EXCHANGE, QUEUE, READ, WRITE, ResourceAccess, TopicAccess
 from broker.core.route import publish_once
 from broker.management import answers, shapes
 from broker.management.call import as_integer, as_table
 from broker.management.errors import ApiError, bad_request
+from protocol.constants import SHORTSTR_MAX
 from protocol.content import (
+    PROPERTIES,
     body_of,
     decode_properties,
     encode_header,
     frame_content,
     header_payload,
 )
-from protocol.errors import AmqpError
+from protocol.errors import AmqpError, PreconditionFailed
 from protocol.methods import shortstr
 
 if TYPE_CHECKING:
     from broker.core.message import Message
     from broker.core.queue import Queue
     from broker.management.call import Call
+    from protocol.tables import Table
 
-OCTET_PROPERTIES = ("delivery_mode", "priority")
-TEXT_PROPERTIES = (
-    "content_type",
-    "content_encoding",
-    "correlation_id",
-    "reply_to",
-    "expiration",
-    "message_id",
-    "type",
-    "user_id",
-    "app_id",
-    "cluster_id",
-)
+_KINDS = {name: kind for name, _, kind in PROPERTIES}
+_INTEGER_MAX = {"octet": 0xFF, "longlong": (1 << 64) - 1}
 _ACKMODES = {  # whether the message comes back, and whether it was rejected
     "ack_requeue_true": (True, False),
     "ack_requeue_false": (False, False),
@@ -58,7 +52,7 @@ class HttpPublisher:
     fresh = False
 
     def __init__(self) -> None:
-        self.published = 0
+        self.sizes: list[int] = []
         self.awaited_batch = 0
 
     def first_publish(self) -> None:
@@ -68,9 +62,9 @@ class HttpPublisher:
 async def publish(call: Call) -> web.StreamResponse:
     """POST /api/exchanges/{vhost}/{exchange}/publish."""
     body = await call.read()
-    call.need("properties", "routing_key", "payload", "payload_encoding")
-    vhost, name = call.vhost, call.exchange_name
-    key = str(body["routing_key"])
+    call.need("routing_key", "properties", "payload", "payload_encoding")
+    vhost, name, key = call.vhost, call.exchange_name, call.text("routing_key")
+    call.check_new_name("routing_key", key)
     payload = _payload(body["payload"], body["payload_encoding"])
     properties = as_properties(body["properties"])
     exchange = vhost.exchanges.get(name)
@@ -85,14 +79,15 @@ async def publish(call: Call) -> web.StreamResponse:
         )
     if exchange.type == "topic":
         await call.caller.require(TopicAccess(vhost.name, name, WRITE, key))
-    _check(call, properties, payload)
-    headers = properties.get("headers", {})
-    copies = carbon_copies(headers, "CC") + carbon_copies(headers, "BCC")
-    if "BCC" in headers:
+    copies = _check(call, properties, payload)
+    if "BCC" in properties.get("headers", ()):
+        headers: Table = properties["headers"]
         properties["headers"] = {name: item for name, item in headers.items() if name != "BCC"}
     call.server.tick.read_clock()
     content = frame_content(1, encode_header(len(payload), properties), payload)
     queues = vhost.route(exchange, key, content, copies)
+    if vhost.tracing:
+        firehose.published(_origin(call), name, key, content, queues)
     facts = (
         properties.get("delivery_mode") == 2,
         properties.get("priority", 0),
@@ -101,6 +96,7 @@ async def publish(call: Call) -> web.StreamResponse:
     publisher = HttpPublisher()
     address = shortstr(name) + shortstr(key)
     refused = publish_once(call.broker, publisher, address, content, len(payload), facts, queues)
+    call.broker.body_sizes.add(publisher.sizes)
     Tally(exchange).count(queues, 1, int(facts[0]))
     if publisher.awaited_batch:
         await call.durable()
@@ -108,9 +104,14 @@ async def publish(call: Call) -> web.StreamResponse:
     return answers.answer({"routed": routed})
 
 
+def _origin(call: Call) -> firehose.Origin:
+    """Where a message comes from that is published, or goes that is got, over HTTP."""
+    return firehose.Origin(call.vhost, call.server.host.offer, "http", 1, call.caller.name)
+
+
 def _payload(payload: Any, encoding: Any) -> bytes:
     if not isinstance(payload, str):
-        raise bad_request("payload must be a text")
+        raise bad_request("payload_not_string")
     if encoding == "string":
         return payload.encode("utf-8", "surrogatepass")
     if encoding != "base64":
@@ -127,48 +128,34 @@ def as_properties(given: Any) -> dict[str, Any]:
         return {}
     if not isinstance(given, dict):
         raise bad_request("properties must be an object")
-    found: dict[str, Any] = {}
-    for name, value in given.items():
-        if name in OCTET_PROPERTIES:
-            if not _is_integer(value) or not 0 <= value <= 255:
-                raise bad_request(["not_int", name])
-            found[name] = value
-        elif name == "timestamp":
-            if not _is_integer(value) or not 0 <= value < 1 << 64:
-                raise bad_request(["not_int", name])
-            found[name] = value
-        elif name in TEXT_PROPERTIES:
-            if not isinstance(value, str) or len(value.encode("utf-8", "replace")) > 255:
-                raise bad_request(["not_string", name])
-            found[name] = value.encode("utf-8", "replace")
-        elif name == "headers":
-            found[name] = as_table(value)
-    return found
+    return {name: _property(name, given[name]) for name in given if name in _KINDS}
 
 
-def _is_integer(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
+def _property(name: str, value: Any) -> Any:
+    kind = _KINDS[name]
+    if kind == "table":
+        return as_table(value)
+    if kind == "shortstr":
+        octets = value.encode("utf-8", "replace") if isinstance(value, str) else None
+        if octets is None or len(octets) > SHORTSTR_MAX:
+            raise bad_request(["not_string", name])
+        return octets
+    if not is_whole(value) or not 0 <= value <= _INTEGER_MAX[kind]:
+        raise bad_request(["not_int", name])
+    return value
 
 
-def _check(call: Call, properties: dict[str, Any], payload: bytes) -> None:
+def _check(call: Call, properties: dict[str, Any], payload: bytes) -> list[str]:
+    """Refuse what AMQP refuses; the routing keys that CC and BCC add."""
     limit = call.server.config.max_message_bytes
-    if len(payload) > limit:
-        raise bad_request(
-            f"406 PRECONDITION_FAILED - message size {len(payload)} is larger than "
-            f"configured max size {limit}"
-        )
-    if "expiration" in properties and not properties["expiration"].isdigit():
-        shown = properties["expiration"].decode(errors="replace")
-        raise bad_request(f"406 PRECONDITION_FAILED - invalid expiration '{shown}'")
-    user_id = properties.get("user_id")
-    if user_id is not None and user_id.decode() != call.caller.name:
-        raise bad_request(
-            f"406 PRECONDITION_FAILED - user_id property set to '{user_id.decode()}' "
-            f"but authenticated user was '{call.caller.name}'"
-        )
-    if properties.get("delivery_mode", 1) not in (1, 2):
-        mode = properties["delivery_mode"]
-        raise bad_request(f"unexpected delivery_mode {mode}")
+    try:
+        if len(payload) > limit:
+            raise PreconditionFailed(
+                f"message size {len(payload)} is larger than configured max size {limit}"
+            )
+        return check_properties(properties, call.caller.identity)
+    except PreconditionFailed as error:
+        raise bad_request(f"406 PRECONDITION_FAILED - {error.text}") from None
 
 
 # -- get -------------------------------------------------------------------------------
@@ -177,14 +164,14 @@ def _check(call: Call, properties: dict[str, Any], payload: bytes) -> None:
 async def get(call: Call) -> web.StreamResponse:
     """POST /api/queues/{vhost}/{queue}/get."""
     body = await call.read()
-    call.need("count", "ackmode", "encoding")
+    call.need("ackmode", "count", "encoding")
     vhost, name = call.vhost, call.path("queue")
     count, truncate = as_integer(body["count"]), body.get("truncate")
     ackmode, encoding = body["ackmode"], body["encoding"]
     if ackmode not in _ACKMODES:
         raise bad_request(["unsupported_ackmode", ackmode])
     if encoding not in ("auto", "base64"):
-        raise bad_request(["unsupported_encoding", encoding])
+        raise bad_request("Unsupported encoding. Please use auto or base64.")
     limit = None if truncate is None else as_integer(truncate)
     queue = vhost.queues.get(name)
     if queue is None:
@@ -196,33 +183,38 @@ async def get(call: Call) -> web.StreamResponse:
         raise bad_request(f"405 RESOURCE_LOCKED - {error.text}") from None
     call.server.tick.read_clock()
     queue.used()
-    return answers.answer(_take(queue, min(count, GET_MAX), ackmode, encoding, limit))
+    shown, taken = _take(queue, min(count, GET_MAX), ackmode, encoding, limit)
+    if vhost.tracing:
+        for message, redelivered in taken:
+            firehose.delivered(_origin(call), queue, [message], redelivered)
+    return answers.answer(shown)
 
 
 def _take(
     queue: Queue, count: int, ackmode: str, encoding: str, limit: int | None
-) -> list[dict[str, Any]]:
+) -> tuple[list[dict[str, Any]], list[tuple[Message, bool]]]:
     """Get messages, describe them, then give them back or drop them as asked."""
     requeue, rejected = _ACKMODES[ackmode]
-    taken: list[Message] = []
+    taken: list[tuple[Message, bool]] = []
     shown = []
     while len(taken) < count:
         found = queue.get(no_ack=False)
         if found is None:
             break
         message, redelivered = found
-        taken.append(message)
+        taken.append(found)
         shown.append(
             describe(message, encoding, limit)
             | {"redelivered": redelivered, "message_count": len(queue)}
         )
+    messages = [message for message, _ in taken]
     if requeue:
-        queue.requeue(taken, failed=rejected)
+        queue.requeue(messages, failed=rejected)
     elif rejected:
-        queue.reject(taken)
+        queue.reject(messages)
     else:
-        queue.ack(taken)
-    return shown
+        queue.ack(messages)
+    return shown, taken
 
 
 def describe(message: Message, encoding: str, limit: int | None) -> dict[str, Any]:

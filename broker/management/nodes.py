@@ -15,6 +15,7 @@ from broker.management.exchanges import exchange_types
 from broker.management.listing import Columns
 from broker.management.sampler import NODE
 from broker.management.series import BASIC
+from broker.plugins import BUILT_IN
 from broker.resources import open_files_max
 
 if TYPE_CHECKING:
@@ -97,12 +98,12 @@ def _node(call: Call) -> dict[str, Any]:
         "db_dir": config.data_dir,
         "config_files": [],
         "net_ticktime": 60,
-        "enabled_plugins": ["rabbitmq_management", "rabbitmq_prometheus"],
+        "enabled_plugins": [*BUILT_IN],
         "mem_calculation_strategy": "rss",
         "ra_open_file_metrics": {"ra_log_wal": 1, "ra_log_segment_writer": 0},
         "name": state.node,
         "running": True,
-        "being_drained": False,
+        "being_drained": server.maintenance.drained,
         "type": "disc",
         **details.shown(measures.NODE, row, track, measures.NODE, window),
         "cluster_links": [],

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 
 from broker import __version__
-from broker.config import reference
 from broker.identity import cluster_name
 from broker.management import answers, details, places, rows
 from broker.management.errors import bad_request
@@ -107,11 +106,6 @@ async def put_cluster_name(call: Call) -> web.StreamResponse:
 async def get_version(call: Call) -> web.StreamResponse:
     """GET /api/version."""
     return answers.answer(call.server.config.version)
-
-
-async def get_settings(call: Call) -> web.StreamResponse:
-    """GET /api/settings, which RabbitMQ does not have: those in force, without secrets."""
-    return answers.answer(reference.in_force(call.server.config))
 
 
 async def get_whoami(call: Call) -> web.StreamResponse:

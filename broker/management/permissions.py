@@ -89,10 +89,10 @@ def _named(call: Call) -> tuple[Vhost, str]:
 
 async def put(call: Call) -> web.StreamResponse:
     """PUT: give, or change."""
-    body = await call.read()
+    await call.read()
     call.need("configure", "write", "read")
     vhost, user = _named(call)
-    texts = {name: str(body[name]) for name in ("configure", "write", "read")}
+    texts = {name: call.text(name) for name in ("configure", "write", "read")}
     try:
         with call.acting():
             is_new = permissions.set_permissions(vhost, user, **texts)
@@ -144,11 +144,11 @@ async def get_topics(call: Call) -> web.StreamResponse:
 
 async def put_topics(call: Call) -> web.StreamResponse:
     """PUT: give, or change."""
-    body = await call.read()
+    await call.read()
     call.need("exchange", "write", "read")
     vhost, user = _named(call)
-    texts = {name: str(body[name]) for name in ("write", "read")}
-    exchange = str(body["exchange"])
+    exchange = call.text("exchange")
+    texts = {name: call.text(name) for name in ("write", "read")}
     try:
         with call.acting():
             is_new = permissions.set_topic_permissions(vhost, user, exchange, **texts)

@@ -264,6 +264,7 @@ async def put(call: Call) -> web.StreamResponse:
     if node not in (None, call.state.node):
         raise bad_request(f"Node {node} could not be contacted")
     arguments = call.arguments()
+    call.check_new_name("queue", name)
     await call.caller.require(ResourceAccess(vhost.name, QUEUE, name, CONFIGURE))
     if "x-dead-letter-exchange" in arguments:
         target = shapes.of_field(arguments["x-dead-letter-exchange"])

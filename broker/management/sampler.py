@@ -63,7 +63,8 @@ class Sampler:
                 await self.sample()
             except Exception:
                 _log.exception("statistics could not be sampled")
-            await asyncio.sleep(self.interval_ms / 1000)
+            # At the beginning of the next interval: see ``Track.add``.
+            await asyncio.sleep((self.interval_ms - _now_ms() % self.interval_ms) / 1000)
 
     # -- what is shown -----------------------------------------------------------------
 
@@ -87,7 +88,7 @@ class Sampler:
             track.looked_ms = _now_ms()
             if track.history is None:
                 track.history = History(retention)
-                track.history.add(track.at_ms, track.row)
+                track.history.add(track.slot_ms, track.row)
 
     async def totals(self) -> tuple[dict[str, list[int]], Row]:
         """The rows of the vhosts, by name, and of the overview: at most a moment old."""
@@ -133,7 +134,7 @@ class Sampler:
             track.history = None
         if track.history is not None:
             self._histories[kind] = count + 1
-        track.add(now_ms, row)
+        track.add(now_ms, row, self.interval_ms)
         self._next[key] = track
 
     async def _add_up(self) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from broker.identity import node_name
 from broker.management.sampler import Sampler
+from broker.management.tracing import Traces
 
 if TYPE_CHECKING:
     from broker.management.call import Call
@@ -22,6 +23,7 @@ class State:
         self.server = server
         self.node = node_name()
         self.sampler = Sampler(server)
+        self.traces = Traces(server)
         self.processors = os.cpu_count() or 1
         self._started = time.monotonic()
 
@@ -32,8 +34,7 @@ class State:
 
     def listening(self) -> list[Listening]:
         """All places where the process can be reached."""
-        places = [place for service in self.server.services for place in service.listening]
-        return [*self.server.listening, *places]
+        return self.server.listening
 
     def shows_no_statistics(self, call: Call) -> bool:
         """Whether statistics are left out: by the configuration, or by the query."""

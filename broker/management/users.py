@@ -12,6 +12,7 @@ from aiohttp import web
 from broker.core import users
 from broker.core.parameters import InvalidParameter
 from broker.management import answers
+from broker.management.call import as_words
 from broker.management.errors import bad_request, not_found
 from broker.management.listing import Columns, Item, reply, reply_rows
 
@@ -60,45 +61,43 @@ async def put(call: Call) -> web.StreamResponse:
     """PUT: make or change. A user without password and hash cannot log in with a password."""
     body = await call.read()
     name = call.path("user")
-    tags = body.get("tags", body.get("administrator"))
-    if tags is None:
+    given = body.get("tags", body.get("administrator"))
+    if given is None:
         raise bad_request("tags_not_present")
-    algorithm = str(body.get("hashing_algorithm", users.SHA256))
-    if algorithm not in users.HASHINGS:
-        raise bad_request(["unknown_hashing_algorithm", algorithm])
+    password_hash, algorithm = _hash(call)
+    tags = as_words(given, "tags")
     is_new = call.change(
         lambda: users.put_user(
             call.broker,
             name,
-            password_hash=_hash(body, algorithm),
+            password_hash=password_hash,
             hashing_algorithm=algorithm,
-            tags=_tags(tags),
+            tags=tags,
         )
     )
     await call.durable()
     return answers.empty(201 if is_new else 204)
 
 
-def _hash(body: dict[str, Any], algorithm: str) -> str:
+def _hash(call: Call) -> tuple[str, str]:
+    """The hash of a password, and how it is hashed: given, or made of the password."""
+    body = call.body
+    if "password" in body and "password_hash" in body:
+        raise bad_request("both_password_and_password_hash_are_provided")
+    algorithm = str(body.get("hashing_algorithm", users.SHA256))
+    if algorithm not in users.HASHINGS:
+        raise bad_request(["unknown_hashing_algorithm", algorithm])
     if "password_hash" in body:
-        given = str(body["password_hash"])
+        given = call.text("password_hash")
         try:
             base64.b64decode(given, validate=True)
         except binascii.Error:
             raise bad_request(["not_base64", given]) from None
-        return given
-    password = body.get("password")
-    if password is None:
-        return ""
-    if not isinstance(password, str):
-        raise bad_request("password must be a text")
-    return users.hash_password(password, secrets.token_bytes(users.SALT_OCTETS), algorithm)
-
-
-def _tags(given: Any) -> list[str]:
-    """Tags come as a list, or as a text with commas between them."""
-    parts = given if isinstance(given, list) else str(given).split(",")
-    return [tag for tag in (str(part).strip() for part in parts) if tag]
+        return given, algorithm
+    if body.get("password") is None:
+        return "", algorithm
+    salt = secrets.token_bytes(users.SALT_OCTETS)
+    return users.hash_password(call.text("password"), salt, algorithm), algorithm
 
 
 async def hash_password(call: Call) -> web.StreamResponse:
@@ -123,7 +122,7 @@ async def bulk_delete(call: Call) -> web.StreamResponse:
     if not isinstance(names, list):
         raise bad_request("users must be a list of names")
     for name in names:
-        if name not in call.broker.users:
+        if not isinstance(name, str) or name not in call.broker.users:
             raise bad_request(["no_such_user", name])
     with call.acting():
         for name in names:

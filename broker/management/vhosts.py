@@ -8,14 +8,19 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 
 from broker.core import vhost_settings
+from broker.core.permissions import set_permissions
 from broker.management import answers, details, rows
-from broker.management.errors import bad_request, not_found
+from broker.management.call import as_words
+from broker.management.errors import ApiError, bad_request, not_found
 from broker.management.listing import Columns, Item, reply, reply_rows
 from broker.management.permissions import permissions_in, topic_permissions_in
+from protocol.errors import PreconditionFailed
 
 if TYPE_CHECKING:
     from broker.core.vhost import Vhost
     from broker.management.call import Call
+
+PROTECTED = "protected_from_deletion"
 
 
 def _row(call: Call, vhost: Vhost, totals: dict[str, list[int]]) -> dict[str, Any]:
@@ -23,6 +28,8 @@ def _row(call: Call, vhost: Vhost, totals: dict[str, list[int]]) -> dict[str, An
     metadata: dict[str, Any] = {"description": vhost.description, "tags": list(vhost.tags)}
     if vhost.default_queue_type is not None:
         metadata["default_queue_type"] = default_type
+    if vhost.protected:
+        metadata[PROTECTED] = True
     shown: dict[str, Any] = {
         "name": vhost.name,
         "description": vhost.description,
@@ -31,7 +38,7 @@ def _row(call: Call, vhost: Vhost, totals: dict[str, list[int]]) -> dict[str, An
         "metadata": metadata,
         "tracing": vhost.tracing,
         "cluster_state": {call.state.node: "running"},
-        "protected_from_deletion": False,
+        PROTECTED: vhost.protected,
     }
     now = totals.get(vhost.name)
     if now is None or call.state.shows_no_statistics(call):
@@ -68,21 +75,30 @@ async def put(call: Call) -> web.StreamResponse:
     """PUT: make it, or change what it says about itself."""
     body = await call.read()
     name = call.path("vhost")
+    call.check_new_name("vhost", name)
+    tags = body.get("tags")
+    words = None if tags is None else as_words(tags, "tags")
+    queue_type = body.get("default_queue_type", body.get("defaultqueuetype"))
+    if queue_type == "undefined":
+        queue_type = None
+    call.change(lambda: vhost_settings.check_default_queue_type(queue_type))
+    wanted = {key: call.boolean(key) for key in ("tracing", PROTECTED) if key in body}
     is_new = name not in call.broker.vhosts
     vhost = call.change(lambda: call.broker.declare_vhost(name))
+    maker = call.caller.name
+    if is_new and maker in call.broker.users:  # as RabbitMQ: who makes a vhost may use it
+        everything = {"configure": ".*", "write": ".*", "read": ".*"}
+        call.change(lambda: set_permissions(vhost, maker, **everything))
     description = str(body.get("description", vhost.description))
-    tags = body.get("tags", vhost.tags)
-    if isinstance(tags, str):
-        tags = [tag.strip() for tag in tags.split(",") if tag.strip()]
-    if not isinstance(tags, (list, tuple)) or not all(isinstance(tag, str) for tag in tags):
-        raise bad_request("tags must be a list of texts, or one text with commas between them")
-    if description != vhost.description or tuple(tags) != vhost.tags:
-        call.change(lambda: vhost_settings.set_metadata(vhost, description, tags))
-    queue_type = body.get("default_queue_type", body.get("defaultqueuetype"))
-    if queue_type not in (None, "undefined"):
+    words = list(vhost.tags) if words is None else words
+    if description != vhost.description or tuple(words) != vhost.tags:
+        call.change(lambda: vhost_settings.set_metadata(vhost, description, words))
+    if queue_type is not None:
         call.change(lambda: vhost_settings.set_default_queue_type(vhost, queue_type))
-    if "tracing" in body:
-        vhost.trace(on=call.boolean("tracing"))
+    if PROTECTED in wanted:
+        call.change(lambda: vhost_settings.set_protection(vhost, on=wanted[PROTECTED]))
+    if "tracing" in wanted:
+        vhost.trace(on=wanted["tracing"])
     await call.durable()
     return answers.empty(201 if is_new else 204)
 
@@ -90,8 +106,38 @@ async def put(call: Call) -> web.StreamResponse:
 async def delete(call: Call) -> web.StreamResponse:
     """DELETE, with all that is in it."""
     name = call.vhost.name
-    call.change(lambda: call.broker.delete_vhost(name))
+    try:
+        with call.acting():
+            call.broker.delete_vhost(name)
+    except PreconditionFailed as error:
+        raise ApiError(412, "precondition_failed", error.text) from None
     await call.durable()
+    return answers.empty(204)
+
+
+async def protect(call: Call) -> web.StreamResponse:
+    """POST .../deletion/protection: refuse DELETE from now on."""
+    return await _set_protection(call, on=True)
+
+
+async def unprotect(call: Call) -> web.StreamResponse:
+    """DELETE .../deletion/protection."""
+    return await _set_protection(call, on=False)
+
+
+async def _set_protection(call: Call, *, on: bool) -> web.StreamResponse:
+    vhost = call.vhost
+    call.change(lambda: vhost_settings.set_protection(vhost, on=on))
+    await call.durable()
+    return answers.empty(204)
+
+
+async def start(call: Call) -> web.StreamResponse:
+    """POST .../start/{node}: a vhost of this node runs always."""
+    call.vhost  # noqa: B018 - it has to exist
+    node = call.path("node")
+    if node != call.state.node:
+        raise bad_request(f"Request to node {node} failed with nodedown")
     return answers.empty(204)
 
 

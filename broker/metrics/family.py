@@ -43,9 +43,13 @@ class Part:
 
 @dataclass(frozen=True)
 class Scope:
-    """What a scrape asks for. ``prefix`` begins RabbitMQ's names, ``own`` those RabbitMQ lacks."""
+    """What a scrape asks for. ``prefix`` begins RabbitMQ's names, ``own`` those RabbitMQ lacks.
+
+    ``endpoint`` is what RabbitMQ calls the page, by which dashboards tell pages apart.
+    """
 
     server: Server
+    endpoint: str = "aggregated"
     per_object: bool = False
     prefix: str = "rabbitmq_"
     own: str = "leveret_"

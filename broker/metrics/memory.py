@@ -7,12 +7,13 @@ from broker.metrics.clients import sessions_of
 from broker.metrics.family import GAUGE, Scope, Steps, parts, single
 from broker.metrics.queues import paged_out, queues_of
 
-_TEXTS = {
-    "binary": "bodies of ready messages",
-    "queue_procs": "what queues keep besides bodies",
-    "connection_writers": "output that clients have not read",
-    "other_system": "everything else, the program included",
+_NAMES = {
+    "binary": ("binary_heap", "bodies of ready messages"),
+    "queue_procs": ("classic_queue_erlang_process", "what queues keep besides bodies"),
+    "connection_writers": ("client_connection_writer", "output that clients have not read"),
+    "other_system": ("other_system", "everything else, the program included"),
 }
+"""RabbitMQ's metric for each use in its breakdown, and what that is here."""
 
 
 def memory_breakdown(scope: Scope) -> Steps:
@@ -26,5 +27,6 @@ def memory_breakdown(scope: Scope) -> Steps:
             body_bytes += queue.backlog.size_bytes - gone_bytes
         yield None
     for use, octets in breakdown(messages, body_bytes, output).items():
-        name = f"{scope.prefix}memory_{use}_bytes"
-        yield single(name, GAUGE, f"Memory in bytes used for {_TEXTS[use]}", octets)
+        name, what = _NAMES[use]
+        name = f"{scope.prefix}memory_{name}_bytes"
+        yield single(name, GAUGE, f"Memory in bytes used for {what}", octets)

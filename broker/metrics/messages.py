@@ -6,13 +6,17 @@ Unlike the sums over objects these never fall: what was counted for objects that
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from itertools import accumulate
 from typing import TYPE_CHECKING
+
+from prometheus_client.core import HistogramMetricFamily, Metric
+from prometheus_client.utils import floatToGoString
 
 from broker.core.counters import Deliveries, Publishes
 from broker.core.deadletter import DELIVERY_LIMIT, EXPIRED, MAXLEN, REJECTED
 from broker.metrics.clients import channels_of
 from broker.metrics.family import COUNTER, GAUGE, Labels, Scope, Steps, family, parts
-from broker.metrics.queues import queues_of
+from broker.metrics.queues import queues_of, type_label
 
 if TYPE_CHECKING:
     from broker.core.queue import Queue
@@ -105,6 +109,7 @@ def global_metrics(scope: Scope) -> Steps:
     yield from _published(scope)
     yield from _delivered(scope)
     yield from _dead_lettered(scope)
+    yield _sizes(scope)
     queues = queues_of(scope)
     publishers = sum(1 for channel in channels_of(scope) if channel.counters.tallies)
     for name, text, count in (
@@ -155,10 +160,20 @@ def _delivered(scope: Scope) -> Steps:
         yield None
     for name, text, read in _DELIVERED:
         samples = [
-            ({**PROTOCOL, "queue_type": _type_label(kind)}, read(deliveries))
+            ({**PROTOCOL, "queue_type": type_label(kind)}, read(deliveries))
             for kind, deliveries in counted.items()
         ]
         yield family(f"{scope.prefix}global_{name}_total", COUNTER, text, samples)
+
+
+def _sizes(scope: Scope) -> Metric:
+    counted = scope.server.broker.body_sizes
+    text = "Size of messages received from publishers"
+    metric = HistogramMetricFamily(f"{scope.prefix}message_size_bytes", text, labels=[*PROTOCOL])
+    bounds = [*map(floatToGoString, counted.BOUNDS), "+Inf"]
+    buckets = list(zip(bounds, accumulate(counted.buckets), strict=True))
+    metric.add_metric(list(PROTOCOL.values()), buckets, counted.total)
+    return metric
 
 
 def _dead_lettered(scope: Scope) -> Steps:
@@ -166,7 +181,7 @@ def _dead_lettered(scope: Scope) -> Steps:
     for reason, name, text in _ENDED:
         samples = [
             (
-                {"queue_type": _type_label(kind), "dead_letter_strategy": strategy},
+                {"queue_type": type_label(kind), "dead_letter_strategy": strategy},
                 ended.get((kind, reason, dead_lettered), 0),
             )
             for kind in ("classic", "quorum")
@@ -178,7 +193,3 @@ def _dead_lettered(scope: Scope) -> Steps:
             f"Total number of messages dead-lettered due to {text}",
             samples,
         )
-
-
-def _type_label(kind: str) -> str:
-    return f"rabbit_{kind}_queue"

@@ -175,6 +175,7 @@ def identity(scope: Scope) -> Steps:
             "rabbitmq_node": node_name(),
             "rabbitmq_cluster": cluster_name(config),
             "rabbitmq_cluster_permanent_id": cluster_id(config),
+            "rabbitmq_endpoint": scope.endpoint,
         },
     )
 

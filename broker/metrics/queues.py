@@ -6,10 +6,21 @@ added up.
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from typing import TYPE_CHECKING, NamedTuple
 
 from broker.core.paging import MESSAGE_BYTES
-from broker.metrics.family import COUNTER, GAUGE, Column, Labels, Scope, Steps, by_object, parts
+from broker.metrics.family import (
+    COUNTER,
+    GAUGE,
+    Column,
+    Labels,
+    Scope,
+    Step,
+    Steps,
+    by_object,
+    parts,
+)
 
 if TYPE_CHECKING:
     from broker.core.queue import Queue
@@ -67,6 +78,11 @@ def queue_labels(queue: Queue) -> Labels:
     return {"vhost": queue.vhost, "queue": queue.name}
 
 
+def type_label(kind: str) -> str:
+    """RabbitMQ's label of a type of queue."""
+    return f"rabbit_{kind}_queue"
+
+
 def _inflow_labels(inflow: Inflow) -> Labels:
     vhost = inflow.queue.vhost
     return {
@@ -75,6 +91,11 @@ def _inflow_labels(inflow: Inflow) -> Labels:
         "exchange_vhost": vhost,
         "exchange": inflow.exchange,
     }
+
+
+def _queue_exchange_labels(inflow: Inflow) -> Labels:
+    queue = inflow.queue
+    return {"vhost": queue.vhost, "exchange": inflow.exchange, "queue": queue.name}
 
 
 def _age_s(queue: Queue) -> float | None:
@@ -246,6 +267,24 @@ _INFLOW: tuple[Column[Inflow], ...] = (
 )
 
 
+_QUEUE_EXCHANGE: tuple[Column[Inflow], ...] = (
+    Column(
+        "queue_exchange_messages_published_total",
+        COUNTER,
+        "Total number of messages published into a queue through an exchange",
+        lambda inflow: inflow.messages,
+    ),
+)
+
+_QUEUE_INFO: tuple[Column[Queue], ...] = (
+    Column("queue_info", GAUGE, "Always 1; the labels tell what kind of queue it is", lambda _: 1),
+)
+
+
+def _info_labels(queue: Queue) -> Labels:
+    return {**queue_labels(queue), "queue_type": type_label(queue.type), "membership": "leader"}
+
+
 def queue_coarse_metrics(scope: Scope) -> Steps:
     """How many messages each queue has, and since when."""
     return by_object(scope, _QUEUE_COARSE, queues_of(scope), queue_labels)
@@ -280,10 +319,26 @@ def queue_delivery_metrics(scope: Scope) -> Steps:
 
 def channel_queue_exchange_metrics(scope: Scope) -> Steps:
     """What came to each queue, by exchange; all channels together."""
+    inflows = yield from _inflows(scope)
+    yield from by_object(scope, _INFLOW, inflows, _inflow_labels)
+
+
+def queue_exchange_metrics(scope: Scope) -> Steps:
+    """The same under the name of RabbitMQ 4, where the labels are shorter."""
+    inflows = yield from _inflows(scope)
+    yield from by_object(scope, _QUEUE_EXCHANGE, inflows, _queue_exchange_labels)
+
+
+def queue_info(scope: Scope) -> Steps:
+    """What kind of queue each is."""
+    yield from by_object(scope, _QUEUE_INFO, queues_of(scope), _info_labels)
+
+
+def _inflows(scope: Scope) -> Generator[Step, None, list[Inflow]]:
     inflows: list[Inflow] = []
     for queues in parts(queues_of(scope)):
         for queue in queues:
             counted = queue.counters.incoming
             inflows += [Inflow(queue, exchange, count) for exchange, count in counted.items()]
         yield None
-    yield from by_object(scope, _INFLOW, inflows, _inflow_labels)
+    return inflows

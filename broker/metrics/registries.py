@@ -24,6 +24,8 @@ _BY_OBJECT: Mapping[str, Family] = {
     "channel_queue_metrics": clients.channel_queue_metrics,
     "connection_coarse_metrics": clients.connection_coarse_metrics,
     "connection_metrics": clients.connection_metrics,
+    "exchange_metrics": topology.exchange_metrics,
+    "queue_exchange_metrics": queues.queue_exchange_metrics,
 }
 
 _OF_NODE: Mapping[str, Family] = {
@@ -42,6 +44,8 @@ DETAILED: Mapping[str, Family] = {
     "exchange_names": topology.exchange_names,
     "exchange_bindings": topology.exchange_bindings,
 }
+
+WITH_QUEUE_INFO = frozenset({"queue_coarse_metrics", "queue_consumer_count", "queue_metrics"})
 
 LEFT_OUT: Mapping[str, str] = {
     "erlang_": "Erlang's virtual machine and database",
@@ -66,24 +70,27 @@ LEFT_OUT: Mapping[str, str] = {
 def default(scope: Scope) -> Steps:
     """``/metrics``: sums over all objects, or each, and all there is about the node."""
     first: Iterable[Family] = (node.process, node.alarms)
-    return _all(scope, chain(first, _everything()))
+    return _all(scope, chain(first, _everything(scope)))
 
 
 def per_object(scope: Scope) -> Steps:
     """``/metrics/per-object``."""
-    return _all(scope, _everything())
+    return _all(scope, _everything(scope))
 
 
 def detailed(scope: Scope, families: Iterable[str]) -> Steps:
     """``/metrics/detailed``: what is asked for; unknown names are ignored."""
     wanted = dict.fromkeys(families)
-    return _all(scope, [DETAILED[name] for name in wanted if name in DETAILED])
+    found = [DETAILED[name] for name in wanted if name in DETAILED]
+    if not WITH_QUEUE_INFO.isdisjoint(wanted):
+        found.append(queues.queue_info)
+    return _all(scope, found)
 
 
-def _everything() -> Iterable[Family]:
-    return chain(
-        _OF_NODE.values(), _BY_OBJECT.values(), (node.totals, node.latency, messages.global_metrics)
-    )
+def _everything(scope: Scope) -> Iterable[Family]:
+    of_all = (node.totals, node.latency, messages.global_metrics)
+    by_queue = (queues.queue_info,) if scope.per_object else ()
+    return chain(_OF_NODE.values(), _BY_OBJECT.values(), of_all, by_queue)
 
 
 def _all(scope: Scope, families: Iterable[Family]) -> Steps:

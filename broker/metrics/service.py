@@ -1,4 +1,6 @@
-"""Answers scrapes: ``/metrics`` and what is below it, on a port of its own, without login.
+"""Answers scrapes: ``/metrics`` and what is below it, on ports of its own, for HTTP and HTTPS.
+
+Everybody gets them, unless ``prometheus.authentication.enabled`` asks for a user who may.
 
 Paths, parameters and status codes are those of RabbitMQ's plugin. The library chooses between
 Prometheus's text and OpenMetrics by what the scraper accepts.
@@ -10,6 +12,7 @@ waiting.
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections.abc import Callable
 from itertools import chain
@@ -19,7 +22,9 @@ from aiohttp import web
 from prometheus_client.core import Metric
 from prometheus_client.exposition import choose_encoder
 
+from broker.access.backend import Refused
 from broker.http import Doors
+from broker.http_login import MONITORS, Malformed, log_in
 from broker.metrics import registries
 from broker.metrics.clients import channels_of
 from broker.metrics.family import CHUNK, Scope, Steps, histogram
@@ -27,11 +32,14 @@ from broker.metrics.loop_lag import LoopLag
 from broker.metrics.memory import memory_breakdown
 from broker.metrics.render import Text, render
 from broker.metrics.telemetry import Telemetry
+from broker.net.tls import Certificates
 
 if TYPE_CHECKING:
     from broker.server import Server
 
+PER_OBJECT, DETAILED, MEMORY_BREAKDOWN = "per-object", "detailed", "memory-breakdown"
 DETAILED_PREFIX = "detailed_"
+REALM = 'Basic realm="RabbitMQ Prometheus"'
 _Page = Callable[[web.Request], Steps]
 
 
@@ -47,23 +55,29 @@ class Prometheus:
         self._turn = asyncio.Lock()
         self._pages: dict[str, _Page] = {
             "default": self._default,
-            "per-object": self._per_object,
-            "detailed": self._detailed,
-            "memory-breakdown": self._memory_breakdown,
+            PER_OBJECT: self._per_object,
+            DETAILED: self._detailed,
+            MEMORY_BREAKDOWN: self._memory_breakdown,
         }
 
     async def start(self) -> None:
         """Listen, and look how late the loop is."""
-        config = self._server.config
-        assert config.prometheus_port is not None
+        config, doors = self._server.config, self._doors
+        if config.prometheus_port is not None:
+            host, port = config.prometheus_host, config.prometheus_port
+            await doors.open(self._application(), "http/prometheus", host, port)
+        if config.prometheus_ssl_port is not None:
+            host, port = config.prometheus_ssl_host, config.prometheus_ssl_port
+            certificates = Certificates("prometheus.ssl", config.prometheus_tls)
+            await doors.open(self._application(), "https/prometheus", host, port, certificates)
+        self._lag.start()
+
+    def _application(self) -> web.Application:
         app = web.Application()
-        path = f"/{config.prometheus_path.strip('/')}".rstrip("/")
+        path = f"/{self._server.config.prometheus_path.strip('/')}".rstrip("/")
         app.router.add_get(path or "/", self._scrape)
         app.router.add_get(f"{path}/{{registry}}", self._scrape)
-        await self._doors.open(
-            app, "http/prometheus", config.prometheus_host, config.prometheus_port
-        )
-        self._lag.start()
+        return app
 
     async def stop(self) -> None:
         """End both."""
@@ -73,19 +87,25 @@ class Prometheus:
     # -- pages -------------------------------------------------------------------------
 
     def _default(self, _: web.Request) -> Steps:
-        per_object = self._server.config.prometheus_per_object_metrics
-        yield from registries.default(Scope(self._server, per_object=per_object))
+        scope = self._scope_of_all()
+        if not self._server.config.prometheus_per_object_metrics:
+            scope = Scope(self._server)
+        yield from registries.default(scope)
         yield self._loop_lag()
 
     def _per_object(self, _: web.Request) -> Steps:
-        yield from registries.per_object(Scope(self._server, per_object=True))
+        yield from registries.per_object(self._scope_of_all())
         yield self._loop_lag()
+
+    def _scope_of_all(self) -> Scope:
+        return Scope(self._server, per_object=True, endpoint=PER_OBJECT)
 
     def _detailed(self, request: web.Request) -> Steps:
         vhosts = request.query.getall("vhost", [])
         scope = Scope(
             self._server,
             per_object=True,
+            endpoint=DETAILED,
             prefix=f"rabbitmq_{DETAILED_PREFIX}",
             own=f"leveret_{DETAILED_PREFIX}",
             vhosts=frozenset(vhosts) if vhosts else None,
@@ -93,7 +113,7 @@ class Prometheus:
         return registries.detailed(scope, request.query.getall("family", []))
 
     def _memory_breakdown(self, _: web.Request) -> Steps:
-        scope = Scope(self._server)
+        scope = Scope(self._server, endpoint=MEMORY_BREAKDOWN)
         yield from memory_breakdown(scope)
         yield from registries.detailed(scope, ())
 
@@ -110,6 +130,8 @@ class Prometheus:
     # -- the answer --------------------------------------------------------------------
 
     async def _scrape(self, request: web.Request) -> web.StreamResponse:
+        if self._server.config.prometheus_authentication:
+            await self._authenticate(request)
         registry = request.match_info.get("registry", "default")
         page = self._pages.get(registry)
         if page is None:
@@ -126,12 +148,31 @@ class Prometheus:
         self._telemetry.note(registry, content_type, encoding, text, elapsed_s)
         return await _send(request, text, content_type, encoding)
 
+    async def _authenticate(self, request: web.Request) -> None:
+        """Let only those in who may see everything that runs."""
+        authorization = request.headers.get("Authorization")
+        if authorization is None:
+            raise web.HTTPUnauthorized(headers={"WWW-Authenticate": REALM})
+        try:
+            identity = await log_in(self._server, authorization, request.remote or "")
+        except Malformed:
+            raise web.HTTPBadRequest from None
+        except Refused:
+            raise _refused("not_authorized", "Login failed") from None
+        if MONITORS.isdisjoint(identity.tags):
+            raise _refused("not_authorised", "Not monitor user")
+
     def _count_publishes(self) -> Steps:
         """Have what came over the fast path counted, see ``core.counters``."""
         for number, channel in enumerate(channels_of(Scope(self._server))):
             channel.counters.count()
             if number % CHUNK == 0:
                 yield None
+
+
+def _refused(error: str, reason: str) -> web.HTTPUnauthorized:
+    text = json.dumps({"error": error, "reason": reason})
+    return web.HTTPUnauthorized(text=text, content_type="application/json")
 
 
 async def _send(

@@ -8,6 +8,8 @@ Invariants:
   session's own time begins after that.
 * One TLS handshake begins at a time, ``HANDSHAKE_GAP_S`` apart: each takes about a millisecond of
   the loop, and a flood of them leaves the rest of it to clients that are connected.
+* A failed handshake ends with an alert, which needs a second descriptor of the socket: at most
+  ``SPARES_MAX`` of them, so that a flood does not take twice as many.
 * The accept loop survives whatever one socket does, and running out of descriptors.
 """
 
@@ -21,6 +23,7 @@ from typing import Any
 
 from broker.amqp.host import Origin
 from broker.config import Config, Listener
+from broker.net import alert
 from broker.net.addresses import is_loopback
 from broker.net.handshake import explain
 from broker.net.tls import Certificates
@@ -28,6 +31,7 @@ from broker.services import Listening
 from protocol import proxy
 
 HANDSHAKE_GAP_S = 0.002
+SPARES_MAX = 32
 FULL = "connection_max, or what the limit of open files leaves"
 EXHAUSTED_S = 1.0  # how long to wait when no socket can be accepted
 
@@ -47,7 +51,7 @@ class AmqpListeners:
         session: Callable[[Origin | None], asyncio.Protocol],
         has_room: Callable[[int], bool],
     ) -> None:
-        self.places: list[Listening] = []
+        self.listening: list[Listening] = []
         self._config = config
         self._certificates = certificates
         self._handshake_timeout_s = config.tls_handshake_timeout_ms / 1000
@@ -57,9 +61,11 @@ class AmqpListeners:
         self._servers: list[asyncio.Server] = []
         self._sockets: list[socket.socket] = []
         self._tasks: set[asyncio.Task[None]] = set()
+        self._spares = 0
 
-    async def open(self) -> None:
-        """Open all, or raise OSError."""
+    async def start(self) -> None:
+        """Open all, or raise OSError; once more after ``stop``."""
+        self.listening = []
         for listener in self._config.listeners:
             if self._config.proxy_protocol:
                 await self._open_own(listener, tls=False)
@@ -77,7 +83,9 @@ class AmqpListeners:
             reuse_address=True,
         )
         self._servers.append(server)
-        self.places += [Listening("amqp", *opened.getsockname()[:2]) for opened in server.sockets]
+        self.listening += [
+            Listening("amqp", *opened.getsockname()[:2]) for opened in server.sockets
+        ]
 
     async def _open_own(self, listener: Listener, *, tls: bool) -> None:
         addresses = await self._loop.getaddrinfo(
@@ -96,10 +104,10 @@ class AmqpListeners:
             listening.bind(address)
             listening.listen(self._config.tcp_backlog)
             protocol = "amqp/ssl" if tls else "amqp"
-            self.places.append(Listening(protocol, *listening.getsockname()[:2]))
+            self.listening.append(Listening(protocol, *listening.getsockname()[:2]))
             self._start(self._accept(listening, tls))
 
-    def close(self) -> None:
+    async def stop(self) -> None:
         """Accept no more, and drop whoever has not come as far as a session."""
         for server in self._servers:
             server.close()
@@ -107,6 +115,7 @@ class AmqpListeners:
             task.cancel()
         for listening in self._sockets:
             listening.close()
+        self._servers, self._sockets = [], []
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
         task = self._loop.create_task(work)
@@ -132,9 +141,12 @@ class AmqpListeners:
     async def _admit(self, accepted: socket.socket, tls: bool) -> None:
         """Bring one socket to its session; whatever goes wrong ends this socket alone."""
         certificates = self._certificates if tls else None
-        name, admitted = "?", False
+        name, admitted, spare = "?", False, None
         try:
             accepted.setblocking(False)
+            if tls and self._spares < SPARES_MAX:
+                spare = accepted.dup()
+                self._spares += 1
             peer = accepted.getpeername()
             name = str(Listener(*peer[:2]))
             origin = await self._origin(accepted, peer[0]) if self._config.proxy_protocol else None
@@ -155,7 +167,12 @@ class AmqpListeners:
             else:
                 why = explain(error, certificates.prefix, certificates.host_names)
                 _log.error("%s: no TLS: %s", name, why)
+                if spare is not None:
+                    alert.send(error, spare)
         finally:
+            if spare is not None:
+                spare.close()
+                self._spares -= 1
             if not admitted:
                 accepted.close()
 

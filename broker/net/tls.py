@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 
 from broker.config import ConfigError
 from broker.net import pem
+from broker.net.alert import AlertingContext
 
 if TYPE_CHECKING:
     from cryptography import x509
@@ -181,7 +182,7 @@ def _stamp(file: str) -> tuple[int, ...] | None:
 
 
 def _context_without_files(prefix: str, options: TlsOptions) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context = AlertingContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = min(_VERSIONS[name] for name in options.versions)
     context.maximum_version = max(_VERSIONS[name] for name in options.versions)
     if options.ciphers:

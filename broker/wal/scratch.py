@@ -32,6 +32,30 @@ class _File:
     frames: int = 0  # not freed yet
 
 
+class _Frame:
+    """A frame that was read, and where in it each message is."""
+
+    __slots__ = ("_addresses", "_batch", "_octets", "_offsets", "number")
+
+    def __init__(self, number: int, octets: bytes, batch: Batch) -> None:
+        self.number = number
+        self._octets = octets
+        self._batch = batch
+        self._offsets = list(accumulate(batch.content_length, initial=batch.head_octets))
+        self._addresses = [address for address, _ in batch.routes]
+
+    def stored(self, message_id: int) -> Stored:
+        """One of its messages."""
+        batch, offsets = self._batch, self._offsets
+        row = bisect_left(batch.publish_id, message_id)
+        return Stored(
+            self._addresses[batch.publish_route[row]],
+            batch.publish_ms[row],
+            batch.publish_detail[row],
+            self._octets[offsets[row] : offsets[row + 1]],
+        )
+
+
 class Scratch:
     """See the module. Frames are numbered from 1.
 
@@ -46,7 +70,7 @@ class Scratch:
         self._next_frame = 1
         self._places: dict[int, tuple[_File, int, int]] = {}  # file, offset, length
         self._last: _File | None = None
-        self._read_last: tuple[int, bytes, Batch] | None = None
+        self._read_last: _Frame | None = None
         disk.make_directory(directory)
         for name in disk.list_directory(directory):
             if name.endswith(_SUFFIX):
@@ -89,28 +113,16 @@ class Scratch:
 
     def read(self, frame: int, message_ids: Sequence[int]) -> list[Stored]:
         """Messages of a frame, by ascending ids."""
-        if self._read_last is None or self._read_last[0] != frame:
-            self._read_last = frame, *self._read(frame)
-        _, octets, batch = self._read_last
-        ends = list(accumulate(batch.content_length, initial=batch.head_octets))
-        addresses = [address for address, _ in batch.routes]
-        rows = [bisect_left(batch.publish_id, message_id) for message_id in message_ids]
-        return [
-            Stored(
-                addresses[batch.publish_route[row]],
-                batch.publish_ms[row],
-                batch.publish_detail[row],
-                octets[ends[row] : ends[row + 1]],
-            )
-            for row in rows
-        ]
+        if self._read_last is None or self._read_last.number != frame:
+            self._read_last = self._read(frame)
+        return list(map(self._read_last.stored, message_ids))
 
-    def _read(self, frame: int) -> tuple[bytes, Batch]:
+    def _read(self, frame: int) -> _Frame:
         file, offset, length = self._places[frame]
         try:
             octets = self.disk.read(file.fd, length, offset)
             if len(octets) == length:
-                return octets, decode(frame, False, octets, length)
+                return _Frame(frame, octets, decode(frame, False, octets, length))
             reason = "it is cut short"
         except (OSError, MalformedBatch) as error:
             reason = str(error)
@@ -121,7 +133,7 @@ class Scratch:
     def free(self, frame: int) -> None:
         """A frame is not needed any more."""
         file, _, _ = self._places.pop(frame)
-        if self._read_last is not None and self._read_last[0] == frame:
+        if self._read_last is not None and self._read_last.number == frame:
             self._read_last = None
         file.frames -= 1
         if file is not self._last:

@@ -19,14 +19,15 @@ import time
 import traceback
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType, ModuleType
-from typing import Any
+from typing import Any, TypeVar
 
 from conformance.brokers import BROKERS, Broker
 
 Check = Callable[[Any], None]
+Thing = TypeVar("Thing")
 
 PROGRAMS = (
     "with_pika",
@@ -35,6 +36,10 @@ PROGRAMS = (
     "with_kombu",
     "with_celery",
     "with_amqplib",
+    "with_java",
+    "with_go",
+    "with_bunny",
+    "with_php",
     "with_amqp_tools",
     "with_tls",
 )
@@ -55,6 +60,19 @@ class Target:
     url: str
     kind: type[Broker] | None
     """How to start another one like it; None when CONFORMANCE_URL named it."""
+    _stack: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
+    _shared: dict[object, Any] = field(default_factory=dict)
+
+    def shared(self, make: Callable[[Target], contextlib.AbstractContextManager[Thing]]) -> Thing:
+        """Give what ``make`` makes for all programs together, until the target closes."""
+        if make not in self._shared:
+            self._shared[make] = self._stack.enter_context(make(self))
+        thing: Thing = self._shared[make]
+        return thing
+
+    def close(self) -> None:
+        """End what was shared."""
+        self._stack.close()
 
     def another(self, **settings: Any) -> Broker:
         """Give a broker of the same kind, not started, that the check may kill."""
@@ -73,8 +91,8 @@ def target() -> Iterator[Target]:
     kind = BROKERS[os.environ.get("CONFORMANCE_BROKER") or "leveret"]
     if not kind.available():
         raise Skip(f"{kind.name} is not installed here")
-    with kind() as broker:
-        yield Target(broker.url, kind)
+    with kind() as broker, contextlib.closing(Target(broker.url, kind)) as found:
+        yield found
 
 
 def cache() -> Path:

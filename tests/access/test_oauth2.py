@@ -77,7 +77,7 @@ BAD = {
     "other audience": token(aud="else"),
     "no audience": token(aud=None),
     "no signature": jwt.encode(CLAIMS, None, "none", headers={"kid": "k1"}).encode(),
-    "no name": token(sub=None),
+    "audience of another type": token(aud={"rabbitmq": 1}),
     "no token": b"",
     "rubbish": b"a.b.c",
     "not UTF-8": b"\xff\xfe",
@@ -117,9 +117,27 @@ def test_options(backend: Any) -> None:
     claims = {"scope": None, "mail": "a@b", "roles": ["admin", 7], "realm": {"roles": "x:Read.All"}}
     granted = log_in(made, token(aud=None, **claims))
     assert (granted.name, granted.tags) == ("a@b", {"administrator"})
+    assert log_in(made, token(aud=None, sub=None)).name == "unknown"
     assert granted.may(ResourceAccess("v", "queue", "q", "configure"))
     assert granted.may(ResourceAccess("/", "queue", "q", "read"))
     assert not granted.may(ResourceAccess("v", "queue", "q", "read"))
+
+
+@pytest.mark.parametrize(
+    "claims",
+    [
+        {"roles": {"rabbitmq": ["write:*/q"], "other": ["read:*/*"]}},
+        {"roles": {"rabbitmq": "write:*/q x:y"}},
+        {"authorization": {"permissions": [{"scopes": ["rabbitmq.write:*/q"]}, {}, 5]}},
+        {"aud": "else rabbitmq", "scope": ["rabbitmq.write:*/q", 5, {}]},
+    ],
+)
+def test_where_scopes_are(claims: dict[str, Any], backend: Any) -> None:
+    """Scopes may be in objects by resource server, and in lists of objects."""
+    made = backend("auth_oauth2.additional_scopes_key=roles")
+    granted = log_in(made, token(**{"scope": None, **claims}))
+    assert granted.may(ResourceAccess("/", "queue", "q", "write"))
+    assert not granted.may(ResourceAccess("/", "queue", "q", "read"))
 
 
 def test_renewal(backend: Any) -> None:
@@ -188,16 +206,22 @@ def test_an_issuer_that_is_away() -> None:
 @pytest.mark.parametrize(
     ("scope", "question", "allowed"),
     [
-        ("write:*/*", TopicAccess("/", "x", "write", "a.b"), True),
+        ("write:*/*", TopicAccess("/", "x", "write", "a.b"), False),
+        ("write:*/*/*", TopicAccess("/", "x", "write", "a.b"), True),
         ("write:*/*/a.*", TopicAccess("/", "x", "write", "a.b"), True),
         ("write:*/*/a.*", TopicAccess("/", "x", "write", "b.a"), False),
         ("write:*/*/a.*", TopicAccess("/", "x", "read", "a.b"), False),
-        ("write:*/*/a/b", TopicAccess("/", "x", "write", "a/b"), True),
+        ("write:*/*/a/b", TopicAccess("/", "x", "write", "a/b"), False),
+        ("write:*/*/a%2Fb", TopicAccess("/", "x", "write", "a/b"), True),
+        ("write:*/x-{vhost}/{sub}.*", TopicAccess("v/*", "x-v/*", "write", "a*n.b"), True),
+        ("write:*/x-{vhost}/{sub}.*", TopicAccess("v/*", "x-v/1", "write", "a*n.b"), False),
+        ("write:*/*/{sub}.*", TopicAccess("/", "x", "write", "ann.b"), False),
+        ("write:*/{number}", ResourceAccess("/", "queue", "{number}", "write"), True),
         ("write:%2F/a%2Ab", ResourceAccess("/", "queue", "a*b", "write"), True),
         ("write:%2F/a%2Ab", ResourceAccess("/", "queue", "axb", "write"), False),
-        ("write:vhost", ResourceAccess("vhost", "queue", "any", "write"), True),
-        ("write:vhost", VhostAccess("vhost"), True),
-        ("write:vhost", VhostAccess("vhosts"), False),
+        ("write:vhost", VhostAccess("vhost"), False),
+        ("write:vhost/", VhostAccess("vhost"), True),
+        ("write:vhost/", VhostAccess("vhosts"), False),
         ("write:", VhostAccess(""), False),
         ("write", VhostAccess(""), False),
         ("delete:*/*", VhostAccess("/"), False),
@@ -205,7 +229,7 @@ def test_an_issuer_that_is_away() -> None:
 )
 def test_scopes(scope: str, question: Any, allowed: bool) -> None:
     """A scope is permission:vhost/name/routing_key, each part a pattern, encoded as in a URL."""
-    found, _ = scopes.parse([scope], "")
+    found, _ = scopes.parse([scope], "", {"sub": "a*n", "number": 5, "vhost": "claimed"})
     assert any(one.allows(question) for one in found) is allowed
 
 

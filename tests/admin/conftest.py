@@ -24,6 +24,7 @@ class Ran:
 
 
 Run = Callable[..., Ran]
+StandIn = Callable[[str], Run]
 
 
 @pytest.fixture(autouse=True)
@@ -55,6 +56,16 @@ def leveret(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch)
 def ctl(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
     """Run the stand-in for rabbitmqctl."""
     return _runner(lambda words: programs.stand_in("rabbitmqctl", words), capsys, monkeypatch)
+
+
+@pytest.fixture
+def stand_in(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> StandIn:
+    """Run the stand-in for one of RabbitMQ's programs."""
+
+    def of(original: str) -> Run:
+        return _runner(lambda words: programs.stand_in(original, words), capsys, monkeypatch)
+
+    return of
 
 
 def _runner(

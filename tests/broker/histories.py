@@ -103,7 +103,7 @@ class History:
             return
         if how != "requeue":
             del self.expected[queue.name][body_of(message)]
-        elif queue.counts is not None:
+        elif queue.returns is not None:
             self.expected[queue.name][body_of(message)] += 1
 
     def reclaim(self) -> int:
@@ -141,7 +141,7 @@ class History:
                 assert segment is not None
                 references[segment.name] += 1
             if not queue.deleted:
-                count = (queue.counts or {}).get(message.id, 0)
+                count = (queue.returns or {}).get(message.id, 0)
                 found.setdefault(queue.name, []).append((body_of(message), count))
         expected: dict[str, Any] = {
             name: list(messages.items()) for name, messages in self.expected.items() if messages

@@ -124,6 +124,17 @@ def test_watermarks_relative_to_memory(machine: Machine, config: Config) -> None
     assert relative.reasons == (MEMORY, DISK)
 
 
+def test_watermarks_that_change(machine: Machine, limited: Alarms, config: Config) -> None:
+    """The next look goes by the new watermarks, up or down."""
+    machine.resident = 100
+    session = Listener()
+    for watermark in (99, 100):
+        limits = {"memory_high_watermark_bytes": watermark, "disk_free_limit_bytes": 0}
+        limited.configure(replace(config, **limits))
+        limited.look([session])
+    assert session.told == ["raised", "cleared"]
+
+
 def test_what_is_measured(tmp_path: Path) -> None:
     """This process occupies some memory, and the directory's disk has some room."""
     assert alarms.resident_bytes() > 1 << 20

@@ -146,6 +146,7 @@ NEW: dict[str, Any] = {
                 "tags": ["t"],
                 "default_queue_type": "quorum",
                 "protected_from_deletion": True,
+                "owner": "ops",
             },
         }
     ],
@@ -214,6 +215,7 @@ def test_definitions_of_newer_brokers() -> None:
     vhost = broker.vhosts["v"]
     assert (vhost.description, vhost.tags) == ("Old place of the name", ("t",))
     assert vhost.default_queue_type == "quorum"
+    assert vhost.protected
     assert vhost.queues["n"].type == "classic"
     assert broker.users["aws"].tags == ("monitoring", "a")
 
@@ -222,7 +224,7 @@ def test_what_is_unknown_is_kept(caplog: pytest.LogCaptureFixture) -> None:
     """It is named in a warning and exported again, at its place."""
     exported = export_all(broker_with(NEW), "x")
     assert exported["amazon_mq"] == {"broker": "b-1"}
-    assert exported["vhosts"][0]["metadata"]["protected_from_deletion"] is True
+    assert exported["vhosts"][0]["metadata"]["owner"] == "ops"
     assert exported["queues"][0]["leader"] == "here"
     for name in ("amazon_mq", "leader", "metadata"):
         assert f"{name}: unknown" in caplog.text

@@ -76,6 +76,20 @@ def test_levels(config: Config, capsys: pytest.CaptureFixture[str]) -> None:
     ]
 
 
+def test_levels_change_while_outputs_stay(
+    config: Config, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """New levels hold for outputs that are open and for categories that had one of their own."""
+    to_file = replace(config, log_dir=str(tmp_path), log_file="l", log_file_level="error")
+    logs.configure(replace(to_file, log_category_levels={"queue": "none"}))
+    logs.set_levels(replace(to_file, log_level="warning", log_file_level=None))
+    for level in (logging.INFO, logging.WARNING):
+        logging.getLogger("leveret.queue").log(level, "said")
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.endswith("[warning] queue: said")
+    assert (tmp_path / "l").read_text() == f"{line}\n"
+
+
 def test_log_file(config: Config, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The log goes to a file of its own level, and on to a new one after another's rotation."""
     logs.configure(

@@ -129,19 +129,44 @@ def test_settings() -> None:
     assert events[7][1]["max-queues"] == 9
 
 
+def test_policies_of_queues() -> None:
+    """Who gets another policy is told, and nobody else, whatever policies there are."""
+    vhost, heard = listening()
+    for name in ("q1", "q2", "r"):
+        make_queue(vhost, name)
+    set_policy(vhost, "high", pattern="^q1", definition={"max-length": 9}, priority=9)
+    heard()
+
+    def told() -> list[tuple[str, str]]:
+        return [(key, facts["name"]) for key, facts in heard() if key.startswith("queue.policy")]
+
+    set_policy(vhost, "low", pattern="^q", definition={"max-length": 3})
+    assert told() == [("queue.policy.updated", "q2")]
+    set_policy(vhost, "low", pattern="^r", definition={"max-length": 3})
+    assert told() == [("queue.policy.updated", "q2"), ("queue.policy.updated", "r")]
+    delete_policy(vhost, "low")
+    assert told() == [("queue.policy.cleared", "r")]
+    delete_policy(vhost, "high")
+    assert told() == [("queue.policy.cleared", "q1")]
+
+
 def test_vhosts() -> None:
     """A vhost tells when it comes and goes; the exchange tells of other vhosts too."""
     vhost, heard = listening()
     broker = vhost.broker
     make_queue(broker.declare_vhost("v"), "q")
     broker.change({"op": "vhost.delete", "name": "v"}, durable=True)
-    events = heard()
-    assert events[0][0] == "vhost.created"
-    assert [(key, facts["name"]) for key, facts in events[1:3]] == [
+    events = [(key, facts["name"]) for key, facts in heard()]
+    exchanges = [name for key, name in events if key == "exchange.created"]
+    assert len(exchanges) == 7
+    assert [event for event in events if not event[0].startswith("exchange.")] == [
+        ("vhost.created", "v"),
         ("queue.created", "q"),
         ("queue.deleted", "q"),
+        ("vhost.deleted", "v"),
+        ("vhost.down", "v"),
     ]
-    assert events[-1][0] == "vhost.deleted"
+    assert sorted(name for key, name in events if key == "exchange.deleted") == sorted(exchanges)
     assert EVENT not in broker.declare_vhost("w").exchanges
 
 

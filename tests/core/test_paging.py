@@ -338,7 +338,7 @@ def test_deleting_a_paged_queue_lets_go_of_all() -> None:
     assert scene.vhost.delete_queue("q", None) == 8
     assert not scene.scratch.frames
     assert not +scene.log.references
-    assert not scene.queue.counts
+    assert not scene.queue.returns
 
 
 def test_a_full_paged_queue_refuses() -> None:

@@ -12,24 +12,12 @@ from tests.core.doubles import (
     bodies,
     headers,
     make_queue,
-    make_vhost,
     pass_time,
     publish,
     settle_down,
     subscribe,
     take,
 )
-
-NOW_MS = 1_700_000_000_000
-
-
-@pytest.fixture
-def vhost() -> Vhost:
-    """A vhost at a certain time."""
-    vhost = make_vhost()
-    vhost.broker.now_ms = NOW_MS
-    return vhost
-
 
 # -- delayed retry --------------------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ from protocol.content import (
     header_payload,
 )
 from tests.core.doubles import (
+    NOW_MS,
     ListeningLog,
     bodies,
     headers,
@@ -25,17 +26,6 @@ from tests.core.doubles import (
     subscribe,
     take,
 )
-
-NOW_MS = 1_700_000_000_000
-
-
-@pytest.fixture
-def vhost() -> Vhost:
-    """A vhost at a certain time."""
-    vhost = make_vhost()
-    vhost.broker.now_ms = NOW_MS
-    return vhost
-
 
 # -- expiry ---------------------------------------------------------------------------------------
 

@@ -32,12 +32,6 @@ LOCKED = (
 )
 
 
-@pytest.fixture
-def vhost() -> Vhost:
-    """An empty vhost."""
-    return make_vhost()
-
-
 def refused(error: type[AmqpError], call: Callable[[], Any]) -> str:
     """The text of the error that a call raises."""
     with pytest.raises(error) as caught:

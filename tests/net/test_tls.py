@@ -158,6 +158,19 @@ def test_versions_and_ciphers(issue: Issue, authority: trustme.CA) -> None:
             assert (ours.cipher() or ("",))[0] == suite
 
 
+def test_the_order_of_ciphers(issue: Issue, authority: trustme.CA) -> None:
+    """The client's first suite is used, unless honor_cipher_order says that ours is."""
+    first, second = "ECDHE-ECDSA-AES256-GCM-SHA384", "ECDHE-ECDSA-AES128-GCM-SHA256"
+    for ours_first, used in ((False, second), (True, first)):
+        made = options(
+            certfile=issue("server"), ciphers=(first, second), honor_cipher_order=ours_first
+        )
+        client = trusting(authority)
+        client.set_ciphers(f"{second}:{first}")
+        shaken = shake_hands(Certificates("p", made), client)
+        assert (shaken.cipher() or ("",))[0] == used
+
+
 def encrypted(file: str, password: str) -> None:
     """Encrypt the key in a file."""
     octets = Path(file).read_bytes()
@@ -196,8 +209,12 @@ def test_what_is_wrong(issue: Issue, tmp_path: Path) -> None:
 
 
 def test_certificates_that_clients_refuse(issue: Issue, caplog: pytest.LogCaptureFixture) -> None:
-    """One that is expired or soon will be is used, with a warning."""
+    """One that is expired or soon will be, or is not yet valid, is used, with a warning."""
     caplog.set_level(logging.WARNING)
+    begin = datetime.now(UTC) + timedelta(days=1)
+    young = issue("server", not_before=begin, not_after=begin + timedelta(days=100))
+    Certificates("p", options(certfile=young))
+    assert "is not valid before" in caplog.text
     for left, text in ((-1, "expired on"), (10, "expires on"), (100, "")):
         caplog.clear()
         end = datetime.now(UTC) + timedelta(days=left)

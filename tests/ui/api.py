@@ -32,6 +32,12 @@ class Api:
             raise AssertionError(f"{method} {path}: {error.code} {error.read()!r}") from error
         return json.loads(text) if text else None
 
+    @property
+    def amqp_port(self) -> int:
+        """Where the broker speaks AMQP."""
+        listeners = self.call("GET", "/overview")["listeners"]
+        return int(next(one["port"] for one in listeners if one["protocol"] == "amqp"))
+
     def queue(self, name: str, **arguments: Any) -> None:
         """Declare a durable queue."""
         body = {"durable": True, "arguments": arguments}

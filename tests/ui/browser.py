@@ -143,6 +143,10 @@ class Browser:
         """Press keys one after the other, wherever the focus is."""
         ActionChains(self.driver).send_keys(*keys).perform()
 
+    def point_at(self, element: WebElement) -> None:
+        """Move the pointer to the middle of an element."""
+        ActionChains(self.driver).move_to_element(element).perform()
+
     def chord(self, modifier: str, key: str) -> None:
         """Press a key while holding another."""
         actions = ActionChains(self.driver).key_down(modifier).send_keys(key)

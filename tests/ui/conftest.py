@@ -14,6 +14,7 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
+import pika
 import pytest
 
 from conformance.brokers import Leveret
@@ -23,6 +24,7 @@ from .browser import Browser
 
 NPM_PACKAGES = ("axe-core@4.10.3", "prettier@3.6.2")
 START_S = 20.0
+EVIL = "<img src=x onerror=alert(1)>"  # a name that would be a script if it became markup
 
 
 @pytest.fixture(scope="session")
@@ -59,6 +61,18 @@ def chromium(page_url: str) -> Iterator[Browser]:
 def api(page_url: str) -> Api:
     """Give the management API behind the page."""
     return Api(page_url)
+
+
+@pytest.fixture
+def client(api: Api) -> Iterator[pika.BlockingConnection]:
+    """Give a connection over AMQP, with a name that tries to be markup."""
+    parameters = pika.ConnectionParameters(
+        "127.0.0.1", api.amqp_port, client_properties={"connection_name": EVIL}
+    )
+    connection = pika.BlockingConnection(parameters)
+    yield connection
+    if connection.is_open:
+        connection.close()
 
 
 @pytest.fixture

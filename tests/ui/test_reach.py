@@ -1,14 +1,17 @@
 """Who can use the page: with a keyboard only, on a phone, in the dark, with 10,000 queues."""
 
 import json
+from collections.abc import Iterator
+from urllib.parse import quote
 
+import pika
 import pytest
 from selenium.webdriver import Keys
 
 from .api import Api
 from .browser import Browser, address_of
+from .conftest import EVIL
 
-EVIL = "<img src=x onerror=alert(1)>"
 PAGES = (
     "/",
     "/connections",
@@ -27,15 +30,23 @@ PAGES = (
     "/policies",
     "/limits",
     "/definitions",
+    "/parameters",
+    "/feature-flags",
+    "/settings",
+    "/nowhere",
 )
 
 
 @pytest.fixture
-def furnished(page: Browser, api: Api) -> Browser:
+def furnished(page: Browser, api: Api, client: pika.BlockingConnection) -> Browser:
     """Give the page of a broker that has something to show everywhere."""
     api.queue(EVIL)
+    channel = client.channel()
+    channel.basic_qos(prefetch_count=1)
+    channel.basic_consume(EVIL, lambda *_: None, consumer_tag=EVIL)
     api.bind("ui.orders", EVIL, "order.#")
-    api.publish("order.1", EVIL, exchange="ui.orders")
+    for _ in range(2):  # one for the consumer, one that waits
+        api.publish("order.1", EVIL, exchange="ui.orders")
     policy = {"pattern": "^ui", "definition": {"max-length": 1000}, "apply-to": "queues"}
     api.call("PUT", "/policies/%2F/ui.policy", policy)
     return page
@@ -123,10 +134,22 @@ def test_refresh_keeps_the_focus(furnished: Browser) -> None:
     assert furnished.run("return document.activeElement.textContent") == before
 
 
+def test_chart_says_its_values(page: Browser) -> None:
+    """A chart marks the values next to the pointer, and shows them as a table to who cannot see."""
+    plot = page.one(".plot")
+    page.until("a line", lambda: plot.find_elements("css selector", "path"))
+    page.point_at(plot)
+    page.sees("Unacknowledged 0", ".cursor")
+    page.tab_to("Queued messages as a table")
+    page.press(Keys.ENTER)
+    page.until("rows", lambda: len(page.all(".values tbody tr")) > 60)
+    assert page.text(".values thead") == "Time Total Ready Unacknowledged"
+
+
 @pytest.mark.parametrize(
     ("width", "dark"), [(1280, False), (1280, True), (400, True)], ids=["light", "dark", "phone"]
 )
-def test_accessible(furnished: Browser, axe: str, width: int, dark: bool) -> None:
+def test_accessible(furnished: Browser, api: Api, axe: str, width: int, dark: bool) -> None:
     """On every page axe-core finds nothing serious, and nothing is wider than the window."""
     furnished.look(width=width, dark=dark)
     furnished.load()
@@ -141,7 +164,7 @@ def test_accessible(furnished: Browser, axe: str, width: int, dark: bool) -> Non
         if found:
             faults[what] = found
 
-    for address in PAGES:
+    for address in [*PAGES, *things(api)]:
         show(furnished, address)
         examine(address)
     show(furnished, address_of("queues", "/", EVIL))
@@ -181,6 +204,12 @@ _FETCHED = """
 return performance.getEntriesByType('resource')
   .filter(({ name }) => name.includes('/api/queues?')).length
 """
+
+
+def things(api: Api) -> Iterator[str]:
+    """Give the addresses of what there is one of: the node, a connection, a channel."""
+    for kind in ("nodes", "connections", "channels"):
+        yield f"/{kind}/{quote(api.call('GET', f'/{kind}')[0]['name'], safe='')}"
 
 
 def show(page: Browser, address: str) -> None:

@@ -4,6 +4,9 @@ import json
 from pathlib import Path
 from urllib.parse import quote
 
+import pika
+import pytest
+
 from .api import Api
 from .browser import Browser, address_of
 
@@ -20,16 +23,6 @@ def test_login_refused_and_accepted(stranger: Browser) -> None:
     stranger.heading("Overview")
     # The browser itself notes the refused request.
     assert all("401" in complaint for complaint in stranger.complaints())
-
-
-def test_credentials_end_with_the_tab_and_are_no_cookie(page: Browser) -> None:
-    """Credentials are no cookie, which other sites could make use of; logout ends them."""
-    assert page.run("return document.cookie") == ""
-    page.button("Log out").click()
-    page.button("Log in")
-    assert page.run("return sessionStorage.length") == 0
-    page.load("/queues")
-    page.button("Log in")
 
 
 def test_add_queue_publish_look_and_delete(page: Browser, api: Api) -> None:
@@ -72,6 +65,22 @@ def test_search_in_messages(page: Browser, api: Api) -> None:
     page.sees("1 match")
     assert len(page.all(".messages > li")) == 1
     assert "order 3" in page.text(".messages")
+
+
+def test_who_holds_messages(page: Browser, api: Api, client: pika.BlockingConnection) -> None:
+    """What a consumer has not acknowledged is shown with the consumer, and stays with it."""
+    api.queue("ui.held")
+    channel = client.channel()
+    channel.basic_consume("ui.held", lambda *_: None, consumer_tag="slow")
+    api.publish("ui.held", "job 1")
+    page.go(address_of("queues", "/", "ui.held"))
+    page.button("Unacknowledged").click()
+    page.sees("1 of 1 unacknowledged message")
+    page.one(".messages summary").click()
+    page.sees("consumer slow on channel")
+    assert page.all(".messages input") == []
+    channel.close()
+    assert api.payloads("ui.held") == ["job 1"]
 
 
 def test_retry_dead_letters(page: Browser, api: Api) -> None:
@@ -143,6 +152,25 @@ def test_bind_and_unbind_and_topology(page: Browser, api: Api) -> None:
     assert api.call("GET", "/exchanges/%2F/ui.events/bindings/source") == []
 
 
+def test_topology_around_one_thing(page: Browser, api: Api) -> None:
+    """A box leads to the picture around it, with dead letters, and from there to its page."""
+    dead = {"x-dead-letter-exchange": "ui.dlx"}
+    api.queue("ui.worked", **dead)
+    api.queue("ui.buried")
+    api.bind("ui.source", "ui.worked", "a")
+    api.bind("ui.dlx", "ui.buried", "#")
+    page.go("/topology?name=ui.buried")
+    page.one("[data-id='queue:ui.buried']").click()
+    page.sees("Around the queue ui.buried")
+    page.until("two boxes", lambda: len(page.all(".topology .box")) == 2)
+    page.choose("Distance", "3 steps")
+    page.until("all four", lambda: len(page.all(".topology .box")) == 4)
+    page.unfold("The same in words")
+    page.sees("ui.worked dead-letters to the exchange ui.dlx")
+    page.one("[data-id='queue:ui.buried']").click()
+    page.heading("ui.buried")
+
+
 def test_cancel_delayed_message(page: Browser, api: Api) -> None:
     """A delayed message is listed until it is cancelled, and is never delivered then."""
     body = {"type": "x-delayed-message", "durable": True, "arguments": {"x-delayed-type": "fanout"}}
@@ -178,6 +206,9 @@ def test_user_policy_limit_and_vhost(page: Browser, api: Api) -> None:
     page.choose("Virtual host", EVIL)
     page.button("Set permissions").click()
     page.sees(EVIL, "main table")
+    page.button(f"Clear permissions of ui.ann in {EVIL}").click()
+    page.one("dialog button.danger").click()
+    page.sees("this user cannot open a connection")
     page.go("/policies")
     page.unfold("Set a policy")
     page.fill("Name", "ui.short")
@@ -289,3 +320,34 @@ def test_log_tail(page: Browser) -> None:
     page.go("/logs")
     page.heading("Log")
     page.until("a line", lambda: page.all(".log time"))
+
+
+def test_parameters(page: Browser, api: Api) -> None:
+    """A parameter is set as JSON and cleared; what is no JSON is said beside the form."""
+    page.go("/parameters")
+    page.unfold("Set a global parameter")
+    page.fill("Name", "ui.note")
+    page.fill("Value", "text")
+    page.button("Set global parameter").click()
+    page.sees("needs to be valid JSON")
+    page.fill("Value", f'{{"a": "{EVIL}"}}')
+    page.button("Set global parameter").click()
+    page.sees(f'{{"a":"{EVIL}"}}', "main")
+    assert api.call("GET", "/global-parameters/ui.note")["value"] == {"a": EVIL}
+    page.button("Clear the global parameter ui.note").click()
+    page.one("dialog button.danger").click()
+    page.sees_not("ui.note", "main table")
+
+
+def test_close_connection_with_reason(
+    page: Browser, api: Api, client: pika.BlockingConnection
+) -> None:
+    """Who closes a connection may say why, in any language; the client is told."""
+    page.go("/connections")
+    page.one("main tbody a").click()
+    page.button("Close connection").click()
+    page.fill("Reason, told to the client", "Umzug nach Köln")
+    page.one("dialog button.danger").click()
+    page.heading("Connections")
+    with pytest.raises(pika.exceptions.ConnectionClosedByBroker, match="Umzug nach Köln"):
+        client.process_data_events(5)

@@ -43,8 +43,7 @@ export const credentials = {
   },
   /** Remembers a login until the tab is closed. */
   setPassword(user, password) {
-    const octets = new TextEncoder().encode(`${user}:${password}`);
-    sessionStorage.setItem(KEY, `Basic ${btoa(String.fromCharCode(...octets))}`);
+    sessionStorage.setItem(KEY, `Basic ${btoa(headerText(`${user}:${password}`))}`);
   },
   setToken(token) {
     sessionStorage.setItem(KEY, `Bearer ${token}`);
@@ -55,18 +54,18 @@ export const credentials = {
 };
 
 /** Calls the API and gives the decoded answer, or null where there is none. */
-export async function call(method, address, { query, body, signal } = {}) {
+export async function call(method, address, { query, body, headers, signal } = {}) {
   const search = new URLSearchParams();
   for (const [name, value] of Object.entries(query ?? {})) {
     if (value !== undefined && value !== null && value !== "") search.set(name, value);
   }
-  const headers = { Authorization: sessionStorage.getItem(KEY) ?? "" };
-  if (body !== undefined) headers["Content-Type"] = "application/json";
+  const sent = { ...headers, Authorization: sessionStorage.getItem(KEY) ?? "" };
+  if (body !== undefined) sent["Content-Type"] = "application/json";
   let response;
   try {
     response = await fetch(`${BASE}${address}${search.size ? `?${search}` : ""}`, {
       method,
-      headers,
+      headers: sent,
       signal,
       body: body === undefined ? undefined : JSON.stringify(body),
       credentials: "omit", // also keeps the browser's own login box away
@@ -89,7 +88,12 @@ export async function call(method, address, { query, body, signal } = {}) {
 export const get = (address, query, signal) => call("GET", address, { query, signal });
 export const put = (address, body = {}) => call("PUT", address, { body });
 export const post = (address, body = {}, signal) => call("POST", address, { body, signal });
-export const remove = (address, query) => call("DELETE", address, { query });
+export const remove = (address, headers) => call("DELETE", address, { headers });
+
+/** A text as a header takes it: UTF-8, an octet a character. */
+export function headerText(text) {
+  return String.fromCharCode(...new TextEncoder().encode(text));
+}
 
 function parsed(text) {
   try {

@@ -1,16 +1,16 @@
 /* Owns lists of bindings and the forms that add one, for the pages of exchanges and queues. */
 
-import { exchangeSegment, path, post, remove } from "./api.js";
-import { attempt, confirmLoss } from "./dialog.js";
+import { exchangeSegment, path, post } from "./api.js";
 import { h } from "./dom.js";
 import { createForm } from "./form.js";
 import { exchangeLink, queueLink, table as argumentTable } from "./parts.js";
+import { removalColumn } from "./removal.js";
 import { local } from "./sources.js";
 import { createTable } from "./table.js";
 
 /** Lists bindings; `other` is the end to show, "source" or "destination". */
 export function bindingsTable(view, { vhost, load, other, empty }) {
-  const table = createTable(view, {
+  return createTable(view, {
     id: `bindings-${other}`,
     caption: other === "source" ? "Bindings to it" : "Bindings from it",
     noun: "binding",
@@ -32,26 +32,18 @@ export function bindingsTable(view, { vhost, load, other, empty }) {
         cell: (row) => h("code", null, row.routing_key || "(empty)"),
       },
       { key: "arguments", label: "Arguments", cell: (row) => argumentTable(row.arguments) ?? "" },
-      {
-        key: "actions",
-        label: "",
-        numeric: true,
-        cell: (row) =>
-          row.source !== "" &&
-          h(
-            "button",
-            {
-              type: "button",
-              class: "danger",
-              "aria-label": `Unbind ${row.routing_key || "(empty key)"} from ${row[other]}`,
-              onclick: () => unbind(table, vhost, row),
-            },
-            "Unbind",
-          ),
-      },
+      removalColumn({
+        action: "Unbind",
+        what: "binding",
+        label: (row) => `Unbind ${row.routing_key || "(empty key)"} from ${row[other]}`,
+        name: (row) => `${row.source} → ${row.destination}, key “${row.routing_key}”`,
+        loses: "Messages with this key no longer take this way.",
+        done: () => "The binding is gone.",
+        address: (row) => between(vhost, row) + path`/${row.properties_key}`,
+        when: (row) => row.source !== "",
+      }),
     ],
   });
-  return table;
 }
 
 function end(vhost, row, other) {
@@ -59,18 +51,6 @@ function end(vhost, row, other) {
   return row.destination_type === "queue"
     ? queueLink(vhost, row.destination)
     : h("span", null, exchangeLink(vhost, row.destination), h("small", null, " exchange"));
-}
-
-async function unbind(table, vhost, row) {
-  const sure = await confirmLoss({
-    action: "Unbind",
-    what: "binding",
-    name: `${row.source} → ${row.destination}, key “${row.routing_key}”`,
-    loses: "Messages with this key no longer take this way.",
-  });
-  if (!sure) return;
-  const address = between(vhost, row) + path`/${row.properties_key}`;
-  if (await attempt(() => remove(address), "The binding is gone.")) table.reload();
 }
 
 function between(vhost, { source, destination, destination_type: type }) {

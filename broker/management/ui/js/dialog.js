@@ -5,6 +5,8 @@
 
 import { freshId, h } from "./dom.js";
 
+const REASON_MAX = 60;
+
 /** Opens a modal dialog; `fill(close)` gives its content. Resolves with what `close` was given. */
 export function open(title, fill, { wide = false } = {}) {
   return new Promise((resolve) => {
@@ -30,8 +32,11 @@ export function open(title, fill, { wide = false } = {}) {
   });
 }
 
-/** Asks before destroying `name`; resolves to true once confirmed. With `typed`, the name must be. */
-export function confirmLoss({ action, what, name, loses, typed = false }) {
+/**
+ * Asks before destroying `name`; resolves to {reason} once confirmed. With `typed`, the name must be;
+ * with `reason`, the label of a field for one, whoever confirms may give it.
+ */
+export function confirmLoss({ action, what, name, loses, typed = false, reason }) {
   return open(`${action} ${what}?`, (close) => {
     const button = h("button", { class: "danger", disabled: typed }, action);
     const id = freshId("name");
@@ -39,26 +44,27 @@ export function confirmLoss({ action, what, name, loses, typed = false }) {
       id,
       autocomplete: "off",
       spellcheck: "false",
+      maxlength: typed ? null : REASON_MAX,
       oninput: () => {
-        button.disabled = input.value !== name;
+        if (typed) button.disabled = input.value !== name;
       },
     });
+    const label = typed ? "Type the name to confirm" : reason;
     return h(
       "form",
       {
         onsubmit: (event) => {
           event.preventDefault();
-          if (!button.disabled) close(true);
+          if (!button.disabled) close({ reason: typed ? "" : input.value });
         },
       },
       h("p", { class: "named" }, h("code", null, name === "" ? "(default)" : name)),
       loses && h("p", null, loses),
-      typed &&
-        h("div", { class: "field" }, h("label", { for: id }, "Type the name to confirm"), input),
+      label && h("div", { class: "field" }, h("label", { for: id }, label), input),
       h(
         "div",
         { class: "buttons" },
-        h("button", { type: "button", autofocus: !typed, onclick: () => close(false) }, "Keep it"),
+        h("button", { type: "button", autofocus: !label, onclick: () => close(false) }, "Keep it"),
         button,
       ),
     );

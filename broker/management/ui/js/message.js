@@ -4,7 +4,7 @@ import { ApiError } from "./api.js";
 import { attempt } from "./dialog.js";
 import { h } from "./dom.js";
 import { bytes, duration, moment, plural } from "./format.js";
-import { badge, facts, queueLink, table } from "./parts.js";
+import { badge, channelLink, facts, queueLink, table } from "./parts.js";
 
 /** How much of a payload is asked for. */
 export const TRUNCATE_BYTES = 65536;
@@ -21,7 +21,10 @@ export function headline(message) {
       "span",
       { class: "badges" },
       message.state === "unacked" &&
-        badge("Unacked", "delivered to a consumer, not acknowledged yet"),
+        badge(
+          `held by ${message.client || holder(message)} for ${duration(Date.now() - message.since_ms)}`,
+          "delivered, not acknowledged yet",
+        ),
       message.redelivered && badge("Redelivered", "was delivered before"),
       death &&
         badge(
@@ -43,6 +46,10 @@ function deaths({ properties }) {
   return Array.isArray(list) ? list : [];
 }
 
+function holder({ consumer_tag: tag }) {
+  return tag ? `consumer ${tag}` : "basic.get";
+}
+
 /** All there is to say about a message. */
 export function contents(vhost, message) {
   const { headers, ...properties } = message.properties ?? {};
@@ -55,6 +62,15 @@ export function contents(vhost, message) {
       "dl",
       { class: "facts" },
       facts([
+        [
+          "Held by",
+          message.state === "unacked" && [
+            message.client && `${message.client}: `,
+            `${holder(message)} on channel `,
+            channelLink(message.channel_details.name),
+          ],
+        ],
+        ["Since", message.state === "unacked" && moment(message.since_ms)],
         ["Published to", message.exchange || "(default exchange)"],
         ["Routing key", h("code", null, message.routing_key || "(empty)")],
         ["Properties", table(readable(properties))],

@@ -55,6 +55,8 @@ class Browser {
       placeholder: "Search payload, key, headers",
     });
     this.regex = h("input", { type: "checkbox" });
+    const held = h("button", { type: "button", onclick: () => this.#showHeld() }, "Unacknowledged");
+    held.title = "What consumers hold: which of them, and since when";
     return h(
       "form",
       {
@@ -67,6 +69,7 @@ class Browser {
       h("button", { type: "submit", class: "primary" }, "Look at messages"),
       this.search,
       h("label", { class: "inline" }, this.regex, "Regular expression"),
+      held,
       this.position,
     );
   }
@@ -88,34 +91,41 @@ class Browser {
     );
   }
 
-  async #begin() {
+  #begin() {
+    this.#clear();
+    return this.#fetch();
+  }
+
+  #clear() {
     this.#messages = [];
     this.#ticked.clear();
     this.#next = 0;
     this.list.replaceChildren();
-    await this.#fetch();
+    this.#showChosen();
+  }
+
+  /** Waits for what is looked up; undefined if it failed, which is then said. */
+  async #ask(answer) {
+    this.position.textContent = "Looking…";
+    try {
+      return await answer;
+    } catch (error) {
+      if (error.name !== "AbortError") this.position.textContent = error.message;
+      return undefined;
+    }
   }
 
   async #fetch() {
     const { search } = this;
-    this.position.textContent = "Looking…";
-    let answer;
-    try {
-      answer = await post(
-        `${this.address}/peek`,
-        {
-          offset: this.#next,
-          count: PAGE,
-          encoding: "auto",
-          truncate: TRUNCATE_BYTES,
-          ...(search.value && { search: search.value, regex: this.regex.checked }),
-        },
-        this.view.signal,
-      );
-    } catch (error) {
-      if (error.name !== "AbortError") this.position.textContent = error.message;
-      return;
-    }
+    const query = {
+      offset: this.#next,
+      count: PAGE,
+      encoding: "auto",
+      truncate: TRUNCATE_BYTES,
+      ...(search.value && { search: search.value, regex: this.regex.checked }),
+    };
+    const answer = await this.#ask(post(`${this.address}/peek`, query, this.view.signal));
+    if (!answer) return;
     this.#next = answer.next_offset;
     this.#messages.push(...answer.messages);
     this.list.append(...answer.messages.map((message) => this.#item(message)));
@@ -123,6 +133,21 @@ class Browser {
     this.more.textContent = search.value ? "Search on" : "Show more";
     this.position.textContent = this.#found(answer, search.value);
     this.#showChosen();
+  }
+
+  /** Shows what consumers hold; that is theirs, so there is nothing to do with it here. */
+  async #showHeld() {
+    this.#clear();
+    this.more.hidden = true;
+    const answer = await this.#ask(
+      get(`${this.address}/unacked`, { count: PAGE, truncate: TRUNCATE_BYTES }, this.view.signal),
+    );
+    if (!answer) return;
+    const { messages, total } = answer;
+    this.list.append(...messages.map((message) => h("li", null, this.#folded(message))));
+    this.position.textContent = total
+      ? `${count(messages.length)} of ${plural(total, "unacknowledged message")}, the one held longest first.`
+      : "No message is unacknowledged.";
   }
 
   #found({ total, next_offset: next }, search) {
@@ -145,6 +170,10 @@ class Browser {
         this.#showChosen();
       },
     });
+    return h("li", { "data-id": message.id }, box, this.#folded(message));
+  }
+
+  #folded(message) {
     const details = h(
       "details",
       {
@@ -155,7 +184,7 @@ class Browser {
       },
       h("summary", null, headline(message)),
     );
-    return h("li", { "data-id": message.id }, box, details);
+    return details;
   }
 
   #tickAll(on) {

@@ -6,30 +6,35 @@ import { NONE, rate, value } from "./format.js";
 import { link } from "./router.js";
 import { preference, session } from "./session.js";
 
+const TIP_MIN = 40;
+
+/** A link whose text is a name; a long one, which a list may cut off, is whole in its tip. */
+export function nameLink(href, name) {
+  return h("a", { href, class: "name", title: name.length >= TIP_MIN ? name : null }, name);
+}
+
 export function queueLink(vhost, name) {
-  return h("a", { href: link`/queues/${vhost}/${name}`, class: "name" }, name);
+  return nameLink(link`/queues/${vhost}/${name}`, name);
 }
 
 export function exchangeLink(vhost, name) {
-  return h(
-    "a",
-    { href: link`/exchanges/${vhost}/${exchangeSegment(name)}`, class: "name" },
-    name || "(default)",
-  );
+  return nameLink(link`/exchanges/${vhost}/${exchangeSegment(name)}`, name || "(default)");
 }
 
 export function connectionLink(name, text) {
-  return h("a", { href: link`/connections/${name}`, class: "name" }, text || name);
+  return nameLink(link`/connections/${name}`, text || name);
 }
 
 export function channelLink(name) {
-  return h("a", { href: link`/channels/${name}`, class: "name" }, name);
+  return nameLink(link`/channels/${name}`, name);
+}
+
+export function vhostLink(name) {
+  return nameLink(link`/vhosts/${name}`, name);
 }
 
 export function userLink(name) {
-  return session.may("administrator")
-    ? h("a", { href: link`/users/${name}`, class: "name" }, name)
-    : name;
+  return session.may("administrator") ? nameLink(link`/users/${name}`, name) : name;
 }
 
 /** The column for the virtual host, unless one is chosen. */
@@ -76,10 +81,12 @@ export function badge(text, title, tone = "") {
   return h("abbr", { class: `badge ${tone}`, title }, text);
 }
 
-export function state(text, idleSince) {
-  if (!text) return idleSince ? "idle" : NONE;
-  const tone =
-    { running: "good", idle: "", flow: "warn", blocked: "bad", blocking: "warn" }[text] ?? "warn";
+const STATES = { running: "good", idle: "", flow: "warn", blocked: "bad", blocking: "warn" };
+
+/** The state of something, with a dot of its tone. */
+export function state(text, tones = STATES) {
+  if (!text) return NONE;
+  const tone = tones[text] ?? "warn";
   return h("span", { class: `state ${tone}` }, text);
 }
 

@@ -1,11 +1,10 @@
 /* Owns lists and forms of permissions, for the pages of users and of virtual hosts. */
 
-import { path, put, remove } from "./api.js";
-import { attempt, confirmLoss } from "./dialog.js";
+import { path, put } from "./api.js";
 import { h } from "./dom.js";
 import { createForm } from "./form.js";
-import { userLink } from "./parts.js";
-import { link } from "./router.js";
+import { userLink, vhostLink } from "./parts.js";
+import { removalColumn } from "./removal.js";
 import { local } from "./sources.js";
 import { createTable } from "./table.js";
 
@@ -20,41 +19,26 @@ function side(of) {
         key: "vhost",
         label: "Virtual host",
         sort: "vhost",
-        cell: (row) => h("a", { class: "name", href: link`/vhosts/${row.vhost}` }, row.vhost),
+        cell: (row) => vhostLink(row.vhost),
       }
     : { key: "user", label: "User", sort: "user", cell: (row) => userLink(row.user) };
 }
 
-function removal(table, what, address) {
-  return {
-    key: "actions",
-    label: "",
-    numeric: true,
-    cell: (row) =>
-      h(
-        "button",
-        {
-          type: "button",
-          class: "danger",
-          "aria-label": `Clear ${what} of ${row.user} in ${row.vhost}`,
-          onclick: async () => {
-            const sure = await confirmLoss({
-              action: "Clear",
-              what,
-              name: `${row.user} in ${row.vhost}`,
-              loses: "What the user is doing now is refused from its next command on.",
-            });
-            if (sure && (await attempt(() => remove(address(row)), "Cleared."))) table().refresh();
-          },
-        },
-        "Clear",
-      ),
-  };
+function removal(what, address) {
+  return removalColumn({
+    action: "Clear",
+    what,
+    label: (row) => `Clear ${what} of ${row.user} in ${row.vhost}`,
+    name: (row) => `${row.user} in ${row.vhost}`,
+    loses: "What the user is doing now is refused from its next command on.",
+    done: () => "Cleared.",
+    address,
+  });
 }
 
 /** Lists permissions; `of` is the side to show, "vhost" or "user". */
 export function permissionTable(view, { load, of }) {
-  const table = createTable(view, {
+  return createTable(view, {
     id: `permissions-${of}`,
     caption: "Permissions",
     noun: "permission",
@@ -69,19 +53,14 @@ export function permissionTable(view, { load, of }) {
       patternColumn("configure", "Configure"),
       patternColumn("write", "Write"),
       patternColumn("read", "Read"),
-      removal(
-        () => table,
-        "permissions",
-        (row) => path`/permissions/${row.vhost}/${row.user}`,
-      ),
+      removal("permissions", (row) => path`/permissions/${row.vhost}/${row.user}`),
     ],
   });
-  return table;
 }
 
 /** Lists topic permissions in the same way. */
 export function topicTable(view, { load, of }) {
-  const table = createTable(view, {
+  return createTable(view, {
     id: `topic-permissions-${of}`,
     caption: "Topic permissions",
     noun: "topic permission",
@@ -98,13 +77,11 @@ export function topicTable(view, { load, of }) {
       patternColumn("write", "Write"),
       patternColumn("read", "Read"),
       removal(
-        () => table,
         "topic permissions",
         (row) => path`/topic-permissions/${row.vhost}/${row.user}/${row.exchange}`,
       ),
     ],
   });
-  return table;
 }
 
 /** A form for permissions; what `known` has of vhost and user is not asked for. */

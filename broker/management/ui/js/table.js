@@ -15,7 +15,7 @@ const SHORT = 10;
 /**
  * Makes a table. Options:
  * - `id`, `caption`, `noun`: for preferences, for screen readers, for "1 to 50 of 812 queues"
- * - `columns`: {key, label, cell(row), sort?, numeric?, optional?, narrow?}; `sort` is the field that
+ * - `columns`: {key, label, cell(row, table), sort?, numeric?, optional?, narrow?}; `sort` is the field that
  *   the server sorts by, `optional` hides the column until chosen, `narrow: false` drops it on phones
  * - `source(query, signal)` -> {rows, total, filtered, page, pages}; see sources.js
  * - `rowKey(row)`, `empty`: what to say where there is nothing; `selectable`; `onSelect(rows)`
@@ -294,7 +294,7 @@ class Table {
           class: classes(column),
           "data-label": index ? column.label : null,
         },
-        column.cell(row),
+        column.cell(row, this),
       ),
     );
     if (this.options.selectable)

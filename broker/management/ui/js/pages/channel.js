@@ -33,7 +33,7 @@ export async function show(view, { name }) {
 function describe(channel) {
   return facts([
     ["Connection", channel.connection_details && connectionLink(channel.connection_details.name)],
-    ["State", state(channel.state, channel.idle_since)],
+    ["State", state(channel.state)],
     ["User", channel.user && userLink(channel.user)],
     ["Virtual host", channel.vhost],
     [

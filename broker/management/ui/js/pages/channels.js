@@ -39,7 +39,7 @@ export const CHANNEL_COLUMNS = () => [
         row.transactional && badge("Tx", "transactional"),
       ),
   },
-  { key: "state", label: "State", sort: "state", cell: (row) => state(row.state, row.idle_since) },
+  { key: "state", label: "State", sort: "state", cell: (row) => state(row.state) },
   {
     key: "consumers",
     label: "Consumers",

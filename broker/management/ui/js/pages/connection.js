@@ -1,6 +1,6 @@
 /* Owns the page of one connection: who it is, what it sends, its channels, and how to close it. */
 
-import { path, remove } from "../api.js";
+import { get, headerText, path, remove } from "../api.js";
 import { dataChart, periodChoice } from "../charts.js";
 import { attempt, confirmLoss } from "../dialog.js";
 import { h, update } from "../dom.js";
@@ -9,7 +9,6 @@ import { facts, getNamed, section, state, table, userLink } from "../parts.js";
 import { go } from "../router.js";
 import { local } from "../sources.js";
 import { createTable } from "../table.js";
-import { get } from "../api.js";
 import { CHANNEL_COLUMNS } from "./channels.js";
 
 export async function show(view, { name }) {
@@ -79,10 +78,10 @@ async function closing(name) {
     name,
     loses:
       "The client sees connection.close. Its unacknowledged messages go back to their queues; most clients connect again by themselves.",
+    reason: "Reason, told to the client",
   });
-  if (
-    sure &&
-    (await attempt(() => remove(path`/connections/${name}`), "The connection is closed."))
-  )
-    go("/connections");
+  if (!sure) return;
+  const headers = sure.reason ? { "X-Reason": headerText(sure.reason) } : {};
+  const close = () => remove(path`/connections/${name}`, headers);
+  if (await attempt(close, "The connection is closed.")) go("/connections");
 }

@@ -1,12 +1,11 @@
 /* Owns limits of virtual hosts and of users. */
 
-import { get, path, put, remove } from "../api.js";
-import { attempt, confirmLoss } from "../dialog.js";
-import { h } from "../dom.js";
+import { get, path, put } from "../api.js";
 import { count } from "../format.js";
 import { createForm, folded } from "../form.js";
 import { USER_LIMITS, VHOST_LIMITS } from "../known.js";
-import { section, vhostField } from "../parts.js";
+import { section, userLink, vhostField, vhostLink } from "../parts.js";
+import { removalColumn } from "../removal.js";
 import { local } from "../sources.js";
 import { createTable } from "../table.js";
 
@@ -20,6 +19,7 @@ export async function show(view) {
       of: "vhost",
       label: "Virtual host",
       options: VHOST_LIMITS,
+      owner: vhostLink,
       field: () => vhostField(),
     },
     {
@@ -27,13 +27,14 @@ export async function show(view) {
       of: "user",
       label: "User",
       options: USER_LIMITS,
+      owner: userLink,
       field: () => ({ name: "user", label: "User", required: true }),
     },
   ];
   await Promise.all(
     kinds.map((kind) => {
       const table = limitTable(view, kind);
-      const words = `${kind.label.toLowerCase()}`;
+      const words = kind.label.toLowerCase();
       view.add(
         section(
           `Limits of ${words}s`,
@@ -46,8 +47,8 @@ export async function show(view) {
   );
 }
 
-function limitTable(view, { address, of, label }) {
-  const table = createTable(view, {
+function limitTable(view, { address, of, label, owner }) {
+  return createTable(view, {
     id: address,
     caption: `Limits of ${label.toLowerCase()}s`,
     noun: "limit",
@@ -61,7 +62,7 @@ function limitTable(view, { address, of, label }) {
     rowKey: (row) => `${row.owner}\n${row.limit}`,
     empty: `No ${label.toLowerCase()} has a limit.`,
     columns: [
-      { key: "owner", label, sort: "owner", cell: (row) => row.owner },
+      { key: "owner", label, sort: "owner", cell: (row) => owner(row.owner) },
       { key: "limit", label: "Limit", sort: "limit", cell: (row) => row.limit },
       {
         key: "value",
@@ -70,25 +71,16 @@ function limitTable(view, { address, of, label }) {
         sort: "value",
         cell: (row) => (row.value < 0 ? "any" : count(row.value)),
       },
-      {
-        key: "actions",
-        label: "",
-        numeric: true,
-        cell: (row) =>
-          h(
-            "button",
-            {
-              type: "button",
-              class: "danger",
-              "aria-label": `Clear ${row.limit} of ${row.owner}`,
-              onclick: () => clearing(table, address, row),
-            },
-            "Clear",
-          ),
-      },
+      removalColumn({
+        action: "Clear",
+        what: "limit",
+        label: (row) => `Clear ${row.limit} of ${row.owner}`,
+        name: (row) => `${row.limit} of ${row.owner}`,
+        done: () => "The limit is gone.",
+        address: (row) => `/${address}${path`/${row.owner}/${row.limit}`}`,
+      }),
     ],
   });
-  return table;
 }
 
 function limitForm(table, { address, of, options, field }) {
@@ -105,13 +97,4 @@ function limitForm(table, { address, of, options, field }) {
       await table.reload();
     },
   });
-}
-
-async function clearing(table, address, { owner, limit }) {
-  const sure = await confirmLoss({ action: "Clear", what: "limit", name: `${limit} of ${owner}` });
-  if (
-    sure &&
-    (await attempt(() => remove(`/${address}${path`/${owner}/${limit}`}`), "The limit is gone."))
-  )
-    table.reload();
 }

@@ -1,10 +1,11 @@
 /* Owns the overview: is anything wrong, what goes through, what waits, and what the node has left. */
 
 import { get } from "../api.js";
-import { levelChart, periodChoice, queuedChart, ratesChart } from "../charts.js";
+import { churnChart, openChart, periodChoice, queuedChart, ratesChart } from "../charts.js";
 import { h, update } from "../dom.js";
 import { bytes, compact, count, duration, rate } from "../format.js";
-import { meter, queueLink, rateCell, scoped, section } from "../parts.js";
+import { nameLink, queueLink, rateCell, scoped, section } from "../parts.js";
+import { nodeCharts, nodeMeters } from "../resources.js";
 import { link } from "../router.js";
 import { preference, session } from "../session.js";
 import { remote } from "../sources.js";
@@ -18,7 +19,15 @@ export async function show(view) {
   const queued = queuedChart();
   const moving = ratesChart();
   const counts = h("dl", { class: "figures small" });
-  view.add(alarms, figures, h("div", { class: "charts" }, queued.element, moving.element), counts);
+  const opened = openChart();
+  const churn = churnChart();
+  view.add(
+    alarms,
+    figures,
+    h("div", { class: "charts" }, queued.element, moving.element),
+    counts,
+    h("div", { class: "charts" }, opened.element, churn.element),
+  );
 
   if (session.may("monitoring")) nodes(view, period, alarms);
   view.add(section("Longest queues", longest(view).element));
@@ -31,7 +40,9 @@ export async function show(view) {
     showFigures(figures, totals.queue_totals, totals.message_stats);
     queued.show(totals.queue_totals ?? {});
     moving.show(totals.message_stats ?? {});
-    showCounts(counts, overview.object_totals, overview.churn_rates);
+    showCounts(counts, overview.object_totals);
+    opened.show(overview.churn_rates ?? {});
+    churn.show(overview.churn_rates ?? {});
     update(
       ports,
       (overview.listeners ?? []).map((listener) =>
@@ -68,69 +79,33 @@ function showFigures(element, totals = {}, stats = {}) {
   );
 }
 
-function showCounts(element, totals = {}, churn = {}) {
-  const opened = (key) => churn[`${key}_details`]?.rate ?? 0;
-  const entry = (label, n, href, hint) =>
+function showCounts(element, totals = {}) {
+  const entry = (label, n, href) =>
     h(
       "div",
       null,
       h("dt", null, label),
-      h(
-        "dd",
-        null,
-        href ? h("a", { href }, count(n ?? 0)) : count(n ?? 0),
-        hint && h("small", null, hint),
-      ),
+      h("dd", null, href ? h("a", { href }, count(n ?? 0)) : count(n ?? 0)),
     );
   update(
     element,
-    entry(
-      "Connections",
-      totals.connections,
-      "#/connections",
-      opened("connection_created") ? `${rate(opened("connection_created"))} opened` : "",
-    ),
-    entry(
-      "Channels",
-      totals.channels,
-      "#/channels",
-      opened("channel_created") ? `${rate(opened("channel_created"))} opened` : "",
-    ),
+    entry("Connections", totals.connections, "#/connections"),
+    entry("Channels", totals.channels, "#/channels"),
     entry("Consumers", totals.consumers),
     entry("Exchanges", totals.exchanges, "#/exchanges"),
-    entry(
-      "Queues",
-      totals.queues,
-      "#/queues",
-      opened("queue_declared") ? `${rate(opened("queue_declared"))} declared` : "",
-    ),
+    entry("Queues", totals.queues, "#/queues"),
   );
 }
 
 function nodes(view, period, alarms) {
   const list = h("div");
-  const memory = levelChart("Memory", "mem_used", "Used", bytes);
-  const disk = levelChart("Disk space", "disk_free", "Free", bytes, 2);
-  const files = levelChart("File descriptors", "fd_used", "Open", count, 4);
-  view.add(
-    section(
-      "Node",
-      list,
-      h("div", { class: "charts three" }, memory.element, disk.element, files.element),
-    ),
-  );
+  const charts = nodeCharts();
+  view.add(section("Node", list, charts.element));
   view.poll(async (signal) => {
     const all = await get("/nodes", period.query(), signal);
     update(alarms, all.flatMap(alarmsOf));
-    update(list, all.map(nodeLine));
-    const [node] = all;
-    if (!node) return;
-    // A limit far above the line would press it flat; one far below says nothing.
-    const near = (now, limit, label) =>
-      limit > now / 10 && limit < now * 4 ? { value: limit, label } : null;
-    memory.show(node, near(node.mem_used, node.mem_limit, "alarm above"));
-    disk.show(node, near(node.disk_free, node.disk_free_limit, "alarm below"));
-    files.show(node, near(node.fd_used, node.fd_total, "limit"));
+    update(list, all.flatMap(nodeLine));
+    if (all.length) charts.show(all[0]);
   });
 }
 
@@ -156,34 +131,15 @@ function alarmsOf(node) {
 }
 
 function nodeLine(node) {
-  return h(
-    "div",
-    { class: "node" },
+  return [
     h(
       "p",
       null,
-      h("a", { href: link`/nodes/${node.name}`, class: "name" }, node.name),
+      nameLink(link`/nodes/${node.name}`, node.name),
       h("span", { class: "quiet-text" }, ` up for ${duration(node.uptime)}`),
     ),
-    meter(
-      node.mem_used,
-      node.mem_limit,
-      `${bytes(node.mem_used)} of ${bytes(node.mem_limit)}`,
-      "Memory",
-    ),
-    meter(
-      node.disk_free_limit,
-      node.disk_free,
-      `${bytes(node.disk_free)} free, alarm below ${bytes(node.disk_free_limit)}`,
-      "Disk",
-    ),
-    meter(
-      node.fd_used,
-      node.fd_total,
-      `${count(node.fd_used)} of ${count(node.fd_total)}`,
-      "File descriptors",
-    ),
-  );
+    nodeMeters(node),
+  ];
 }
 
 function longest(view) {

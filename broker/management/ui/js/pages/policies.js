@@ -1,12 +1,12 @@
 /* Owns policies and operator policies: lists, forms, deleting. */
 
-import { ApiError, path, put, remove } from "../api.js";
-import { attempt, confirmLoss } from "../dialog.js";
+import { ApiError, path, put } from "../api.js";
 import { h } from "../dom.js";
 import { count } from "../format.js";
 import { createForm, folded } from "../form.js";
 import { OPERATOR_KEYS, POLICY_KEYS } from "../known.js";
 import { listInScope, section, table as pairs, vhostColumn, vhostField } from "../parts.js";
+import { removalColumn } from "../removal.js";
 import { session } from "../session.js";
 import { local } from "../sources.js";
 import { createTable } from "../table.js";
@@ -54,7 +54,7 @@ export async function show(view) {
 }
 
 function policyTable(view, address, { title, noun, empty, tag }) {
-  const table = createTable(view, {
+  return createTable(view, {
     id: address,
     caption: title,
     noun,
@@ -84,26 +84,19 @@ function policyTable(view, address, { title, noun, empty, tag }) {
         sort: "priority",
         cell: (row) => count(row.priority),
       },
-      {
-        key: "actions",
-        label: "",
-        numeric: true,
-        cell: (row) =>
-          session.may(tag) &&
-          h(
-            "button",
-            {
-              type: "button",
-              class: "danger",
-              "aria-label": `Delete the ${noun} ${row.name}`,
-              onclick: () => deleting(table, address, noun, row),
-            },
-            "Delete",
-          ),
-      },
+      removalColumn({
+        action: "Delete",
+        what: noun,
+        label: (row) => `Delete the ${noun} ${row.name}`,
+        name: (row) => row.name,
+        loses:
+          "What it set no longer holds for the queues and exchanges it matches; another policy may take its place.",
+        done: (row) => `The ${noun} “${row.name}” is deleted.`,
+        address: (row) => `/${address}${path`/${row.vhost}/${row.name}`}`,
+        when: () => session.may(tag),
+      }),
     ],
   });
-  return table;
 }
 
 function policyForm(address, { noun, known, targets }, table) {
@@ -145,22 +138,4 @@ function policyForm(address, { noun, known, targets }, table) {
       await table.reload();
     },
   });
-}
-
-async function deleting(table, address, noun, row) {
-  const sure = await confirmLoss({
-    action: "Delete",
-    what: noun,
-    name: row.name,
-    loses:
-      "What it set no longer holds for the queues and exchanges it matches; another policy may take its place.",
-  });
-  if (
-    sure &&
-    (await attempt(
-      () => remove(`/${address}${path`/${row.vhost}/${row.name}`}`),
-      `The ${noun} “${row.name}” is deleted.`,
-    ))
-  )
-    table.reload();
 }

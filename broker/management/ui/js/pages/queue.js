@@ -34,6 +34,7 @@ export async function show(view, { vhost, name }) {
   view.add(figures, h("div", { class: "charts" }, queued.element, moving.element), details);
   await view.poll(async (signal) => {
     queue = await getNamed(address, "queue", period.query(), signal);
+    view.root.querySelector(".kind").textContent = isStream(queue) ? "Stream" : "Queue";
     update(figures, summary(queue));
     update(details, describe(queue));
     queued.show(queue);
@@ -44,7 +45,9 @@ export async function show(view, { vhost, name }) {
   consumers = consumersTable(view, {
     details: () => queue.consumer_details,
     of: "queue",
-    empty: "Nobody consumes from this queue: its messages wait.",
+    empty: isStream(queue)
+      ? "Nobody reads this stream."
+      : "Nobody consumes from this queue: its messages wait.",
   });
   const bindings = bindingsTable(view, {
     vhost,
@@ -67,6 +70,8 @@ export async function show(view, { vhost, name }) {
   );
 }
 
+const isStream = ({ type }) => type === "stream";
+
 function summary(queue) {
   const figure = (label, text, under) =>
     h("div", null, h("dt", null, label), h("dd", null, text, under && h("small", null, under)));
@@ -82,7 +87,7 @@ function summary(queue) {
       "Consumers",
       count(queue.consumers ?? 0),
       Number.isFinite(queue.consumer_utilisation) && queue.consumers
-        ? `could take ${Math.round(queue.consumer_utilisation * 100)} % of the time`
+        ? `ready for more ${Math.round(queue.consumer_utilisation * 100)} % of the time`
         : null,
     ),
   ];
@@ -92,7 +97,7 @@ function describe(queue) {
   return facts([
     ["Virtual host", queue.vhost],
     ["Type", queue.type],
-    ["State", state(queue.state, queue.idle_since)],
+    ["State", state(queue.state)],
     ["Features", features(queue)],
     ["Policy", queue.policy],
     ["Operator policy", queue.operator_policy],

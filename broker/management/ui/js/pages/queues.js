@@ -85,7 +85,7 @@ export async function show(view) {
         label: "State",
         sort: "state",
         narrow: false,
-        cell: (row) => state(row.state, row.idle_since),
+        cell: (row) => state(row.state),
       },
       {
         key: "ready",

@@ -1,11 +1,9 @@
 /* Owns the list of virtual hosts, and the form that adds one. */
 
 import { get, path, put } from "../api.js";
-import { h } from "../dom.js";
 import { count } from "../format.js";
 import { createForm, folded } from "../form.js";
-import { rateCell } from "../parts.js";
-import { link } from "../router.js";
+import { rateCell, vhostLink } from "../parts.js";
 import { session } from "../session.js";
 import { local } from "../sources.js";
 import { createTable } from "../table.js";
@@ -28,7 +26,7 @@ export async function show(view) {
         key: "name",
         label: "Name",
         sort: "name",
-        cell: (row) => h("a", { class: "name", href: link`/vhosts/${row.name}` }, row.name),
+        cell: (row) => vhostLink(row.name),
       },
       { key: "description", label: "Description", cell: (row) => row.description ?? "" },
       {

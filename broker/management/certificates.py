@@ -1,4 +1,4 @@
-"""Certificates in use, and when they expire, for the health check."""
+"""Certificates in use: what they say, and which expire."""
 
 from __future__ import annotations
 
@@ -9,10 +9,33 @@ from typing import TYPE_CHECKING, Any
 
 from cryptography import x509
 
+from broker.management import answers
+
 if TYPE_CHECKING:
+    from aiohttp import web
+
     from broker.config.sections import TlsOptions
+    from broker.management.call import Call
     from broker.management.state import State
     from broker.services import Listening
+
+
+async def get(call: Call) -> web.StreamResponse:
+    """GET /api/certificates, which RabbitMQ does not have: those of each listener with TLS."""
+    return answers.answer(
+        [
+            {
+                "protocol": place.protocol,
+                "interface": place.host,
+                "port": place.port,
+                "files": [
+                    {"path": file, "certificates": [_shown(one) for one in _read(file)]}
+                    for _, file in _files(options)
+                ],
+            }
+            for place, options in _secure_places(call.state)
+        ]
+    )
 
 
 def expiring(state: State, days: int) -> list[dict[str, Any]]:
@@ -38,6 +61,8 @@ def _secure_places(state: State) -> Iterator[tuple[Listening, TlsOptions]]:
             yield place, config.tls
         elif place.protocol == "https":
             yield place, config.management_tls
+        elif place.protocol == "https/prometheus":
+            yield place, config.prometheus_tls
 
 
 def _files(options: TlsOptions) -> Iterator[tuple[str, str]]:
@@ -48,5 +73,17 @@ def _files(options: TlsOptions) -> Iterator[tuple[str, str]]:
 
 def _dates(file: str) -> list[datetime]:
     """When the certificates of a file expire."""
-    certificates = x509.load_pem_x509_certificates(Path(file).read_bytes())
-    return [certificate.not_valid_after_utc for certificate in certificates]
+    return [certificate.not_valid_after_utc for certificate in _read(file)]
+
+
+def _read(file: str) -> list[x509.Certificate]:
+    return x509.load_pem_x509_certificates(Path(file).read_bytes())
+
+
+def _shown(certificate: x509.Certificate) -> dict[str, str]:
+    return {
+        "subject": certificate.subject.rfc4514_string(),
+        "issuer": certificate.issuer.rfc4514_string(),
+        "not_before": f"{certificate.not_valid_before_utc:%Y-%m-%d %H:%M:%S}",
+        "not_after": f"{certificate.not_valid_after_utc:%Y-%m-%d %H:%M:%S}",
+    }
