@@ -1,7 +1,7 @@
 """One connection's state machine: octets in, events out, answers into ``out``.
 
-Owns framing, the handshake's order, which channels are open, the assembly of content and both
-close handshakes. It does not know what any method does. ``receive`` is lazy: the caller acts on
+Owns framing, which channels are open, the assembly of content and both close handshakes; the
+methods of channel 0 are in ``handshake``. It does not know what any method does. ``receive`` is lazy: the caller acts on
 each event before the next frame is parsed, so a queue.bind between two publishes is seen by the
 second, and an error raised by the caller belongs to the frame just yielded.
 
@@ -25,14 +25,21 @@ from protocol import events, methods
 from protocol.channel import METHOD, ChannelState
 from protocol.constants import (
     ACCEPTED_HEADERS,
+    CLOSED,
+    CLOSING,
     FRAME_BODY,
     FRAME_END,
     FRAME_HEADER,
     FRAME_HEARTBEAT,
     FRAME_METHOD,
-    FRAME_MIN_SIZE,
     FRAME_OVERHEAD,
+    HEADER,
+    OPENING,
     PROTOCOL_HEADER,
+    RUNNING,
+    STARTING,
+    STATE_NAMES,
+    TUNING,
 )
 from protocol.content import FRAME_HEAD, frame
 from protocol.errors import (
@@ -47,13 +54,10 @@ from protocol.errors import (
     UnexpectedFrame,
 )
 from protocol.events import Event
+from protocol.handshake import METHODS
 from protocol.methods import all_octets, erlang_binary, frame_error
 from protocol.offer import Offer
 from protocol.tables import Field, Table
-
-# Connection states, in the order a peer passes through them.
-HEADER, STARTING, TUNING, OPENING, RUNNING, CLOSING, CLOSED = range(7)
-STATE_NAMES = ("header", "starting", "tuning", "opening", "running", "closing", "closed")
 
 REFUSAL_DELAY_S = 3.0  # RabbitMQ's ?SILENT_CLOSE_DELAY
 
@@ -199,23 +203,12 @@ class Connection:
 
     def _connection_method(self, payload: bytes) -> Iterator[Event]:
         method = methods.decode(payload)
-        handler = _CONNECTION_METHODS.get((self.state, method.index))
+        handler = METHODS.get((self.state, method.index))
         if handler is None:
             raise ChannelMisuse(
                 f"unexpected method in connection state {STATE_NAMES[self.state]}",
             )
         yield from handler(self, method)
-
-    def _start_ok(self, method: commands.Connection.StartOk) -> Iterator[Event]:
-        properties: Table = method.client_properties  # type: ignore[assignment]
-        self.client_properties = properties
-        capabilities = properties.get("capabilities")
-        if capabilities is not None and capabilities.tag == "F":
-            self.capabilities = frozenset(
-                name for name, value in capabilities.value.items() if value.value is True
-            )
-        response: bytes = method.response  # type: ignore[assignment]
-        yield events.LoginReceived(method.mechanism, response, properties)
 
     def tune(self) -> None:
         """Accept the login and propose limits."""
@@ -228,40 +221,14 @@ class Connection:
             heartbeat=self.offer.heartbeat_s,
         )
 
-    def _tune_ok(self, method: commands.Connection.TuneOk) -> Iterator[Event]:
-        for name, wanted, offered, least in (
-            ("frame_max", method.frame_max, self.offer.frame_max, FRAME_MIN_SIZE),
-            ("channel_max", method.channel_max, self.offer.channel_max, 1),
-        ):
-            # An offer of 0 is no limit; a client's 0 would lift a limit that was offered.
-            if (offered and (wanted == 0 or wanted > offered)) or 0 < wanted < least:
-                raise NotAllowed(f"negotiated {name} = {wanted} is out of range")
-        self.frame_max = method.frame_max or 1 << 31
-        self.channel_max = method.channel_max or 65535
-        self.heartbeat_s = method.heartbeat
-        self.state = OPENING
-        yield events.Tuned()
-
-    def _open(self, method: commands.Connection.Open) -> Iterator[Event]:
-        yield events.OpenReceived(method.virtual_host)
-
     def open_ok(self) -> None:
         """Accept connection.open."""
         self.state = RUNNING
         self.send(0, commands.Connection.OpenOk)
 
-    def _update_secret(self, method: commands.Connection.UpdateSecret) -> Iterator[Event]:
-        secret: bytes = method.new_secret  # type: ignore[assignment]
-        yield events.SecretReceived(secret)
-
     def update_secret_ok(self) -> None:
         """Accept connection.update-secret."""
         self.send(0, commands.Connection.UpdateSecretOk)
-
-    def _close(self, _: commands.Connection.Close) -> Iterator[Event]:
-        self.send(0, commands.Connection.CloseOk)
-        self.state, self.scan = CLOSED, None
-        yield events.Closed()
 
     def _while_closing(self, kind: int, payload: bytes) -> Iterator[Event]:
         if kind == FRAME_METHOD and self.channel == 0:
@@ -401,13 +368,3 @@ class Connection:
             class_id=ids[0],
             method_id=ids[1],
         )
-
-
-_CONNECTION_METHODS: dict[tuple[int, int], Callable[..., Iterator[Event]]] = {
-    # (state, method): what happens; a missing row is 504 "unexpected method".
-    (STARTING, commands.Connection.StartOk.index): Connection._start_ok,
-    (TUNING, commands.Connection.TuneOk.index): Connection._tune_ok,
-    (OPENING, commands.Connection.Open.index): Connection._open,
-    (RUNNING, commands.Connection.UpdateSecret.index): Connection._update_secret,
-    (RUNNING, commands.Connection.Close.index): Connection._close,
-}

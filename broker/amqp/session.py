@@ -28,7 +28,8 @@ from broker.amqp.names import address_text
 from broker.amqp.output import Output
 from broker.amqp.reading import CONGESTION, TICK, WRITING, Reading
 from broker.amqp.routes import Routes
-from protocol.connection import CLOSING, RUNNING, Connection
+from protocol.connection import Connection
+from protocol.constants import CLOSING, RUNNING
 from protocol.errors import AmqpError, Drop, InternalError, SoftError
 from protocol.events import (
     ChannelClosed,
