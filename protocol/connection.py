@@ -1,9 +1,10 @@
 """One connection's state machine: octets in, events out, answers into ``out``.
 
 Owns framing, which channels are open, the assembly of content and both close handshakes; the
-methods of channel 0 are in ``handshake``. It does not know what any method does. ``receive`` is lazy: the caller acts on
-each event before the next frame is parsed, so a queue.bind between two publishes is seen by the
-second, and an error raised by the caller belongs to the frame just yielded.
+methods of channel 0 are in ``handshake``. It does not know what any other method does.
+``receive`` is lazy: the caller acts on each event before the next frame is parsed, so a
+queue.bind between two publishes is seen by the second, and an error raised by the caller belongs
+to the frame just yielded.
 
 Invariants:
 
