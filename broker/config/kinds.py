@@ -92,12 +92,6 @@ def _read_text(text: str) -> str:
     return text
 
 
-def _read_secret(text: str) -> str:
-    if text.startswith("encrypted:"):
-        raise ValueError("plain text: encrypted values are not supported, use $(VARIABLE) instead")
-    return text
-
-
 def _read_pattern(text: str) -> str:
     try:
         pcre2.compile(text.encode(), jit=False)
@@ -120,7 +114,7 @@ LISTENER = Kind("port or host:port", _read_listener, _show_listener)
 LOG_FILE = Kind("file name or false", _read_log_file, lambda value: str(value or "false"))
 PATTERN = Kind("regular expression", _read_pattern)
 SCHEDULE = Kind("time", Schedule.parse)
-SECRET = Kind("text", _read_secret, secret=True)
+SECRET = Kind("text", _read_text, secret=True)
 TEXT = Kind("text", _read_text)
 
 
