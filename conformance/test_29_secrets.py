@@ -123,7 +123,9 @@ def use_all(broker: Leveret) -> Iterator[str]:
     user = {"name": "ben", "tags": "", "password_hash": base64.b64encode(salted).decode()}
     yield ask(broker, "POST", "definitions", {"users": [user]})
     bad = {"name": "cyd", "tags": "", "password": SECRETS["bad_import"]}
-    yield ask(broker, "POST", "definitions", {"users": [bad, {**bad, "password": [bad["password"]]}, 5]})
+    yield ask(
+        broker, "POST", "definitions", {"users": [bad, {**bad, "password": [bad["password"]]}, 5]}
+    )
     yield ask(broker, "POST", "definitions", {"users": [{**bad, "tags": {}}]})
     amqplain = b"\x05LOGINS\x00\x00\x00\x03ann\x08PASSWORDS\x00\x00\x00"
     secret = SECRETS["amqplain"].encode()
