@@ -118,7 +118,8 @@ def wrong_type(families: Families, name: str, expected: str) -> list[str]:
     if family is None:
         return [f"{name} is missing"]
     kind = {"unknown": "untyped"}.get(family.type, family.type)
-    return [f"{name} is a {kind}, not a {expected}"] if kind != expected else []
+    faults = [f"{name} is a {kind}, not a {expected}"] if kind != expected else []
+    return faults if family.documentation else [*faults, f"{name} has no HELP"]
 
 
 def faults_of(families: Families, row: Mapping[str, Any], name: str, labels: str) -> list[str]:
@@ -153,6 +154,14 @@ def test_types_that_dashboards_need(used: Broker, target: Target) -> None:
         assert bounds == dashboards.SIZES
     build = families["rabbitmq_build_info"].samples[0]
     assert set(build.labels) >= set(dashboards.BUILD)
+
+
+def test_nothing_absent_is_there(used: Broker, target: Target) -> None:
+    """What Leveret is said not to export, it does not: the list of what is absent is true."""
+    if target.is_rabbitmq:
+        pytest.skip("RabbitMQ has them")
+    absent = (RECORDED / "metrics_absent.txt").read_text().split()
+    assert set(absent).isdisjoint(scrape(used, "/metrics/per-object"))
 
 
 def test_detailed_families(used: Broker) -> None:
@@ -460,3 +469,36 @@ def test_dead_letters_are_counted(measured: Broker, channel: Channel) -> None:
         }
 
     eventually(grown, {"expired": (0, 1), "rejected": (1, 0), "maxlen": (1, 0)})
+
+
+def test_letters_taken_are_counted(measured: Broker, channel: Channel) -> None:
+    """With the strategy at-least-once a dead letter counts by it, and again when it is taken."""
+    arguments = {
+        "x-queue-type": "quorum",
+        "x-dead-letter-exchange": "amq.fanout",
+        "x-dead-letter-strategy": "at-least-once",
+        "x-overflow": "reject-publish",
+    }
+    channel.declare("lettered", durable=True, arguments=arguments)
+    taker = channel.declare(exclusive=True)
+    channel.bind(taker, "amq.fanout")
+    before = scrape(measured)
+    channel.publish("", "lettered", b"rejected")
+    channel.sync()
+    eventually(
+        lambda: channel.call("queue.declare", queue="lettered", passive=True)["message_count"], 1
+    )
+    tag = channel.get("lettered", no_ack=False).method["delivery_tag"]
+    channel.send("basic.reject", delivery_tag=tag, requeue=False)
+    names = [f"global_messages_dead_lettered_{name}_total" for name in ("rejected", "confirmed")]
+
+    def grown() -> list[float]:
+        now = scrape(measured)
+        labels = {"dead_letter_strategy": "at_least_once", "queue_type": "rabbit_quorum_queue"}
+        return [
+            total(now, f"rabbitmq_{name}", **labels) - total(before, f"rabbitmq_{name}", **labels)
+            for name in names
+        ]
+
+    eventually(grown, [1, 1])
+    channel.call("queue.delete", queue="lettered")
