@@ -2,7 +2,7 @@
 
 import pytest
 
-from broker.core.pattern import KNOWN_MAX, InvalidPattern, Pattern
+from broker.core.pattern import KNOWN_MAX, OVERRUNS_MAX, InvalidPattern, Pattern
 
 
 @pytest.mark.parametrize(
@@ -67,6 +67,28 @@ def test_giant_patterns_are_refused(text: str) -> None:
 def test_a_match_that_does_not_end_is_none(text: str) -> None:
     """After a bounded number of steps the name counts as one that does not match."""
     assert not Pattern(text).matches("a" * 250 + "!")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["(*LIMIT_MATCH=9000000)^(a+)+$", "(*UTF)(*LIMIT_DEPTH=9)(*LIMIT_MATCH=9000000)^(a+)+$"],
+)
+def test_a_pattern_cannot_lift_its_bound(text: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Limits that a pattern begins with are left out, and its other options stay."""
+    assert Pattern(text)._regex.pattern.endswith(b"^(a+)+$")
+    assert b"9000000" not in Pattern(text)._regex.pattern
+    assert Pattern("(*UTF)(*LIMIT_MATCH=1)^.$").matches("é")
+
+
+def test_a_slow_pattern_gets_less_time(caplog: pytest.LogCaptureFixture) -> None:
+    """What it is quick with still matches, the rest is cheap, and the log is short."""
+    pattern = Pattern("^(a+)+$")
+    for number in range(2_000):
+        assert not pattern.matches("a" * 200 + str(number))
+    assert pattern.matches("aaaa")
+    assert not pattern.matches("b")
+    assert len(caplog.records) == OVERRUNS_MAX + 1
+    assert caplog.messages[-1].endswith("is too slow: change it, so that it is matched")
 
 
 def test_the_memory_of_a_pattern_is_bounded() -> None:

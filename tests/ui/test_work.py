@@ -152,6 +152,25 @@ def test_bind_and_unbind_and_topology(page: Browser, api: Api) -> None:
     assert api.call("GET", "/exchanges/%2F/ui.events/bindings/source") == []
 
 
+def test_topology_around_one_thing(page: Browser, api: Api) -> None:
+    """A box leads to the picture around it, with dead letters, and from there to its page."""
+    dead = {"x-dead-letter-exchange": "ui.dlx"}
+    api.queue("ui.worked", **dead)
+    api.queue("ui.buried")
+    api.bind("ui.source", "ui.worked", "a")
+    api.bind("ui.dlx", "ui.buried", "#")
+    page.go("/topology?name=ui.buried")
+    page.one("[data-id='queue:ui.buried']").click()
+    page.sees("Around the queue ui.buried")
+    page.until("two boxes", lambda: len(page.all(".topology .box")) == 2)
+    page.choose("Distance", "3 steps")
+    page.until("all four", lambda: len(page.all(".topology .box")) == 4)
+    page.unfold("The same in words")
+    page.sees("ui.worked dead-letters to the exchange ui.dlx")
+    page.one("[data-id='queue:ui.buried']").click()
+    page.heading("ui.buried")
+
+
 def test_cancel_delayed_message(page: Browser, api: Api) -> None:
     """A delayed message is listed until it is cancelled, and is never delivered then."""
     body = {"type": "x-delayed-message", "durable": True, "arguments": {"x-delayed-type": "fanout"}}
