@@ -29,24 +29,41 @@ Name = tuple[str, str]  # kind of object, and its name or how that begins
 Q, X, Y = ("queue", "pm.q"), ("exchange", "pm.x"), ("exchange", "pm.y")
 NO_Q, NO_X = ("queue", "pm.no-q"), ("exchange", "pm.no-x")
 GENERATED, NEW_Q, NEW_X = ("queue", "amq.gen"), ("queue", "pm.new-q"), ("exchange", "pm.new-x")
-DEFAULT = ("exchange", "amq.default")
+DEFAULT, INTERNAL = ("exchange", "amq.default"), ("exchange", "pm.internal")
+RESERVED_Q, RESERVED_X = ("queue", "amq.pm"), ("exchange", "amq.pm")
 
 
 class Case(NamedTuple):
-    """One method: how it is sent, what it asks for, and its class and method id."""
+    """One method: how it is sent, what it asks for, and its class and method id.
+
+    ``otherwise`` is the text if it is refused to those, too, who have all permissions: behind the
+    check of so many (``behind``).
+    """
 
     ids: tuple[int, int]
     send: Callable[[Channel], None]
     checks: tuple[tuple[str, Name], ...]
+    otherwise: str | None = None
+    behind: int = 0
 
 
 def _sends(method: str, **args: Any) -> Callable[[Channel], None]:
     return lambda ch: ch.send(method, **args)
 
 
-def _publishes(exchange: str) -> Callable[[Channel], None]:
+def _sends_of_last(method: str, **args: Any) -> Callable[[Channel], None]:
+    """Send it for the queue "", which is the one last declared."""
+
+    def send(ch: Channel) -> None:
+        ch.send("queue.declare", queue=Q[1], passive=True, nowait=True)
+        ch.send(method, queue="", **args)
+
+    return send
+
+
+def _publishes(exchange: str, **args: Any) -> Callable[[Channel], None]:
     def publish(ch: Channel) -> None:
-        ch.publish(exchange, "nowhere")
+        ch.publish(exchange, "nowhere", **args)
         ch.send("channel.flow", active=True)  # its answer shows that nothing was refused
 
     return publish
@@ -55,6 +72,7 @@ def _publishes(exchange: str) -> Callable[[Channel], None]:
 # What would succeed is made to fail later, or concerns something that is not there, so that no case
 # changes anything for the next one.
 BAD = {"x-message-ttl": -1}
+NOT_DEFAULT = "operation not permitted on the default exchange"
 CASES = {
     "exchange.declare": Case(
         (40, 10),
@@ -128,6 +146,101 @@ CASES = {
     "basic.publish": Case((60, 40), _publishes(X[1]), ((WRITE, X),)),
     "basic.publish default": Case((60, 40), _publishes(""), ((WRITE, DEFAULT),)),
     "basic.publish missing": Case((60, 40), _publishes(NO_X[1]), ((WRITE, NO_X),)),
+    "basic.publish internal": Case(
+        (60, 40),
+        _publishes(INTERNAL[1]),
+        ((WRITE, INTERNAL),),
+        "cannot publish to internal exchange 'pm.internal' in vhost '/'",
+        behind=1,
+    ),
+    "queue.purge missing": Case((50, 30), _sends("queue.purge", queue=NO_Q[1]), ((READ, NO_Q),)),
+    "basic.consume missing": Case(
+        (60, 20), _sends("basic.consume", queue=NO_Q[1]), ((READ, NO_Q),)
+    ),
+    "queue.bind last": Case(
+        (50, 20), _sends_of_last("queue.bind", exchange=X[1]), ((WRITE, Q), (READ, X))
+    ),
+    "queue.unbind last": Case(
+        (50, 50),
+        _sends_of_last("queue.unbind", exchange=X[1], routing_key="other"),
+        ((WRITE, Q), (READ, X)),
+    ),
+    "queue.purge last": Case((50, 30), _sends_of_last("queue.purge"), ((READ, Q),)),
+    "basic.get last": Case((60, 70), _sends_of_last("basic.get"), ((READ, Q),)),
+    "basic.consume last": Case((60, 20), _sends_of_last("basic.consume"), ((READ, Q),)),
+    "queue.declare dead-letter missing": Case(
+        (50, 10),
+        _sends(
+            "queue.declare",
+            queue=NEW_Q[1],
+            arguments={"x-dead-letter-exchange": NO_X[1], **BAD},
+        ),
+        ((CONFIGURE, NEW_Q), (READ, NEW_Q), (WRITE, NO_X)),
+    ),
+    "queue.declare dead-letter default": Case(
+        (50, 10),
+        _sends("queue.declare", queue=NEW_Q[1], arguments={"x-dead-letter-exchange": "", **BAD}),
+        ((CONFIGURE, NEW_Q), (READ, NEW_Q), (WRITE, DEFAULT)),
+    ),
+    "queue.declare reserved": Case(
+        (50, 10),
+        _sends("queue.declare", queue=RESERVED_Q[1]),
+        ((CONFIGURE, RESERVED_Q),),
+        "queue name 'amq.pm' contains reserved prefix 'amq.*'",
+    ),
+    "exchange.declare reserved": Case(
+        (40, 10),
+        _sends("exchange.declare", exchange=RESERVED_X[1], exchange_type="direct"),
+        ((CONFIGURE, RESERVED_X),),
+        "exchange name 'amq.pm' contains reserved prefix 'amq.*'",
+        behind=1,
+    ),
+    "exchange.delete reserved": Case(
+        (40, 20),
+        _sends("exchange.delete", exchange="amq.direct"),
+        ((CONFIGURE, ("exchange", "amq.direct")),),
+        "deletion of system exchange 'amq.direct' in vhost '/' not allowed",
+    ),
+    "exchange.declare default": Case(
+        (40, 10),
+        _sends("exchange.declare", exchange="", exchange_type="direct"),
+        ((CONFIGURE, DEFAULT),),
+        NOT_DEFAULT,
+    ),
+    "exchange.delete default": Case(
+        (40, 20), _sends("exchange.delete", exchange=""), ((CONFIGURE, DEFAULT),), NOT_DEFAULT
+    ),
+    "queue.bind default": Case(
+        (50, 20),
+        _sends("queue.bind", queue=Q[1], exchange=""),
+        ((WRITE, Q), (READ, DEFAULT)),
+        NOT_DEFAULT,
+        behind=1,
+    ),
+    "queue.unbind default": Case(
+        (50, 50),
+        _sends("queue.unbind", queue=Q[1], exchange=""),
+        ((WRITE, Q), (READ, DEFAULT)),
+        NOT_DEFAULT,
+        behind=1,
+    ),
+    "exchange.bind default": Case(
+        (40, 30),
+        _sends("exchange.bind", destination=Y[1], source=""),
+        ((WRITE, Y), (READ, DEFAULT)),
+        NOT_DEFAULT,
+        behind=1,
+    ),
+    "exchange.bind to default": Case(
+        (40, 30),
+        _sends("exchange.bind", destination="", source=X[1]),
+        ((WRITE, DEFAULT), (READ, X)),
+        NOT_DEFAULT,
+        behind=1,
+    ),
+    "basic.qos": Case((60, 10), _sends("basic.qos", prefetch_count=1), ()),
+    "basic.cancel": Case((60, 30), _sends("basic.cancel", consumer_tag="none"), ()),
+    "basic.recover": Case((60, 110), _sends("basic.recover", requeue=True), ()),
 }
 
 LACKS: list[frozenset[tuple[str, str]]] = [  # (permission, beginning of the name) of each user
@@ -164,10 +277,12 @@ def definitions() -> dict[str, Any]:
             {"name": "guest", "password": "guest", "tags": "administrator"},
             {"name": "ann", "password": "ann", "tags": ""},
             {"name": "ben", "password": "ben", "tags": ""},
+            {"name": "cat", "password": "cat", "tags": ""},
             *(user(number) for number in numbers),
         ],
         "permissions": [
             *({"user": name, "vhost": "/", **every} for name in ("guest", "ann", "ben")),
+            {"user": "cat", "vhost": "/"} | dict.fromkeys(KINDS, r"^(pm\.cat|amq\.default)$"),
             *(
                 {"user": f"pm-{number}", "vhost": "/"}
                 | {kind: _pattern(LACKS[number], kind) for kind in KINDS}
@@ -178,10 +293,33 @@ def definitions() -> dict[str, Any]:
             {"user": "ann", **topic, "write": r"^{username}\.", "read": "^ok$"},
             {"user": "ben", **topic, "write": "", "read": "^{vhost}"},
         ],
+        "policies": [
+            {
+                "name": "letters",
+                "vhost": "/",
+                "pattern": r"^pm\.cat$",
+                "apply-to": "queues",
+                "priority": 0,
+                "definition": {"dead-letter-exchange": Y[1], "max-length": 1},
+            }
+        ],
+        "queues": [
+            {"name": "pm.letters", "vhost": "/", "durable": True, "auto_delete": False}
+            | {"arguments": {}}
+        ],
+        "bindings": [
+            {"vhost": "/", "source": Y[1], "destination": "pm.letters", "routing_key": "pm.cat"}
+            | {"destination_type": "queue", "arguments": {}}
+        ],
         "exchanges": [
             {"name": name, "vhost": "/", "type": kind, "durable": False, "auto_delete": False}
-            | {"internal": False, "arguments": {}}
-            for name, kind in (("pm.x", "direct"), ("pm.y", "direct"), ("pm.topic", "topic"))
+            | {"internal": name == INTERNAL[1], "arguments": {}}
+            for name, kind in (
+                ("pm.x", "direct"),
+                ("pm.y", "direct"),
+                ("pm.topic", "topic"),
+                (INTERNAL[1], "direct"),
+            )
         ],
     }
 
@@ -229,15 +367,26 @@ def test_every_method_with_a_missing_permission(number: int, guarded: Broker) ->
                 channel.reopen()
             else:
                 seen[title] = None
-            missing = [
-                (kind, object_name)
-                for permission, (kind, object_name) in case.checks
-                if any(p == permission and object_name.startswith(n) for p, n in lacks)
-            ]
-            expected[title] = (case.ids, refusal(name, *missing[0])) if missing else None
+            expected[title] = expectation(case, lacks, name)
     with Connection(guarded.url) as connection:
         connection.channel().call("exchange.delete", exchange=NEW_X[1])
     assert seen == expected
+
+
+def expectation(
+    case: Case, lacks: frozenset[tuple[str, str]], user_name: str
+) -> tuple[tuple[int, int], str] | None:
+    """What a user sees who lacks these permissions."""
+    refusals = [
+        refusal(user_name, kind, object_name)
+        if any(p == permission and object_name.startswith(n) for p, n in lacks)
+        else None
+        for permission, (kind, object_name) in case.checks
+    ]
+    if case.otherwise is not None:
+        refusals.insert(case.behind, f"ACCESS_REFUSED - {case.otherwise}")
+    missing = [text for text in refusals if text is not None]
+    return (case.ids, missing[0]) if missing else None
 
 
 def topic_refusal(user_name: str, key: str) -> str:
@@ -284,3 +433,38 @@ def test_topic_permissions(
             else:
                 channel.expect_channel_close(403, topic_refusal(name, key), *ids)
                 channel.reopen()
+
+
+def test_in_a_transaction(guarded: Broker) -> None:
+    """A publish is refused when it is sent, not at the commit; nothing else is published."""
+    with Connection(guarded.url, user="ann", password="ann") as connection:
+        channel = connection.channel()
+        channel.call("queue.purge", queue=Q[1])
+        channel.call("tx.select")
+        channel.publish("", Q[1], "first")
+        channel.publish("pm.topic", "ben.1")
+        channel.send("tx.commit")
+        channel.expect_channel_close(403, topic_refusal("ann", "ben.1"), 60, 40)
+        channel.reopen()
+        channel.get_empty(Q[1])
+
+
+def test_keys_of_copies_are_not_checked(guarded: Broker) -> None:
+    """Topic permissions are about the routing key; CC and BCC are the publisher's own affair."""
+    with Connection(guarded.url, user="ann", password="ann") as connection:
+        channel = connection.channel()
+        channel.publish("pm.topic", "ann.1", headers={"CC": ["ben.1"]})
+        channel.sync()
+
+
+def test_dead_letters_by_policy(guarded: Broker) -> None:
+    """Where dead letters go by policy is the operator's affair: the user needs no permission."""
+    with Connection(guarded.url, user="cat", password="cat") as connection:
+        channel = connection.channel()
+        channel.declare("pm.cat", exclusive=True)
+        channel.fill("pm.cat", "1", "2")
+        channel.sync()
+    with Connection(guarded.url) as connection:
+        channel = connection.channel()
+        channel.consume("pm.letters", no_ack=True)
+        assert [letter.text for letter in channel.deliveries(1)] == ["1"]

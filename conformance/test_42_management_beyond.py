@@ -222,6 +222,31 @@ def test_topology_is_a_graph(api: Api) -> None:
     assert few["omitted"]["queues"] == len(graph["queues"]) - 1
 
 
+def test_topology_shows_other_ways_and_what_is_near(api: Api) -> None:
+    """Alternate exchanges and dead letters are ways too; what is near a thing can be asked for."""
+    alternate = {"type": "fanout", "arguments": {"alternate-exchange": "amq.fanout"}}
+    api.ask("PUT", "/exchanges/%2F/b.first", alternate)
+    graph = api.get("/topology/%2F?exchange=b.first")
+    assert {one["name"] for one in graph["exchanges"]} == {"b.first", "amq.fanout"}
+    (way,) = graph["ways"]
+    assert (way["kind"], way["source"], way["destination"]) == (
+        "alternate",
+        "b.first",
+        "amq.fanout",
+    )
+    (way,) = api.get(f"/topology/%2F?queue={DEAD}")["ways"]
+    assert (way["kind"], way["source"]) == ("dead-letter", SOURCE)
+    assert (way["destination_type"], way["routing_key"]) == ("queue", DEAD)
+    api.ask("POST", f"/bindings/%2F/e/b.first/q/{SOURCE}", {})
+    near = [
+        sorted(one["name"] for one in api.get(f"/topology/%2F?queue={DEAD}&steps={n}")["exchanges"])
+        for n in (1, 2, 3)
+    ]
+    assert near == [[], ["b.first"], ["amq.fanout", "b.first"]]
+    assert api.get("/topology/%2F?queue=b.none")["queues"] == []
+    api.ask("DELETE", "/exchanges/%2F/b.first")
+
+
 def test_the_log_can_be_followed(api: Api) -> None:
     """The last lines of the log are there, and only those behind a number if one is given."""
     api.ask("GET", "/whoami", user="guest:wrong")

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import http.client
+import json
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
 
-from conformance.brokers import Broker, broker_of
+from conformance.brokers import REPOSITORY, Broker, broker_of
 from conformance.conftest import PRIVATE, URL
-from conformance.fields import Api
+from conformance.fields import RECORDED, Api
 
 pytestmark = pytest.mark.skipif(URL is not None, reason="it needs a broker of its own")
 
+MANUAL = REPOSITORY / "docs" / "management-api.md"
 ORIGIN = "https://one.example"
 JSON = {"Content-Type": "application/json"}
 STRING = (
@@ -289,3 +292,20 @@ def test_deleting_with_conditions(api: Api) -> None:
     status, answer, _ = api.ask("DELETE", "/queues/%2F/full?if-empty=true")
     assert (status, answer["reason"]) == (400, "queue 'full' in vhost '/' not empty")
     assert api.ask("DELETE", "/queues/%2F/full?if-empty=false&if-unused=false")[0] == 204
+
+
+PATHS: Mapping[str, list[str]] = json.loads((RECORDED / "http_paths.json").read_text())
+ABSENT: Mapping[str, str] = json.loads((RECORDED / "http_deviations.json").read_text())["paths"]
+
+
+@pytest.mark.skipif(PRIVATE == "rabbitmq", reason="many came with RabbitMQ 4, or with plugins")
+@pytest.mark.parametrize("path", sorted(PATHS))
+def test_every_path_of_rabbitmq_is_answered(api: Api, path: str) -> None:
+    """With all its methods, but for those that docs/management-api.md says are absent, and why."""
+    status, _, headers = api.ask("OPTIONS", re.sub(r"\{\w+\}", "x", path))
+    if path in ABSENT:
+        row = f"| `/api{path}` | {ABSENT[path]} |"
+        assert (status, row in MANUAL.read_text().splitlines()) == (404, True)
+    else:
+        assert status == 200
+        assert set(PATHS[path]) <= words(headers["Allow"])

@@ -21,30 +21,40 @@ if TYPE_CHECKING:
 
 
 class Confirms:
-    """The ``Publisher`` of a channel's routes; owes nothing until ``select``."""
+    """The ``Publisher`` of a channel's routes; owes nothing until ``select``.
+
+    Each tick in which something was published adds the sizes of bodies to ``Broker.body_sizes``.
+    """
 
     __slots__ = (
         "_confirmed",
         "_nacks",
+        "_numbered",
         "_pending",
         "awaited_batch",
         "channel",
         "fresh",
-        "published",
         "refused",
         "selected",
+        "sizes",
     )
 
     def __init__(self, channel: Channel) -> None:
         self.channel = channel
         self.selected = False
-        self.fresh = False  # selected, and nothing published since the last tick
-        self.published = 0
+        self.fresh = True  # nothing was published since the last tick
+        self.sizes: list[int] = []  # of the bodies published since
         self.awaited_batch = 0
+        self._numbered = 0  # messages before those
         self._confirmed = 0
         self._pending: deque[tuple[int, int]] = deque()
         self._nacks: deque[int] = deque()  # sequence numbers of refused messages
         self.refused = 0
+
+    @property
+    def published(self) -> int:
+        """Messages received; since confirm.select, if that was called."""
+        return self._numbered + len(self.sizes)
 
     @property
     def unconfirmed(self) -> int:
@@ -54,8 +64,9 @@ class Confirms:
     def select(self) -> None:
         """confirm.select: messages are counted from here."""
         if not self.selected:
-            self.selected = self.fresh = True
-            self.published = self._confirmed = 0
+            self.selected = True
+            self._numbered = -len(self.sizes)
+            self._confirmed = 0
 
     @property
     def counted(self) -> int:
@@ -64,7 +75,7 @@ class Confirms:
 
     def count(self) -> None:
         """A message that is stored nowhere was accepted: it is confirmed in its turn."""
-        self.published += 1
+        self._numbered += 1
         if self.fresh:
             self.first_publish()
 
@@ -77,7 +88,12 @@ class Confirms:
 
     def mark(self, batch: int) -> None:
         """See ``host.Confirming``."""
-        self.fresh = self.selected
+        self.fresh = True
+        self._numbered += len(self.sizes)
+        self.channel.session.broker.body_sizes.add(self.sizes)
+        self.sizes.clear()
+        if not self.selected:
+            return
         pending = self._pending
         if self.awaited_batch != batch:
             batch = pending[-1][0] if pending else 0

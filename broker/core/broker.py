@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from broker.core.counters import Churn, Spread, Totals
+from broker.core.counters import BodySizes, Churn, Spread, Totals
 from broker.core.events import Events
 from broker.core.limits import Limits
 from broker.core.log import Log, NoLog
@@ -55,6 +55,7 @@ class Broker:
         self.churn = Churn()
         self.totals = Totals()
         self.waited_ms = Spread()  # how long messages waited to be delivered
+        self.body_sizes = BodySizes()  # of what clients published
         # Logins that succeeded, and that did not, by protocol as RabbitMQ names it.
         self.logins: Counter[tuple[str, bool]] = Counter()
         self.next_message_id = 1

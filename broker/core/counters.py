@@ -15,6 +15,7 @@ Invariants:
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -169,23 +170,55 @@ class Churn:
 class Totals:
     """What was counted for objects that are gone, and what nobody else counts, for all vhosts."""
 
-    __slots__ = ("confirmed", "dead_lettered", "deliveries", "publishes", "received_confirm")
+    __slots__ = (
+        "confirmed",
+        "dead_lettered",
+        "deliveries",
+        "letters_taken",
+        "publishes",
+        "received_confirm",
+    )
 
     def __init__(self) -> None:
         self.deliveries: dict[str, Deliveries] = {}  # of queues, by type
         self.publishes = Publishes()
         self.received_confirm = 0  # messages on channels with confirms that are closed
         self.confirmed = 0  # of them
-        self.dead_lettered: dict[tuple[str, str, bool], int] = {}
+        self.dead_lettered: dict[tuple[str, str, str], int] = {}
+        self.letters_taken = 0  # of those that are dead-lettered at least once
 
     def queue_gone(self, queue: Queue) -> None:
         """Keep what a queue counted."""
         self.deliveries.setdefault(queue.type, Deliveries()).add([queue.counters])
 
-    def ended(self, queue: Queue, reason: str, count: int, *, dead_lettered: bool) -> None:
-        """So many messages ended in a queue without being acked."""
-        key = (queue.type, reason, dead_lettered)
+    def ended(self, queue: Queue, reason: str, count: int, strategy: str) -> None:
+        """So many messages ended in a queue without being acked; how they are dead-lettered."""
+        key = (queue.type, reason, strategy)
         self.dead_lettered[key] = self.dead_lettered.get(key, 0) + count
+
+
+class BodySizes:
+    """How large bodies are: ``buckets[n]`` counts those up to ``BOUNDS[n]``, the last the rest."""
+
+    BOUNDS = (100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000, 50_000_000, 100_000_000)
+    __slots__ = ("buckets", "total")
+
+    def __init__(self) -> None:
+        self.buckets = [0] * (len(self.BOUNDS) + 1)
+        self.total = 0
+
+    def add(self, sizes: list[int]) -> None:
+        """Count many at once, and leave them sorted. Hot: once a tick."""
+        sizes.sort()
+        self.total += sum(sizes)
+        below, count = 0, len(sizes)
+        for number, bound in enumerate(self.BOUNDS):
+            if below == count:
+                return
+            upto = bisect_right(sizes, bound, below)
+            self.buckets[number] += upto - below
+            below = upto
+        self.buckets[-1] += count - below
 
 
 class Spread:

@@ -23,7 +23,8 @@ from broker.management.errors import ApiError, bad_request, not_found
 from broker.management.headers import CommonHeaders
 from broker.management.origin import refuse_other_sites
 from broker.management.pages import add_pages
-from broker.management.table import PATHS, Path
+from broker.management.route import Path
+from broker.management.table import PATHS
 from protocol.errors import AmqpError
 
 if TYPE_CHECKING:

@@ -52,7 +52,7 @@ class HttpPublisher:
     fresh = False
 
     def __init__(self) -> None:
-        self.published = 0
+        self.sizes: list[int] = []
         self.awaited_batch = 0
 
     def first_publish(self) -> None:
@@ -96,6 +96,7 @@ async def publish(call: Call) -> web.StreamResponse:
     publisher = HttpPublisher()
     address = shortstr(name) + shortstr(key)
     refused = publish_once(call.broker, publisher, address, content, len(payload), facts, queues)
+    call.broker.body_sizes.add(publisher.sizes)
     Tally(exchange).count(queues, 1, int(facts[0]))
     if publisher.awaited_batch:
         await call.durable()
@@ -105,7 +106,7 @@ async def publish(call: Call) -> web.StreamResponse:
 
 def _origin(call: Call) -> firehose.Origin:
     """Where a message comes from that is published, or goes that is got, over HTTP."""
-    return firehose.Origin(call.vhost, call.server.host.offer, "http", 1, call.caller.name)
+    return firehose.Origin(call.vhost, "http", 1, call.caller.name)
 
 
 def _payload(payload: Any, encoding: Any) -> bytes:

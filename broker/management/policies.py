@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from broker.management.call import Call
 
 KEPT_COMPONENTS = ("shovel", "federation-upstream", "federation-upstream-set")
+_log = logging.getLogger("leveret.management")
 Handler = Callable[["Call"], Any]
 
 
@@ -148,6 +150,8 @@ async def put_parameter(call: Call) -> web.StreamResponse:
         is_new = call.change(
             lambda: runtime_parameters.set_parameter(vhost, component, name, value)
         )
+        text = "parameter '%s' of component '%s' in vhost '%s' is kept, and has no effect here"
+        _log.warning(text, name, component, vhost.name)
         await call.durable()
         return answers.empty(201 if is_new else 204)
     if component != "vhost-limits":

@@ -88,14 +88,14 @@ class Track:
         self.looked_ms = 0  # when somebody last asked for its history
 
     def add(self, at_ms: int, row: Row, interval_ms: int = 1) -> None:
-        """A sample, one of each interval.
+        """A sample, taken about when an interval begins.
 
-        Clients ask for the values at whole intervals. By the moments they were taken at, one
+        Clients ask for the values when intervals begin. By the moments they were taken at, one
         interval would now and then have two samples and the next one none: a false pause.
         """
         self._before_ms, self._before = self.at_ms, self.row
         self.at_ms, self.row = at_ms, row
-        self.slot_ms = at_ms // interval_ms * interval_ms
+        self.slot_ms = (at_ms + interval_ms // 2) // interval_ms * interval_ms
         if row != self._before:
             self.changed_ms = at_ms
         if self.history is not None:
@@ -120,7 +120,7 @@ class Track:
         shown: dict[str, Any] = {"rate": self.rate(column)}
         if window is None:
             return shown
-        newest_ms = self.at_ms // window.step_ms * window.step_ms
+        newest_ms = self.slot_ms // window.step_ms * window.step_ms
         count = window.age_ms // window.step_ms + 1
         times = [newest_ms - number * window.step_ms for number in range(count)]
         values = self.history.at(times, column) if self.history is not None else [0] * count

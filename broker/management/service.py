@@ -51,4 +51,5 @@ class Management:
     async def stop(self) -> None:
         """Close the listeners and their connections."""
         await self._state.sampler.stop()
+        await self._state.traces.stop_all()
         await self._doors.close()

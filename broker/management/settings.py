@@ -26,6 +26,13 @@ async def get(call: Call) -> web.StreamResponse:
     return answers.answer(reference.in_force(call.server.config))
 
 
+async def get_as_text(call: Call) -> web.StreamResponse:
+    """GET /api/config/effective: the same, a line for each."""
+    settings = reference.in_force(call.server.config)
+    text = "".join(f"{key} = {value}\n" for key, value in settings.items())
+    return web.Response(text=text, headers=answers.HEADERS)
+
+
 async def put(call: Call) -> web.StreamResponse:
     """PUT /api/settings: change those in the body until the broker ends; null is the default."""
     body = await call.read()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from broker.identity import node_name
 from broker.management.sampler import Sampler
+from broker.management.tracing import Traces
 
 if TYPE_CHECKING:
     from broker.management.call import Call
@@ -22,6 +23,7 @@ class State:
         self.server = server
         self.node = node_name()
         self.sampler = Sampler(server)
+        self.traces = Traces(server)
         self.processors = os.cpu_count() or 1
         self._started = time.monotonic()
 

@@ -6,7 +6,11 @@ Unlike the sums over objects these never fall: what was counted for objects that
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from itertools import accumulate
 from typing import TYPE_CHECKING
+
+from prometheus_client.core import HistogramMetricFamily, Metric
+from prometheus_client.utils import floatToGoString
 
 from broker.core.counters import Deliveries, Publishes
 from broker.core.deadletter import DELIVERY_LIMIT, EXPIRED, MAXLEN, REJECTED
@@ -100,11 +104,21 @@ _ENDED = (
 )
 
 
+_STRATEGIES = (
+    ("classic", "at_most_once"),
+    ("classic", "disabled"),
+    ("quorum", "at_least_once"),
+    ("quorum", "at_most_once"),
+    ("quorum", "disabled"),
+)
+
+
 def global_metrics(scope: Scope) -> Steps:
     """Messages in all."""
     yield from _published(scope)
     yield from _delivered(scope)
     yield from _dead_lettered(scope)
+    yield _sizes(scope)
     queues = queues_of(scope)
     publishers = sum(1 for channel in channels_of(scope) if channel.counters.tallies)
     for name, text, count in (
@@ -161,16 +175,35 @@ def _delivered(scope: Scope) -> Steps:
         yield family(f"{scope.prefix}global_{name}_total", COUNTER, text, samples)
 
 
+def _strategy_labels(kind: str, strategy: str) -> Labels:
+    return {"queue_type": type_label(kind), "dead_letter_strategy": strategy}
+
+
+def _sizes(scope: Scope) -> Metric:
+    counted = scope.server.broker.body_sizes
+    text = "Size of messages received from publishers"
+    metric = HistogramMetricFamily(f"{scope.prefix}message_size_bytes", text, labels=[*PROTOCOL])
+    bounds = [*map(floatToGoString, counted.BOUNDS), "+Inf"]
+    buckets = list(zip(bounds, accumulate(counted.buckets), strict=True))
+    metric.add_metric(list(PROTOCOL.values()), buckets, counted.total)
+    return metric
+
+
 def _dead_lettered(scope: Scope) -> Steps:
-    ended = scope.server.broker.totals.dead_lettered
+    totals = scope.server.broker.totals
+    yield family(
+        f"{scope.prefix}global_messages_dead_lettered_confirmed_total",
+        COUNTER,
+        "Total number of messages dead-lettered and confirmed by target queues",
+        [(_strategy_labels("quorum", "at_least_once"), totals.letters_taken)],
+    )
     for reason, name, text in _ENDED:
         samples = [
             (
-                {"queue_type": type_label(kind), "dead_letter_strategy": strategy},
-                ended.get((kind, reason, dead_lettered), 0),
+                _strategy_labels(kind, strategy),
+                totals.dead_lettered.get((kind, reason, strategy), 0),
             )
-            for kind in ("classic", "quorum")
-            for strategy, dead_lettered in (("at_most_once", True), ("disabled", False))
+            for kind, strategy in _STRATEGIES
         ]
         yield family(
             f"{scope.prefix}global_messages_dead_lettered_{name}_total",

@@ -36,7 +36,10 @@ PROGRAMS = (
     "with_kombu",
     "with_celery",
     "with_amqplib",
+    "with_java",
     "with_go",
+    "with_bunny",
+    "with_php",
     "with_amqp_tools",
     "with_tls",
 )

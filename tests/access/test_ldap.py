@@ -57,6 +57,7 @@ class Directory:
         ('{match, {string, "${vhost}"}, {string, "^v[0-9]$"}}', True),
         ('{match, {string, "${vhost}"}, {string, "^w"}}', False),
         ('{match, {string, "x"}, {string, "("}}', False),
+        (f'{{match, {{string, "{"a" * 250}!"}}, {{string, "^(a+)+$"}}}}', False),
         ('{match, {attribute, "${user_dn}", "mail"}, {string, "^cn=ann/mail$"}}', True),
         ('{equals, "${username}", {string, "ann"}}', True),
         ('{equals, {attribute, "x", "y"}, "two"}', True),

@@ -5,7 +5,7 @@ from pamqp import commands
 
 from broker.amqp import counting
 from broker.amqp.channel import Channel
-from broker.core.counters import Deliveries, Publishes
+from broker.core.counters import BodySizes, Deliveries, Publishes
 from tests.amqp.dialogue import consume, declare, say, send, started, stored
 from tests.frames import message, method, publish
 from tests.world import Client, World
@@ -43,6 +43,25 @@ def test_publishes_are_counted_everywhere(fast_path: bool) -> None:
     assert shown(vhost.exchanges[""].publishes) == {"publish": 4, "routed": 4}
     counters = vhost.queues["q"].counters
     assert (counters.publish, counters.persistent, counters.incoming) == (4, 2, {"": 4})
+
+
+@pytest.mark.parametrize("fast_path", [True, False])
+def test_sizes_of_bodies_are_counted(fast_path: bool) -> None:
+    """The size of every body counts, routed or not, on either path; a bound belongs below it."""
+    world = World(fast_path=fast_path)
+    client = started(world, declare())
+    for size in (0, 1, 100, 101, 1000, 1001):
+        say(world, client, send(b"m" * size), publish(1, "", "nowhere") + message(1, b"m" * size))
+    sizes = world.broker.body_sizes
+    assert sizes.buckets == [6, 4, 2, 0, 0, 0, 0, 0, 0]
+    assert sizes.total == 2 * (1 + 100 + 101 + 1000 + 1001)
+
+
+def test_a_body_above_all_bounds() -> None:
+    """What is larger than any bound is in the last bucket."""
+    sizes = BodySizes()
+    sizes.add([1, 10**9, BodySizes.BOUNDS[-1]])
+    assert (sizes.buckets[0], sizes.buckets[-2], sizes.buckets[-1]) == (1, 1, 1)
 
 
 @pytest.mark.parametrize("fast_path", [True, False])

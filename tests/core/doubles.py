@@ -72,10 +72,15 @@ class StandInConsumer(Consumer):
 class StandInPublisher:
     """What a route counts on."""
 
-    published: int = 0
+    sizes: list[int] = field(default_factory=list)
     awaited_batch: int = 0
     fresh: bool = False
     told_at: list[int] = field(default_factory=list)
+
+    @property
+    def published(self) -> int:
+        """How many messages."""
+        return len(self.sizes)
 
     def first_publish(self) -> None:
         """Note the count at which this was told."""

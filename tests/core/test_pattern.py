@@ -1,8 +1,10 @@
 """Patterns of operators: PCRE, and no way to keep the broker busy with one."""
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
-from broker.core.pattern import KNOWN_MAX, InvalidPattern, Pattern
+from broker.core.pattern import KNOWN_MAX, OVERRUNS_MAX, InvalidPattern, Pattern
 
 
 @pytest.mark.parametrize(
@@ -69,9 +71,45 @@ def test_a_match_that_does_not_end_is_none(text: str) -> None:
     assert not Pattern(text).matches("a" * 250 + "!")
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["(*LIMIT_MATCH=9000000)^(a+)+$", "(*UTF)(*LIMIT_DEPTH=9)(*LIMIT_MATCH=9000000)^(a+)+$"],
+)
+def test_a_pattern_cannot_lift_its_bound(text: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Limits that a pattern begins with are left out, and its other options stay."""
+    assert Pattern(text)._regex.pattern.endswith(b"^(a+)+$")
+    assert b"9000000" not in Pattern(text)._regex.pattern
+    assert Pattern("(*UTF)(*LIMIT_MATCH=1)^.$").matches("é")
+
+
+def test_a_slow_pattern_gets_less_time(caplog: pytest.LogCaptureFixture) -> None:
+    """What it is quick with still matches, the rest is cheap, and the log is short."""
+    pattern = Pattern("^(a+)+$")
+    for number in range(2_000):
+        assert not pattern.matches("a" * 200 + str(number))
+    assert pattern.matches("aaaa")
+    assert not pattern.matches("b")
+    assert len(caplog.records) == OVERRUNS_MAX + 1
+    assert caplog.messages[-1].endswith("is too slow: change it, so that it is matched")
+
+
 def test_the_memory_of_a_pattern_is_bounded() -> None:
     """Names are forgotten when there are many, and found again."""
     pattern = Pattern("7$")
     for number in range(KNOWN_MAX + 5):
         assert pattern.matches(str(number)) == (number % 10 == 7)
     assert len(pattern._known) <= KNOWN_MAX
+
+
+@given(
+    st.lists(st.sampled_from(["^", "$", ".", "\\.", ".*", "a", "b-", "q", "\\", "*"]), max_size=5),
+    st.text(st.sampled_from("ab.-q\né$^\udcff"), max_size=6),
+)
+@example(["^", "a", ".*"], "a\nb")
+def test_plain_patterns_mean_what_pcre_says(parts: list[str], name: str) -> None:
+    """Patterns that are looked for without PCRE are found in the same names as with it."""
+    try:
+        pattern = Pattern("".join(parts))
+    except InvalidPattern:
+        return
+    assert pattern.matches(name) == pattern.found_in(name.encode("utf-8", "surrogateescape"))

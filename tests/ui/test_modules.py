@@ -69,3 +69,16 @@ def test_numbers_in_words(page: Browser) -> None:
     sizes = ["0 B", "1.5 KiB", "4.7 GiB"]
     rates = ["0/s", "3.1/s", "12.3K/s"]
     assert said == [*sizes, *rates, "1 d 1 h", "\N{EN DASH}", "1 policy", "2 policies"]
+
+
+def test_what_is_open_from_what_came_and_went(page: Browser) -> None:
+    """What came less what went is what is there; before the start nothing was measured."""
+
+    def samples(*values: int) -> str:
+        listed = [{"sample": value, "timestamp": at} for at, value in enumerate(values)]
+        return f"{{ samples: {listed[::-1]} }}"
+
+    opened = f"m.differences({samples(0, 4, 9)}, {samples(0, 1, 7)}).map(({{ v }}) => v)"
+    assert compute(page, "js/chart.js", opened) == [0, 3, 2]
+    used = f"m.levelsSinceStart({samples(0, 0, 5, 0)}).map(({{ v }}) => v)"
+    assert compute(page, "js/chart.js", used) == [None, None, 5, 0]

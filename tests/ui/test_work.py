@@ -6,6 +6,7 @@ from urllib.parse import quote
 
 import pika
 import pytest
+from selenium.webdriver.support.select import Select
 
 from .api import Api
 from .browser import Browser, address_of
@@ -152,6 +153,25 @@ def test_bind_and_unbind_and_topology(page: Browser, api: Api) -> None:
     assert api.call("GET", "/exchanges/%2F/ui.events/bindings/source") == []
 
 
+def test_topology_around_one_thing(page: Browser, api: Api) -> None:
+    """A box leads to the picture around it, with dead letters, and from there to its page."""
+    dead = {"x-dead-letter-exchange": "ui.dlx"}
+    api.queue("ui.worked", **dead)
+    api.queue("ui.buried")
+    api.bind("ui.source", "ui.worked", "a")
+    api.bind("ui.dlx", "ui.buried", "#")
+    page.go("/topology?name=ui.buried")
+    page.one("[data-id='queue:ui.buried']").click()
+    page.sees("Around the queue ui.buried")
+    page.until("two boxes", lambda: len(page.all(".topology .box")) == 2)
+    page.choose("Distance", "3 steps")
+    page.until("all four", lambda: len(page.all(".topology .box")) == 4)
+    page.unfold("The same in words")
+    page.sees("ui.worked dead-letters to the exchange ui.dlx")
+    page.one("[data-id='queue:ui.buried']").click()
+    page.heading("ui.buried")
+
+
 def test_cancel_delayed_message(page: Browser, api: Api) -> None:
     """A delayed message is listed until it is cancelled, and is never delivered then."""
     body = {"type": "x-delayed-message", "durable": True, "arguments": {"x-delayed-type": "fanout"}}
@@ -296,11 +316,19 @@ def test_error_of_the_api_in_words(page: Browser, api: Api) -> None:
     assert all("400" in line for line in page.complaints())
 
 
-def test_log_tail(page: Browser) -> None:
-    """The log shows lines as they are written."""
+def test_log_tail(page: Browser, api: Api) -> None:
+    """The log shows lines as they are written, of a category and with words that one chooses."""
     page.go("/logs")
     page.heading("Log")
     page.until("a line", lambda: page.all(".log time"))
+    api.call("PUT", "/users/ui.logged", {"password": "p", "tags": ""})
+    page.sees('"ui.logged"', ".log")
+    page.one("[data-filter]").send_keys("ui.logged")
+    page.until("one line", lambda: len(page.all(".log p")) == 1)
+    Select(page.one("select[aria-label=Category]")).select_by_visible_text("audit")
+    page.sees("ui.logged", ".log")
+    api.call("DELETE", "/users/ui.logged")
+    page.until("two lines", lambda: len(page.all(".log p")) == 2)
 
 
 def test_parameters(page: Browser, api: Api) -> None:

@@ -1,6 +1,6 @@
 /* Owns the charts that several pages show: what the API's samples are called, and for how long to ask. */
 
-import { createChart, levels, rates } from "./chart.js";
+import { createChart, differences, levels, levelsSinceStart, rates } from "./chart.js";
 import { h } from "./dom.js";
 import { bytes, compact, rate } from "./format.js";
 
@@ -88,13 +88,54 @@ export function dataChart() {
   return { element: chart.element, show: (object) => chart.show(pick(series, object, rates)) };
 }
 
+const OPEN = [
+  { key: "connection", label: "Connections", tone: 1 },
+  { key: "channel", label: "Channels", tone: 2 },
+];
+
+/** Open connections and channels, by what the overview's churn says of them. */
+export function openChart() {
+  const chart = createChart({
+    title: "Open connections and channels",
+    series: OPEN,
+    format: compact,
+    integer: true,
+  });
+  return {
+    element: chart.element,
+    show: (churn) =>
+      chart.show(
+        Object.fromEntries(
+          OPEN.map(({ key }) => [
+            key,
+            differences(churn[`${key}_created_details`], churn[`${key}_closed_details`]),
+          ]),
+        ),
+      ),
+  };
+}
+
+const CHURN = [
+  { key: "connection_created", label: "Connections opened", tone: 1 },
+  { key: "connection_closed", label: "Connections closed", tone: 3 },
+  { key: "channel_created", label: "Channels opened", tone: 2 },
+  { key: "channel_closed", label: "Channels closed", tone: 5 },
+  { key: "queue_declared", label: "Queues declared", tone: 4 },
+];
+
+/** How fast things come and go: clients that connect for every message show here. */
+export function churnChart() {
+  const chart = createChart({ title: "Opened and closed", series: CHURN, format: rate });
+  return { element: chart.element, show: (churn) => chart.show(pick(CHURN, churn, rates)) };
+}
+
 /** One level of a node, such as memory, with its limit. */
 export function levelChart(title, key, label, format, tone = 1) {
   const unit = format === bytes ? "1024" : "10";
   const chart = createChart({ title, series: [{ key, label, tone }], format, unit, integer: true });
   return {
     element: chart.element,
-    show: (object, limit) => chart.show(pick([{ key }], object, levels), limit),
+    show: (object, limit) => chart.show(pick([{ key }], object, levelsSinceStart), limit),
   };
 }
 

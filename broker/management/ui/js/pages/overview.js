@@ -1,7 +1,7 @@
 /* Owns the overview: is anything wrong, what goes through, what waits, and what the node has left. */
 
 import { get } from "../api.js";
-import { periodChoice, queuedChart, ratesChart } from "../charts.js";
+import { churnChart, openChart, periodChoice, queuedChart, ratesChart } from "../charts.js";
 import { h, update } from "../dom.js";
 import { bytes, compact, count, duration, rate } from "../format.js";
 import { nameLink, queueLink, rateCell, scoped, section } from "../parts.js";
@@ -19,7 +19,15 @@ export async function show(view) {
   const queued = queuedChart();
   const moving = ratesChart();
   const counts = h("dl", { class: "figures small" });
-  view.add(alarms, figures, h("div", { class: "charts" }, queued.element, moving.element), counts);
+  const opened = openChart();
+  const churn = churnChart();
+  view.add(
+    alarms,
+    figures,
+    h("div", { class: "charts" }, queued.element, moving.element),
+    counts,
+    h("div", { class: "charts" }, opened.element, churn.element),
+  );
 
   if (session.may("monitoring")) nodes(view, period, alarms);
   view.add(section("Longest queues", longest(view).element));
@@ -32,7 +40,9 @@ export async function show(view) {
     showFigures(figures, totals.queue_totals, totals.message_stats);
     queued.show(totals.queue_totals ?? {});
     moving.show(totals.message_stats ?? {});
-    showCounts(counts, overview.object_totals, overview.churn_rates);
+    showCounts(counts, overview.object_totals);
+    opened.show(overview.churn_rates ?? {});
+    churn.show(overview.churn_rates ?? {});
     update(
       ports,
       (overview.listeners ?? []).map((listener) =>
@@ -69,42 +79,21 @@ function showFigures(element, totals = {}, stats = {}) {
   );
 }
 
-function showCounts(element, totals = {}, churn = {}) {
-  const opened = (key) => churn[`${key}_details`]?.rate ?? 0;
-  const entry = (label, n, href, hint) =>
+function showCounts(element, totals = {}) {
+  const entry = (label, n, href) =>
     h(
       "div",
       null,
       h("dt", null, label),
-      h(
-        "dd",
-        null,
-        href ? h("a", { href }, count(n ?? 0)) : count(n ?? 0),
-        hint && h("small", null, hint),
-      ),
+      h("dd", null, href ? h("a", { href }, count(n ?? 0)) : count(n ?? 0)),
     );
   update(
     element,
-    entry(
-      "Connections",
-      totals.connections,
-      "#/connections",
-      opened("connection_created") ? `${rate(opened("connection_created"))} opened` : "",
-    ),
-    entry(
-      "Channels",
-      totals.channels,
-      "#/channels",
-      opened("channel_created") ? `${rate(opened("channel_created"))} opened` : "",
-    ),
+    entry("Connections", totals.connections, "#/connections"),
+    entry("Channels", totals.channels, "#/channels"),
     entry("Consumers", totals.consumers),
     entry("Exchanges", totals.exchanges, "#/exchanges"),
-    entry(
-      "Queues",
-      totals.queues,
-      "#/queues",
-      opened("queue_declared") ? `${rate(opened("queue_declared"))} declared` : "",
-    ),
+    entry("Queues", totals.queues, "#/queues"),
   );
 }
 
