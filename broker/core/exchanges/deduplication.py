@@ -202,6 +202,7 @@ class DeduplicatingQueue(Queue):
         super().push(message)
 
     def forget(self, messages: list[Message]) -> None:
+        """See ``Queue``: their headers may come again."""
         for message in messages:
             key = key_of(headers_of(message.content))
             if key is not None and self._held.get(key) == message.id:
