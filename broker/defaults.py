@@ -19,7 +19,7 @@ from broker.core.vhost_settings import (
     set_metadata,
 )
 from broker.definitions import boot
-from broker.identity import cluster_name
+from broker.identity import node_name
 
 
 def new_broker(config: Config) -> Broker:
@@ -28,7 +28,7 @@ def new_broker(config: Config) -> Broker:
     broker.vhost_defaults = vhost_defaults(config)
     broker.limits = limits(config, f"leveret@{socket.gethostname()}")
     broker.events.place = config.event_exchange_vhost or config.default_vhost
-    broker.events.node = cluster_name(config)
+    broker.events.node = node_name()
     return broker
 
 

@@ -7,6 +7,7 @@ import logging
 import platform
 import socket
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from broker import __version__
@@ -60,7 +61,7 @@ class AmqpHost:
         self.handshake_timeout_s = config.handshake_timeout_ms / 1000
         self.default_consumer_prefetch = config.default_consumer_prefetch
         self.offer = Offer(
-            _server_properties(config),
+            _server_properties(config, broker),
             mechanisms=" ".join(config.auth_mechanisms),
             channel_max=config.channel_max,
             frame_max=config.frame_max,
@@ -68,6 +69,8 @@ class AmqpHost:
             message_size_max=config.max_message_bytes,
             initial_frame_max=config.initial_frame_max,
         )
+        self._config = config
+        self._cluster_name = cluster_name(config, broker)
         self._auth = auth
         self._sessions = sessions
         self._certificates = certificates
@@ -79,7 +82,13 @@ class AmqpHost:
         self.timeouts: host.Timeouts = watch
 
     def session(self, origin: host.Origin | None) -> Session:
-        """The protocol of a socket that was accepted."""
+        """The protocol of a socket that was accepted; it is told the cluster's present name."""
+        name = cluster_name(self._config, self.broker)
+        if name != self._cluster_name:
+            self._cluster_name = name
+            self.offer = replace(
+                self.offer, server_properties=_server_properties(self._config, self.broker)
+            )
         return Session(self, origin)
 
     def authenticate(
@@ -124,10 +133,10 @@ def _socket_options(config: Config) -> tuple[tuple[int, int, int], ...]:
     return tuple(options)
 
 
-def _server_properties(config: Config) -> Table:
+def _server_properties(config: Config, broker: Broker) -> Table:
     properties: dict[str, Any] = {
         "capabilities": dict.fromkeys(CAPABILITIES, True),
-        "cluster_name": cluster_name(config),
+        "cluster_name": cluster_name(config, broker),
         "copyright": "Copyright (c) The Leveret authors",
         "information": "Licensed under the Apache License 2.0",
         "platform": f"Leveret {__version__}, Python {platform.python_version()}",

@@ -8,6 +8,9 @@ import os
 import socket
 
 from broker.config import Config
+from broker.core.broker import Broker
+
+CLUSTER_NAME = "cluster_name"  # the global parameter, as in RabbitMQ
 
 
 def node_name() -> str:
@@ -15,12 +18,17 @@ def node_name() -> str:
     return os.environ.get("RABBITMQ_NODENAME") or f"rabbit@{socket.gethostname().partition('.')[0]}"
 
 
-def cluster_name(config: Config) -> str:
-    """What the operator calls the cluster, or the node's name."""
-    return config.cluster_name or node_name()
+def cluster_name(config: Config, broker: Broker) -> str:
+    """What operators call the cluster: set while it runs, in the settings, or the node's name."""
+    chosen = broker.global_parameters.get(CLUSTER_NAME)
+    return chosen if chosen and isinstance(chosen, str) else _first_name(config)
 
 
 def cluster_id(config: Config) -> str:
-    """A name for the cluster that does not change while its name does not."""
-    digest = hashlib.sha256(cluster_name(config).encode()).digest()[:16]
+    """A name for the cluster that stays when it is renamed while it runs."""
+    digest = hashlib.sha256(_first_name(config).encode()).digest()[:16]
     return f"rabbitmq-cluster-id-{base64.urlsafe_b64encode(digest).decode().rstrip('=')}"
+
+
+def _first_name(config: Config) -> str:
+    return config.cluster_name or node_name()

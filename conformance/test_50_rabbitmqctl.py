@@ -315,6 +315,24 @@ def test_status(ctl: Ctl, broker: Target) -> None:
     assert broker.process.port in [listener["port"] for listener in status["listeners"]]
 
 
+def test_cluster_name(broker: Target, restartable: Broker) -> None:
+    """A cluster is named while it runs: new connections are told, and it lasts."""
+    if broker.kind == "slow":
+        pytest.skip("the programs do not meet the fast path")
+    ctl = ctl_of(restartable)
+    ran = ctl("set_cluster_name", "höme")
+    assert (ran.code, ran.out) == (0, "Setting cluster name to höme ...\n")
+    for _ in range(2):
+        with Connection(restartable.url) as connection:
+            name = connection.server["server_properties"]["cluster_name"]["S"]
+            assert name == "höme"
+        assert 'cluster_name\t"höme"' in ctl("list_global_parameters").lines
+        status = json.loads(ctl("cluster_status", "--formatter", "json").out)
+        assert status["cluster_name"] == "höme"
+        restartable.stop()
+        restartable.start()
+
+
 def test_maintenance(broker: Target, restartable: Broker) -> None:
     """A drained broker has closed its connections and lets nobody in until it is revived."""
     if broker.kind == "slow":

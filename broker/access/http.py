@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import aiohttp
 
 from broker.access.backend import Granted, Login, Refused, Unavailable, later
+from broker.config.kinds import shown_address
 from broker.core.permissions import Question, ResourceAccess, VhostAccess
 from broker.net.client_tls import client_context
 
@@ -91,11 +92,13 @@ class Http:
                 allow_redirects=False,
             ) as response:
                 if response.status not in (200, 201):
-                    raise Unavailable(f"{url} answered with status {response.status}")
+                    raise Unavailable(
+                        f"{shown_address(url)} answered with status {response.status}"
+                    )
                 answer = await body(response, ANSWER_BYTES_MAX)
         except (aiohttp.ClientError, ValueError, OSError) as error:
             # Not the error itself: it may have the whole address in it, password included.
-            raise Unavailable(f"{url}: {type(error).__name__}") from None
+            raise Unavailable(f"{shown_address(url)}: {type(error).__name__}") from None
         return answer.decode("utf-8", "replace").strip()
 
     async def close(self) -> None:

@@ -22,6 +22,7 @@ from broker.access import scopes
 from broker.access.backend import Granted, Login, Refused, Unavailable
 from broker.access.http import body
 from broker.config import ConfigError
+from broker.config.kinds import shown_address
 from broker.net import pem
 from broker.net.client_tls import client_context
 
@@ -145,9 +146,11 @@ class OAuth2:
                 document = await self._document(url)
                 keys = jwt.PyJWKSet.from_dict(document).keys
             except (aiohttp.ClientError, TimeoutError, OSError, ValueError, KeyError) as error:
-                raise Unavailable(f"no keys from {url}: {type(error).__name__}") from None
+                raise Unavailable(
+                    f"no keys from {shown_address(url)}: {type(error).__name__}"
+                ) from None
             except jwt.PyJWTError as error:
-                raise Unavailable(f"no keys from {url}: {error}") from None
+                raise Unavailable(f"no keys from {shown_address(url)}: {error}") from None
             self._fetched = {
                 str(key.key_id): key.key for key in keys if isinstance(key.key, SigningKey)
             }

@@ -10,17 +10,19 @@ takes, and a health check is a command that starts every few seconds.
 from __future__ import annotations
 
 import base64
+import html
 import http.client
 import json
 import socket
 import ssl
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
 from broker import local_socket
-from broker.admin.failure import Failure
+from broker.admin.failure import EX_TEMPFAIL, EX_UNAVAILABLE, Failure, WrongArgument
 from broker.admin.target import Target
 
 Json = Any
@@ -44,11 +46,24 @@ class Unreachable(Failure):
     """There was no answer."""
 
 
-class Api:
-    """The management API of one broker. Path segments are given apart and as they are."""
+@contextmanager
+def absent_is(failure: Failure) -> Iterator[None]:
+    """Fail with this where the path of a request names what does not exist."""
+    try:
+        yield
+    except NotFound:
+        raise failure from None
 
-    def __init__(self, target: Target, timeout_s: float) -> None:
+
+class Api:
+    """The management API of one broker. Path segments are given apart and as they are.
+
+    With ``only_reads`` nothing is changed: other requests are not sent.
+    """
+
+    def __init__(self, target: Target, timeout_s: float, *, only_reads: bool = False) -> None:
         self.target = target
+        self._only_reads = only_reads
         self._connection = _connection(target, timeout_s)
         self._prefix = "" if target.data_dir else urlsplit(target.url).path
 
@@ -85,6 +100,10 @@ class Api:
         body: Json = None,
         headers: Mapping[str, str | bytes] = {},
     ) -> Json:
+        if "" in path:  # would name the list that it is missing from
+            raise WrongArgument("a name cannot be an empty string")
+        if self._only_reads and method != "GET":
+            return None
         url = "/".join([f"{self._prefix}/api", *(quote(part, safe="") for part in path)])
         if query:
             url += f"?{urlencode(query)}"
@@ -95,7 +114,8 @@ class Api:
             response = self._connection.getresponse()
             status, text = response.status, response.read()
         except (OSError, http.client.HTTPException) as error:
-            raise Unreachable(_unreachable(self.target, error)) from None
+            code = EX_TEMPFAIL if isinstance(error, TimeoutError) else EX_UNAVAILABLE
+            raise Unreachable(_unreachable(self.target, error), code) from None
         if status >= 400:
             raise _refusal(status, text, self.target)
         return _decoded(text, self.target) if text else None
@@ -155,7 +175,8 @@ def _refusal(status: int, text: bytes, target: Target) -> Refused:
         reason = answer["reason"]
     except (ValueError, KeyError, TypeError):
         reason = f"HTTP status {status}"
-    shown = reason if isinstance(reason, str) else json.dumps(reason)
+    # The API escapes what a page might show.
+    shown = html.unescape(reason) if isinstance(reason, str) else json.dumps(reason)
     if status == 404:
         return NotFound(status, shown)
     if status == 401:

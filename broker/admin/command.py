@@ -17,8 +17,8 @@ from typing import Any, TypeVar
 import click
 
 from broker.admin import target
-from broker.admin.api import Api
-from broker.admin.failure import EX_DATAERR, Failure
+from broker.admin.api import Api, absent_is
+from broker.admin.failure import EX_DATAERR, Failure, NoVhost
 from broker.admin.output import FORMATS, Output
 from broker.admin.values import Voice
 
@@ -48,6 +48,11 @@ class Session:
         chosen = float(self.options.get("timeout", TIMEOUT_S))
         return min(chosen, TIMEOUT_MAX_S) if chosen > 0 else TIMEOUT_MAX_S
 
+    @property
+    def dry_run(self) -> bool:
+        """Tell whether a command is only to say what it would do."""
+        return bool(self.options.get("dry_run"))
+
     def timeout_or_s(self, usual_s: float) -> float:
         """How long a command that usually waits another time may wait."""
         return self.timeout_s if "timeout" in self.options else usual_s
@@ -74,7 +79,7 @@ class Session:
     @cached_property
     def api(self) -> Api:
         """The broker's management API."""
-        api = Api(self.target, self.timeout_s)
+        api = Api(self.target, self.timeout_s, only_reads=self.dry_run)
         expected = self.target.expected_node
         if expected is not None and expected != (node := _node(api)):
             raise Failure(f"{self.target} is node {node}, not {expected}")
@@ -85,6 +90,11 @@ class Session:
         """The broker's own name, as `rabbit@host`."""
         api = self.api  # which has checked the expected name
         return self.target.expected_node or _node(api)
+
+    def check_vhost(self) -> None:
+        """Fail if the virtual host does not exist."""
+        with absent_is(NoVhost(self.vhost)):
+            self.api.get("vhosts", self.vhost)
 
     def new_secret(self, argument: str | None, what: str) -> str:
         """Come by a password to set or to check: a person types it, a script pipes it.
@@ -213,5 +223,9 @@ def common_options() -> list[click.Option]:
             help="File whose first line is the password.",
         ),
         option("ca_file", "--ca-file", metavar="FILE", help="Certificates to trust, in PEM."),
+        option("dry_run", "--dry-run", flag=True, help="Change nothing."),
+        # rabbitmqctl has these, and scripts give them.
         option("longnames", "-l", "--longnames", flag=True, hidden=True),
+        option("printer", "--printer", type=click.Choice(["stdio"]), hidden=True),
+        option("erlang_cookie", "--erlang-cookie", hidden=True),
     ]

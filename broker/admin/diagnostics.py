@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from broker.admin.api import NotFound
+from broker.admin.api import absent_is
 from broker.admin.command import Session, command
 from broker.admin.failure import EX_DATAERR, Failure, WrongArgument
 from broker.admin.listings import (
@@ -200,7 +200,5 @@ def report(session: Session) -> None:
 
 def _own(session: Session, what: str) -> Any:
     """Ask for what RabbitMQ's API does not have."""
-    try:
+    with absent_is(Failure(f"this broker's API does not give out its {what}")):
         return session.api.get(what)
-    except NotFound:
-        raise Failure(f"this broker's API does not give out its {what}") from None

@@ -12,6 +12,8 @@ EX_UNAVAILABLE = 69
 """The broker cannot be reached, a check failed, or it refused."""
 EX_SOFTWARE = 70
 """What was to be made exists already."""
+EX_TEMPFAIL = 75
+"""It took longer than --timeout allows."""
 EX_INTERRUPTED = 130
 EX_PIPE = 141
 """As if SIGPIPE had ended it, which Python does not let happen."""
@@ -25,6 +27,13 @@ class Failure(Exception):
         self.exit_code = exit_code
         self.detail = detail
         """What takes the place of the text if the output is JSON."""
+
+
+class NoVhost(Failure):
+    """The virtual host that a command is about does not exist."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"Virtual host '{name}' does not exist", EX_DATAERR)
 
 
 class WrongArgument(Failure):

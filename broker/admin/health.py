@@ -16,7 +16,15 @@ import click
 
 from broker.admin.api import Api, Json, Refused, Unreachable
 from broker.admin.command import Session, command
-from broker.admin.failure import EX_DATAERR, EX_UNAVAILABLE, EX_USAGE, Failure
+from broker.admin.failure import (
+    EX_DATAERR,
+    EX_SOFTWARE,
+    EX_TEMPFAIL,
+    EX_UNAVAILABLE,
+    EX_USAGE,
+    Failure,
+    WrongArgument,
+)
 
 POLL_S = 0.2
 CONNECT_TIMEOUT_S = 5.0
@@ -113,7 +121,7 @@ def check_virtual_hosts(session: Session) -> None:
 
 @command
 @click.option("--within", type=int, default=4, metavar="N", help="So many units from now.")
-@click.option("--unit", default="weeks", help="days, weeks, months or years.")
+@click.option("--unit", type=click.Choice(["days", "weeks", "months", "years"]), default="weeks")
 def check_certificate_expiration(session: Session, within: int, unit: str) -> None:
     """Fail if a certificate of a TLS listener expires soon."""
     session.out.heading(f"Checking certificate expiration on node {session.node} ...")
@@ -130,7 +138,7 @@ def check_if_node_is_quorum_critical(session: Session) -> None:
 @command
 def check_if_node_is_mirror_sync_critical(session: Session) -> None:
     """Fail if mirrored queues need this node: never so on one node."""
-    _check_critical(session, "mirror-sync", "data safety of any mirrored queues")
+    _check_critical(session, "mirror-sync", "data safety of any classic mirrored queues")
 
 
 @command
@@ -139,13 +147,15 @@ def check_port_listener(session: Session, port: int) -> None:
     """Fail if the broker does not listen on PORT."""
     node = session.node
     session.out.heading(f"Asking node {node} if there's an active listener on port {port} ...")
-    ports = sorted({int(item["port"]) for item in listeners_of(session)})
+    listeners = listeners_of(session)
+    ports = sorted({int(item["port"]) for item in listeners})
     if port not in ports:
         words = (
             f"No listener for port {port} is active on node {node}. Found listeners that use the "
             f"following ports: {', '.join(map(str, ports))}"
         )
-        raise Failure(words, EX_UNAVAILABLE, {"result": "error", "port": port, "message": words})
+        detail = {"result": "error", "missing": port, "ports": ports, "listeners": listeners}
+        raise Failure(words, detail=detail)
     words = f"A listener for port {port} is running on node {node}."
     session.out.answer(words, {"node": node, "port": str(port), "result": "ok"})
 
@@ -159,14 +169,15 @@ def check_protocol_listener(session: Session, protocol: str) -> None:
         f"Asking node {node} if there's an active listener for protocol {protocol} ..."
     )
     wanted = PROTOCOLS.get(protocol.lower(), protocol.lower())
-    active = sorted({str(item["protocol"]) for item in listeners_of(session)})
+    listeners = listeners_of(session)
+    active = sorted({str(item["protocol"]) for item in listeners})
     if wanted not in active:
         words = (
             f"No listener for protocol {wanted} is active on node {node}. Found listeners for the "
             f"following protocols: {', '.join(active)}"
         )
-        found = {"result": "error", "protocol": wanted, "message": words}
-        raise Failure(words, EX_UNAVAILABLE, found)
+        detail = {"result": "error", "missing": wanted, "protocols": active, "listeners": listeners}
+        raise Failure(words, detail=detail)
     words = f"A listener for protocol {protocol} is running on node {node}."
     session.out.answer(words, {"node": node, "protocol": protocol, "result": "ok"})
 
@@ -208,8 +219,12 @@ def await_startup(session: Session) -> None:
 @click.argument("count", type=int)
 def await_online_nodes(session: Session, count: int) -> None:
     """Wait until COUNT nodes run: there is one."""
-    if count > 1:
-        raise Failure("there is one node: Leveret does not form clusters", EX_USAGE)
+    session.out.note(
+        f"Will wait for at least {count} nodes to join the cluster of {session.target}. "
+        f"Timeout: {session.timeout_or_s(AWAIT_TIMEOUT_S):.0f} seconds."
+    )
+    if count > 1:  # which no waiting changes
+        raise Failure("there is one node: Leveret does not form clusters", EX_SOFTWARE)
     _await(session, None)
 
 
@@ -219,7 +234,7 @@ def await_online_nodes(session: Session, count: int) -> None:
 def wait(session: Session, pid_file: str | None, pid: int | None) -> None:
     """Wait until the broker answers, as long as its process runs."""
     if (pid is None) == (pid_file is None):
-        raise Failure("name a PID file, or a process with --pid", EX_USAGE)
+        raise WrongArgument("No pid or pidfile specified", EX_USAGE)
     deadline = time.monotonic() + session.timeout_or_s(AWAIT_TIMEOUT_S)
     if pid_file is not None:
         session.out.note(f"Waiting for pid file '{pid_file}' to appear")
@@ -314,7 +329,7 @@ def _await(session: Session, pid: int | None) -> None:
         if pid is not None and not Path(f"/proc/{pid}").exists():
             raise Failure(f"process {pid} ended before the broker answered")
         if time.monotonic() > deadline:
-            raise Failure(f"{session.target} did not answer in time")
+            raise Failure(f"{session.target} did not answer in time", EX_TEMPFAIL)
         time.sleep(POLL_S)
 
 
@@ -329,7 +344,7 @@ def _answers(session: Session) -> bool:
 def _pid_from(path: Path, deadline: float) -> int:
     while not path.exists():
         if time.monotonic() > deadline:
-            raise Failure(f"there is no {path}")
+            raise Failure(f"there is no {path} after the time to wait", EX_TEMPFAIL)
         time.sleep(POLL_S)
     try:
         return int(path.read_text("ascii"))

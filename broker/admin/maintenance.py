@@ -11,7 +11,7 @@ import struct
 import click
 
 from broker import local_socket
-from broker.admin.api import NotFound
+from broker.admin.api import absent_is
 from broker.admin.command import Session, command
 from broker.admin.failure import EX_SOFTWARE, EX_USAGE, Failure
 
@@ -147,10 +147,8 @@ def _alone(session: Session) -> None:
 
 
 def _maintain(session: Session, step: str) -> None:
-    try:
+    with absent_is(Failure("this broker's API has no maintenance mode")):
         session.api.post("nodes", session.node, "maintenance", step, body={})
-    except NotFound:
-        raise Failure("this broker's API has no maintenance mode") from None
     session.out.done()
 
 
@@ -161,6 +159,9 @@ def _stop(session: Session) -> None:
     try:
         with local_socket.connect(directory, session.timeout_s) as connection:
             process = os.pidfd_open(_peer(connection))
+        if session.dry_run:
+            os.close(process)
+            return
         signal.pidfd_send_signal(process, signal.SIGTERM)
     except (ConnectionError, FileNotFoundError, ProcessLookupError):
         raise Failure(f"no broker runs in {directory}") from None

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 
 import click
 
-from broker.admin.api import NotFound
+from broker.admin.api import NotFound, absent_is
 from broker.admin.command import Session, command
 from broker.admin.documents import load
-from broker.admin.failure import EX_DATAERR, EX_UNAVAILABLE, EX_USAGE, Failure
+from broker.admin.failure import EX_DATAERR, EX_USAGE, Failure
 from broker.admin.values import compact, printable
 
 
@@ -21,10 +21,8 @@ from broker.admin.values import compact, printable
 def purge_queue(session: Session, queue: str) -> None:
     """Delete the messages of a queue that are ready."""
     session.out.note(f"Purging queue '{queue}' in vhost '{session.vhost}' ...")
-    try:
+    with absent_is(Failure("not_found")):
         session.api.delete("queues", session.vhost, queue, "contents")
-    except NotFound:
-        raise Failure("not_found", EX_UNAVAILABLE) from None
     session.out.done()
 
 
@@ -39,11 +37,9 @@ def delete_queue(session: Session, queue: str, if_empty: bool, if_unused: bool) 
     session.out.note(f"Deleting queue '{queue}' on vhost '{session.vhost}'{condition} ...")
     asked = {"if-empty": if_empty, "if-unused": if_unused}
     query = {name: "true" for name, on in asked.items() if on}
-    try:
+    with absent_is(Failure("Queue not found", EX_USAGE)):
         found = session.api.get("queues", session.vhost, queue)
         session.api.delete("queues", session.vhost, queue, query=query)
-    except NotFound:
-        raise Failure("Queue not found", EX_USAGE) from None
     ready = found.get("messages_ready", 0)
     words = f"Queue was successfully deleted with {ready} ready messages"
     session.out.answer(words, {"result": "ok", "message": words})
@@ -55,10 +51,8 @@ def delete_queue(session: Session, queue: str, if_empty: bool, if_unused: bool) 
 def close_connection(session: Session, connection: str, reason: str) -> None:
     """Close a connection, by its name or the `pid` that list_connections shows."""
     session.out.note(f"Closing connection {connection}, reason: {reason}...")
-    try:
+    with absent_is(Failure(f'no connection "{connection}"')):
         _close(session, connection, reason)
-    except NotFound:
-        raise Failure(f'no connection "{connection}"', EX_UNAVAILABLE) from None
     session.out.done()
 
 
@@ -72,7 +66,7 @@ def close_all_connections(
 ) -> None:
     """Close the connections of a virtual host, or of all with --global."""
     where = "all vhosts" if every else f"vhost {session.vhost}"
-    session.out.note(f"Closing all connections in {where}, reason: {reason}...")
+    session.out.note(f"Closing {limit or 'all'} connections in {where}, reason: {reason}...")
     found = session.api.get("connections", columns="name,vhost")
     names = [item["name"] for item in found if every or item.get("vhost") == session.vhost]
     closed = _close_each(session, names[: limit or None], reason, delay_ms)

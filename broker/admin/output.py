@@ -53,10 +53,12 @@ class Output:
     def done(self, words: str = "") -> None:
         """Confirm an action that has no other answer."""
         if self.format == "json":
-            done = {"result": "ok"} | ({"message": words} if words else {})
+            done = {"message": words} if words else {}
             if self.voice is Voice.RABBITMQ:
                 done["node"] = self.node()
-            click.echo(compact(done))
+            # rabbitmqctl has another name for it beside a message.
+            key = "status" if words and self.voice is Voice.RABBITMQ else "result"
+            click.echo(compact(done | {key: "ok"}))
         elif words:
             self.note(words)
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import click
 
-from broker.admin.api import NotFound
+from broker.admin.api import absent_is
 from broker.admin.command import Session, command
 from broker.admin.documents import parse, parse_value
-from broker.admin.failure import EX_UNAVAILABLE, Failure
+from broker.admin.failure import Failure, NoVhost
 from broker.admin.listings import Column, show
 from broker.admin.values import Kind
 
@@ -78,14 +78,14 @@ def clear_operator_policy(session: Session, name: str) -> None:
 def list_policies(session: Session) -> None:
     """List the policies of a virtual host."""
     session.out.heading(f'Listing policies for vhost "{session.vhost}" ...')
-    show(session, _POLICY, session.api.find("policies", session.vhost) or [])
+    _list(session, "policies")
 
 
 @command
 def list_operator_policies(session: Session) -> None:
     """List the operator policies of a virtual host."""
     session.out.heading(f'Listing operator policy overrides for vhost "{session.vhost}" ...')
-    show(session, _POLICY, session.api.find("operator-policies", session.vhost) or [])
+    _list(session, "operator-policies")
 
 
 @command
@@ -125,6 +125,8 @@ def list_parameters(session: Session) -> None:
     """List the parameters of a virtual host."""
     session.out.heading(f'Listing runtime parameters for vhost "{session.vhost}" ...')
     found = [item for item in session.api.get("parameters") if item["vhost"] == session.vhost]
+    if not found:
+        session.check_vhost()
     show(session, {"component": Column("component"), **_VALUE}, found)
 
 
@@ -154,6 +156,11 @@ def list_global_parameters(session: Session) -> None:
     show(session, _VALUE, session.api.get("global-parameters"))
 
 
+def _list(session: Session, what: str) -> None:
+    with absent_is(NoVhost(session.vhost)):
+        show(session, _POLICY, session.api.get(what, session.vhost))
+
+
 def _set(
     session: Session,
     what: str,
@@ -169,13 +176,12 @@ def _set(
         "priority": priority,
         "apply-to": apply_to,
     }
-    session.api.put(what, session.vhost, name, body=body)
+    with absent_is(NoVhost(session.vhost)):
+        session.api.put(what, session.vhost, name, body=body)
     session.out.done()
 
 
 def _clear(session: Session, *path: str) -> None:
-    try:
+    with absent_is(Failure("Parameter does not exist")):
         session.api.delete(*path)
-    except NotFound:
-        raise Failure("Parameter does not exist", EX_UNAVAILABLE) from None
     session.out.done()

@@ -210,8 +210,7 @@ def run(program: Program, voice: Voice, arguments: Sequence[str]) -> int:
         click.echo(error.format_message(), err=True)
         return EX_USAGE
     except click.UsageError as error:
-        tell_usage(session, error)
-        return EX_USAGE
+        return tell_usage(session, error)
     except UnicodeEncodeError:
         click.echo(f"{name}: arguments have to be UTF-8", err=True)
         return EX_DATAERR

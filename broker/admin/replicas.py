@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from broker.admin.api import Json, NotFound
+from broker.admin.api import Json, absent_is
 from broker.admin.command import Session, command
 from broker.admin.failure import Failure
 from broker.admin.listings import Column, show
@@ -50,10 +50,8 @@ def rebalance(
 
 
 def _of_type(session: Session, queue: str, kind: str) -> Json:
-    try:
+    with absent_is(Failure("not_found")):
         found = session.api.get("queues", session.vhost, queue)
-    except NotFound:
-        raise Failure("not_found") from None
     if found["type"] != kind:
         raise Failure(f"Cannot get {kind} status of {found['type']} queue")
     return found

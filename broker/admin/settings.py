@@ -6,7 +6,7 @@ import re
 
 import click
 
-from broker.admin.api import NotFound
+from broker.admin.api import absent_is
 from broker.admin.command import Session, command
 from broker.admin.failure import EX_USAGE, Failure, WrongArgument
 
@@ -84,10 +84,8 @@ def set_log_level(session: Session, level: str, category: str | None) -> None:
 def environment(session: Session) -> None:
     """Show the settings in force; secrets are left out."""
     session.out.heading(f"Application environment of node {session.node} ...")
-    try:
+    with absent_is(Failure("this broker's API does not give out its settings")):
         settings = session.api.get("settings")
-    except NotFound:
-        raise Failure("this broker's API does not give out its settings") from None
     lines = (f"{key} = {value}".rstrip() for key, value in settings.items())
     session.out.answer("\n".join(lines), settings)
 
@@ -95,10 +93,8 @@ def environment(session: Session) -> None:
 def _change(session: Session, words: str, changes: dict[str, str | None]) -> None:
     """Change settings; None is the default."""
     session.out.note(words)
-    try:
+    with absent_is(Failure("this broker's API cannot change its settings")):
         session.api.put("settings", body=changes)
-    except NotFound:
-        raise Failure("this broker's API cannot change its settings") from None
     session.out.done()
 
 

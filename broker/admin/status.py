@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from broker import __version__
-from broker.admin.api import Json, NotFound
+from broker.admin.api import Json, NotFound, absent_is
 from broker.admin.command import Session, command
 from broker.admin.failure import EX_USAGE, Failure, WrongArgument
 from broker.admin.health import ALARMS, listeners_of
@@ -192,10 +192,8 @@ def _runtime(overview: Json, erlang: str = "Erlang") -> str:
 
 
 def _log(session: Session, **query: str) -> Json:
-    try:
+    with absent_is(Failure("this broker's API does not give out its log")):
         return session.api.get("logs", **query)
-    except NotFound:
-        raise Failure("this broker's API does not give out its log") from None
 
 
 def _log_line(line: Json) -> str:

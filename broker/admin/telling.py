@@ -9,7 +9,7 @@ from __future__ import annotations
 import click
 
 from broker.admin.command import Session
-from broker.admin.failure import EX_DATAERR, Failure, WrongArgument
+from broker.admin.failure import EX_DATAERR, EX_USAGE, Failure, NoVhost, WrongArgument
 from broker.admin.values import Voice, compact, printable
 
 
@@ -23,21 +23,23 @@ def tell(session: Session, failure: Failure) -> None:
         text = f"{session.program}: {text}"
     elif isinstance(failure, WrongArgument):
         text = _invalid(f"Bad argument: {text}" if failure.exit_code == EX_DATAERR else text)
-    else:
+    elif not isinstance(failure, NoVhost):
         text = f"Error:\n{text}"
     click.echo(text, err=True)
 
 
-def tell_usage(session: Session, error: click.UsageError) -> None:
-    """Write what is wrong with a command line, and how it should be."""
+def tell_usage(session: Session, error: click.UsageError) -> int:
+    """Write what is wrong with a command line, and how it should be; the exit code."""
     text = error.format_message()
-    if session.voice is Voice.RABBITMQ and error.ctx is not None and error.ctx.parent is not None:
-        text = _invalid(_reason(error, text))
-    else:
+    is_unknown = error.ctx is None or error.ctx.parent is None  # not a command's
+    if session.voice is Voice.LEVERET:
         text = f"{session.program}: {text}"
+    elif not is_unknown:
+        text = _invalid(_reason(error, text))
     click.echo(text, err=True)
     if error.ctx is not None:
         click.echo(error.ctx.get_usage(), err=True)
+    return EX_DATAERR if _is_bad_argument(error) else EX_USAGE
 
 
 def _invalid(reason: str) -> str:
@@ -47,8 +49,17 @@ def _invalid(reason: str) -> str:
 def _reason(error: click.UsageError, text: str) -> str:
     if isinstance(error, click.MissingParameter):
         return f"not enough arguments.\n{text}"
+    if _is_bad_argument(error):
+        return f"Bad argument: {text}"
     if isinstance(error, click.NoSuchOption):
         return f"Invalid options for this command:\n{error.option_name} : "
     if text.startswith("Got unexpected extra argument"):
         return "too many arguments."
     return text
+
+
+def _is_bad_argument(error: click.UsageError) -> bool:
+    """Tell whether an argument is there and cannot be read."""
+    if not isinstance(error, click.BadParameter) or isinstance(error, click.MissingParameter):
+        return False
+    return isinstance(error.param, click.Argument)

@@ -10,7 +10,7 @@ import contextlib
 
 import click
 
-from broker.admin.api import Api, Json, NotFound, Refused
+from broker.admin.api import Api, Json, NotFound, Refused, absent_is
 from broker.admin.command import Session, command
 from broker.admin.documents import parse
 from broker.admin.failure import (
@@ -19,6 +19,7 @@ from broker.admin.failure import (
     EX_SOFTWARE,
     EX_UNAVAILABLE,
     Failure,
+    NoVhost,
 )
 from broker.admin.listings import Column, show
 from broker.admin.target import Target
@@ -88,10 +89,8 @@ def clear_password(session: Session, username: str) -> None:
 def delete_user(session: Session, username: str) -> None:
     """Delete a user."""
     session.out.note(f'Deleting user "{username}" ...')
-    try:
+    with absent_is(_no_user(username)):
         session.api.delete("users", username)
-    except NotFound:
-        raise _no_user(username) from None
     session.out.done()
 
 
@@ -236,7 +235,7 @@ def list_user_topic_permissions(session: Session, username: str) -> None:
 def set_user_limits(session: Session, username: str, definition: str) -> None:
     """Limit a user's connections and channels: '{"max-connections": 5, "max-channels": 20}'."""
     session.out.note(f'Setting user limits to "{definition}" for user "{username}" ...')
-    _user(session.api, username)
+    _user(session.api, username, EX_UNAVAILABLE)
     for name, value in parse(definition).items():
         session.api.put("user-limits", username, name, body={"value": value})
     session.out.done()
@@ -250,7 +249,7 @@ def clear_user_limits(session: Session, username: str, limit: str) -> None:
     every = limit == "all"
     what = "all limits" if every else f'"{limit}" limit'
     session.out.note(f'Clearing {what} for user "{username}" ...')
-    _user(session.api, username)
+    _user(session.api, username, EX_UNAVAILABLE)
     for name in ("max-connections", "max-channels") if every else (limit,):
         _delete_if_there(session.api, "user-limits", username, name)
     session.out.done()
@@ -267,21 +266,19 @@ def list_user_limits(session: Session, user: str | None, every: bool) -> None:
         show(session, columns, session.api.get("user-limits"))
         return
     session.out.heading(f'Listing limits for user "{user}" ...')
-    _user(session.api, user)
+    _user(session.api, user, EX_UNAVAILABLE)
     found = session.api.find("user-limits", user) or []
     limits = found[0]["value"] if found else {}
     session.out.answer(compact(limits), limits)
 
 
-def _user(api: Api, username: str) -> Json:
-    user = api.find("users", username)
-    if user is None:
-        raise _no_user(username)
-    return user
+def _user(api: Api, username: str, exit_code: int = EX_NOUSER) -> Json:
+    with absent_is(_no_user(username, exit_code)):
+        return api.get("users", username)
 
 
-def _no_user(username: str) -> Failure:
-    return Failure(f'User "{username}" does not exist', EX_NOUSER)
+def _no_user(username: str, exit_code: int = EX_NOUSER) -> Failure:
+    return Failure(f'User "{username}" does not exist', exit_code)
 
 
 def _tag_text(user: Json) -> str:
@@ -291,21 +288,19 @@ def _tag_text(user: Json) -> str:
 def _check(session: Session, username: str) -> None:
     """Answer for a user or vhost that does not exist as rabbitmqctl does."""
     _user(session.api, username)
-    if session.api.find("vhosts", session.vhost) is None:
-        raise Failure(f"Virtual host {session.vhost} does not exist", EX_UNAVAILABLE)
+    with absent_is(Failure(f"Virtual host {session.vhost} does not exist")):
+        session.api.get("vhosts", session.vhost)
 
 
 def _in_vhost(session: Session, what: str) -> list[Json]:
-    found: list[Json] | None = session.api.find("vhosts", session.vhost, what)
-    if found is None:
-        raise Failure(f"Virtual host '{session.vhost}' does not exist", EX_DATAERR)
+    with absent_is(NoVhost(session.vhost)):
+        found: list[Json] = session.api.get("vhosts", session.vhost, what)
     return found
 
 
 def _of_user(api: Api, username: str, what: str) -> list[Json]:
-    found: list[Json] | None = api.find("users", username, what)
-    if found is None:
-        raise Failure(f'User "{username}" does not exist', EX_UNAVAILABLE)
+    with absent_is(_no_user(username, EX_UNAVAILABLE)):
+        found: list[Json] = api.get("users", username, what)
     return found
 
 

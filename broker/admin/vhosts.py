@@ -8,10 +8,10 @@ from typing import Any
 
 import click
 
-from broker.admin.api import NotFound
+from broker.admin.api import NotFound, absent_is
 from broker.admin.command import Session, command
 from broker.admin.documents import parse
-from broker.admin.failure import EX_DATAERR, Failure
+from broker.admin.failure import NoVhost
 from broker.admin.listings import Column, choose, show
 from broker.admin.values import Kind, compact, tags
 
@@ -61,10 +61,8 @@ def add_vhost(
 def delete_vhost(session: Session, vhost_name: str) -> None:
     """Delete a virtual host with everything in it."""
     session.out.note(f'Deleting vhost "{vhost_name}" ...')
-    try:
+    with absent_is(NoVhost(vhost_name)):
         session.api.delete("vhosts", vhost_name)
-    except NotFound:
-        raise _no_vhost(vhost_name) from None
     session.out.done()
 
 
@@ -74,8 +72,8 @@ def delete_vhost(session: Session, vhost_name: str) -> None:
 def set_vhost_tags(session: Session, vhost_name: str, tag: tuple[str, ...]) -> None:
     """Replace the words to find a virtual host by."""
     session.out.note(f'Setting tags for virtual host "{vhost_name}" to [{", ".join(tag)}] ...')
-    if session.api.find("vhosts", vhost_name) is None:
-        raise _no_vhost(vhost_name)
+    with absent_is(NoVhost(vhost_name)):  # otherwise it would be made
+        session.api.get("vhosts", vhost_name)
     session.api.put("vhosts", vhost_name, body={"tags": ",".join(tag)})
     session.out.done()
 
@@ -85,7 +83,7 @@ def set_vhost_tags(session: Session, vhost_name: str, tag: tuple[str, ...]) -> N
 def set_vhost_limits(session: Session, definition: str) -> None:
     """Limit what a virtual host may have: '{"max-queues": 50, "max-connections": 100}'."""
     session.out.note(f'Setting vhost limits to "{definition}" for vhost "{session.vhost}" ...')
-    _check(session)
+    session.check_vhost()
     for name, value in parse(definition).items():
         session.api.put("vhost-limits", session.vhost, name, body={"value": value})
     session.out.done()
@@ -95,7 +93,7 @@ def set_vhost_limits(session: Session, definition: str) -> None:
 def clear_vhost_limits(session: Session) -> None:
     """Lift the limits of a virtual host."""
     session.out.note(f'Clearing vhost "{session.vhost}" limits ...')
-    _check(session)
+    session.check_vhost()
     for name in LIMITS:
         with contextlib.suppress(NotFound):
             session.api.delete("vhost-limits", session.vhost, name)
@@ -112,7 +110,7 @@ def list_vhost_limits(session: Session, every: bool) -> None:
         show(session, columns, session.api.get("vhost-limits"))
         return
     session.out.heading(f'Listing limits for vhost "{session.vhost}" ...')
-    _check(session)
+    session.check_vhost()
     found = session.api.find("vhost-limits", session.vhost) or []
     limits = found[0]["value"] if found else {}
     session.out.answer(compact(limits) if limits else "", limits)
@@ -133,16 +131,7 @@ def trace_off(session: Session) -> None:
 def _trace(session: Session, tracing: bool) -> None:
     doing, state = ("Starting", "enabled") if tracing else ("Stopping", "disabled")
     session.out.note(f'{doing} tracing for vhost "{session.vhost}" ...')
-    _check(session)
+    session.check_vhost()
     session.api.put("vhosts", session.vhost, body={"tracing": tracing})
     words = f"Trace {state} for vhost {session.vhost}"
     session.out.answer(words, {"result": "ok", "message": words})
-
-
-def _check(session: Session) -> None:
-    if session.api.find("vhosts", session.vhost) is None:
-        raise _no_vhost(session.vhost)
-
-
-def _no_vhost(name: str) -> Failure:
-    return Failure(f"Virtual host '{name}' does not exist", EX_DATAERR)

@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from broker.amqp.channel import Channel
     from broker.core.queue import Queue
     from broker.core.vhost import Vhost
-    from protocol.offer import Offer
 
 TRACE = "amq.rabbitmq.trace"
 
@@ -41,7 +40,6 @@ class Origin(NamedTuple):
     """Who published a message, or gets it: what headers of all copies tell."""
 
     vhost: Vhost
-    offer: Offer
     connection: str
     channel: int
     user: str
@@ -50,7 +48,7 @@ class Origin(NamedTuple):
 def of_channel(channel: Channel) -> Origin:
     """A channel of AMQP."""
     session = channel.session
-    return Origin(session.vhost, session.host.offer, session.name, channel.number, session.user)
+    return Origin(session.vhost, session.name, channel.number, session.user)
 
 
 def published(
@@ -84,7 +82,7 @@ def _trace(
         "exchange_name": field(exchange),
         "routing_keys": Field("A", [field(each) for each in keys]),
         "properties": Field("F", _properties(properties)),
-        "node": origin.offer.server_properties.get("cluster_name", field("")),
+        "node": field(vhost.broker.events.node),
         **before,
         "vhost": field(vhost.name),
         "connection": field(origin.connection),

@@ -9,6 +9,7 @@ import ipaddress
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from urllib.parse import urlsplit, urlunsplit
 
 import pcre2
 
@@ -88,13 +89,13 @@ def _show_listener(value: object) -> str:
     return str(value).removeprefix("*:")
 
 
-def _read_text(text: str) -> str:
+def _read_address(text: str) -> str:
+    if not urlsplit(text).hostname:
+        raise ValueError("an address such as https://localhost/path")
     return text
 
 
-def _read_secret(text: str) -> str:
-    if text.startswith("encrypted:"):
-        raise ValueError("plain text: encrypted values are not supported, use $(VARIABLE) instead")
+def _read_text(text: str) -> str:
     return text
 
 
@@ -110,17 +111,25 @@ def _read_log_file(text: str) -> str | None:
     return None if text == "false" else text
 
 
+def shown_address(address: object) -> str:
+    """An address without what may be secret: user, password and query."""
+    parts = urlsplit(str(address))
+    host = parts.netloc.rpartition("@")[2]
+    return urlunsplit((parts.scheme, host, parts.path, "", ""))
+
+
 def _show_flag(value: object) -> str:
     return "true" if value else "false"
 
 
+ADDRESS = Kind("address", _read_address, shown_address)
 FLAG = Kind("true or false", _read_flag, _show_flag)
 FRACTION = Kind("fraction", _read_fraction)
 LISTENER = Kind("port or host:port", _read_listener, _show_listener)
 LOG_FILE = Kind("file name or false", _read_log_file, lambda value: str(value or "false"))
 PATTERN = Kind("regular expression", _read_pattern)
 SCHEDULE = Kind("time", Schedule.parse)
-SECRET = Kind("text", _read_secret, secret=True)
+SECRET = Kind("text", _read_text, secret=True)
 TEXT = Kind("text", _read_text)
 
 

@@ -20,6 +20,10 @@ from broker.config.sections import SECTIONS
 from broker.config.syntax import Entry
 from broker.config.table import SETTINGS
 
+ENCRYPTED = "encrypted:"
+NOT_DECRYPTED = (
+    "plain text: encrypted values are not supported, use $(VARIABLE) and the environment instead"
+)
 PLAIN = {tuple(row.key.split(".")): row for row in SETTINGS if not isinstance(row, Family)}
 _FAMILIES = tuple(row for row in SETTINGS if isinstance(row, Family))
 
@@ -113,9 +117,12 @@ class _Collected:
 
     def _read(self, kind: Kind, entry: Entry, fallback: object) -> object:
         try:
+            if entry.text.startswith(ENCRYPTED):
+                raise ValueError(NOT_DECRYPTED)
             return kind.read(entry.text)
         except ValueError as error:
-            shown = "" if kind.secret else f", not {entry.text!r}"
+            hidden = kind.secret or entry.text.startswith(ENCRYPTED)
+            shown = "" if hidden else f", not {entry.text!r}"
             place = "" if entry.place.startswith("--set") else f"{entry.place}: "
             source = "--set " if not place else ""
             self._faults.append(f"{place}{source}{entry.key} must be {error}{shown}")

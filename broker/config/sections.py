@@ -45,10 +45,10 @@ class HttpAuth(ClientTls):
     """The web service that knows users."""
 
     http_method: str
-    user_path: str
-    vhost_path: str
-    resource_path: str
-    topic_path: str
+    user_path: str = field(repr=False)
+    vhost_path: str = field(repr=False)
+    resource_path: str = field(repr=False)
+    topic_path: str = field(repr=False)
     request_timeout_ms: int
     connection_timeout_ms: int
 
@@ -64,7 +64,7 @@ class OAuth2Auth(ClientTls):
     preferred_username_claims: tuple[str, ...]
     verify_aud: bool
     issuer: str | None
-    jwks_url: str | None
+    jwks_url: str | None = field(repr=False)
     signing_keys: Mapping[str, str]
     default_key: str | None
     algorithms: tuple[str, ...]

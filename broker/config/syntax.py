@@ -4,11 +4,12 @@ Owns: the grammar, as RabbitMQ's own parser behaves (its reading of these cases 
 * one `key = value` per line; `#` starts a comment anywhere outside quotes, even without a space;
 * a key is words of letters, digits, `_` and `-` joined by dots; `\.` is a dot inside a word;
 * a value in single quotes is literal (3.13), with `\'` for a quote; double quotes are plain text;
+* a value between `'''` and `'''` is literal too, and may have several lines (4.x);
 * `$(NAME)` outside quotes is the environment variable NAME, and unset is an error.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 _WORD = r"(?:[A-Za-z0-9_-]|\\\.)+"
@@ -16,6 +17,8 @@ _SETTING = re.compile(
     rf"(?P<key>{_WORD}(?:\.{_WORD})*)\s*=\s*(?:'(?P<quoted>(?:\\'|[^'])*)'|(?P<plain>[^#]*?))"
     r"\s*(?:#.*)?"
 )
+_BEGINNING = re.compile(rf"(?P<key>{_WORD}(?:\.{_WORD})*)\s*=\s*'''(?P<text>.*)", re.DOTALL)
+_END = re.compile(r"'''\s*(?:#.*)?")
 _VARIABLE = re.compile(r"\$\(([^)]*)\)")
 _DOT = re.compile(r"(?<!\\)\.")
 
@@ -42,10 +45,18 @@ def split_key(key: str) -> tuple[str, ...]:
 def parse(text: str, name: str, environ: Mapping[str, str], faults: list[str]) -> list[Entry]:
     """Read a whole file; what cannot be read becomes a line in `faults`."""
     entries = []
-    for number, line in enumerate(text.splitlines(), start=1):
+    lines = enumerate(text.splitlines(), start=1)
+    for number, line in lines:
         line = line.strip()
         place = f"{name}:{number}"
         if not line or line.startswith("#"):
+            continue
+        if beginning := _BEGINNING.fullmatch(line):
+            literal = _until_end(beginning["text"], lines)
+            if literal is None:
+                faults.append(f"{place}: end the value of {beginning['key']} with '''")
+            else:
+                entries.append(Entry(split_key(beginning["key"]), literal, place))
             continue
         found = _SETTING.fullmatch(line)
         if not found:
@@ -61,6 +72,16 @@ def parse(text: str, name: str, environ: Mapping[str, str], faults: list[str]) -
             value = _interpolate(found["plain"], place, environ, faults)
         entries.append(Entry(split_key(found["key"]), value, place))
     return entries
+
+
+def _until_end(text: str, lines: Iterator[tuple[int, str]]) -> str | None:
+    """Take lines up to the one that ends with three quotes; None if there is none."""
+    while not (end := _END.search(text)):
+        _, line = next(lines, (0, None))
+        if line is None:
+            return None
+        text += f"\n{line}"
+    return text[: end.start()].strip() if end.end() == len(text) else None
 
 
 def parse_override(text: str, faults: list[str]) -> Entry | None:

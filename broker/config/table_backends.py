@@ -6,7 +6,18 @@ Owns: `BACKEND_SETTINGS`. The rows of each backend fill a section of `Config`.
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from broker.config.kinds import FLAG, MAX_MS, SECRET, TEXT, choice, integer, or_none, unset_or
+from broker.config.kinds import (
+    ADDRESS,
+    FLAG,
+    MAX_MS,
+    SECRET,
+    TEXT,
+    Kind,
+    choice,
+    integer,
+    or_none,
+    unset_or,
+)
 from broker.config.rows import Family, Setting, by_word, member_values
 
 _MS = integer("milliseconds", 1, MAX_MS)
@@ -79,7 +90,7 @@ def _client_tls(prefix: str, section: str, verify: str = "verify") -> tuple[Sett
 
 def _http_path(name: str, meaning: str) -> Setting:
     default = f"http://localhost:8000/auth/{name.partition('_')[0]}"
-    return Setting(f"auth_http.{name}", f"auth_http.{name}", TEXT, default, meaning)
+    return Setting(f"auth_http.{name}", f"auth_http.{name}", ADDRESS, default, meaning)
 
 
 _HTTP_SETTINGS: tuple[Setting, ...] = (
@@ -112,8 +123,8 @@ _HTTP_SETTINGS: tuple[Setting, ...] = (
 )
 
 
-def _oauth2(key: str, meaning: str) -> Setting:
-    return Setting(f"auth_oauth2.{key}", f"auth_oauth2.{key}", unset_or(TEXT), None, meaning)
+def _oauth2(key: str, meaning: str, kind: Kind = TEXT) -> Setting:
+    return Setting(f"auth_oauth2.{key}", f"auth_oauth2.{key}", unset_or(kind), None, meaning)
 
 
 # Asymmetric ones: with another, who knows a public key could sign.
@@ -154,7 +165,7 @@ _OAUTH2_SETTINGS: tuple[Setting, ...] = (
         "Whether the audience is checked.",
     ),
     _oauth2("issuer", "Address of the issuer: what `iss` has to be, and where its keys are found."),
-    _oauth2("jwks_url", "Address of the issuer's keys, if not by its discovery document."),
+    _oauth2("jwks_url", "Address of the issuer's keys, if not by its discovery document.", ADDRESS),
     Family(
         "auth_oauth2.signing_keys.NAME",
         "auth_oauth2.signing_keys",

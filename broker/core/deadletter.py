@@ -44,7 +44,9 @@ def dead_letter(
     """
     name = queue.settings.dead_letter_exchange if not queue.deleted else None
     if not again:
-        queue.broker.totals.ended(queue, reason, len(messages), dead_lettered=name is not None)
+        strategy = "at_least_once" if queue.settings.keeps_letters else "at_most_once"
+        strategy = strategy if name is not None else "disabled"
+        queue.broker.totals.ended(queue, reason, len(messages), strategy)
     vhost = queue.broker.vhosts.get(queue.vhost)
     if vhost is None or name is None:
         return messages
@@ -59,6 +61,7 @@ def dead_letter(
             continue
         queue.letters = queue.letters or Letters(queue)
         queue.letters.hold(message, reason)
+    queue.broker.totals.letters_taken += len(done)
     return done
 
 

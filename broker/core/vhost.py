@@ -14,7 +14,7 @@ from broker.core import routing
 from broker.core.arguments import check_name
 from broker.core.counters import Deliveries, Publishes
 from broker.core.declarations import ExchangeDeclaration, QueueDeclaration, check_owner
-from broker.core.exchange import Binding, Exchange, exchange_type
+from broker.core.exchange import Binding, Envelope, Exchange, exchange_type
 from broker.core.exchanges import predeclared
 from broker.core.operations import Operation, binding_operation, declare_exchange_operation
 from broker.core.permissions import Permissions
@@ -74,12 +74,15 @@ class Vhost:
         routing_key: str,
         content: bytes,
         more_keys: Iterable[str] = (),
+        properties: dict[str, Any] | None = None,
     ) -> list[Queue]:
         """The queues a message reaches, see ``broker.core.routing``.
 
-        ``more_keys`` are those of CC and BCC. Called once a message: some exchanges take note.
+        ``more_keys`` are those of CC and BCC; ``properties`` those of the content, if they were
+        decoded already. Called once a message: some exchanges take note.
         """
-        return routing.route(self, exchange, (routing_key, *more_keys), content)
+        envelope = Envelope(self.broker, (routing_key, *more_keys), content, properties)
+        return routing.route(self, exchange, envelope)
 
     def is_cacheable(self, exchange: Exchange) -> bool:
         """Whether the key alone decides a route from here."""

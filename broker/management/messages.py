@@ -106,7 +106,7 @@ async def publish(call: Call) -> web.StreamResponse:
 
 def _origin(call: Call) -> firehose.Origin:
     """Where a message comes from that is published, or goes that is got, over HTTP."""
-    return firehose.Origin(call.vhost, call.server.host.offer, "http", 1, call.caller.name)
+    return firehose.Origin(call.vhost, "http", 1, call.caller.name)
 
 
 def _payload(payload: Any, encoding: Any) -> bytes:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 
 from broker import __version__
-from broker.identity import cluster_name
+from broker.core.runtime_parameters import set_global_parameter
+from broker.identity import CLUSTER_NAME, cluster_name
 from broker.management import answers, details, places, rows
 from broker.management.errors import bad_request
 from broker.management.exchanges import exchange_types
@@ -36,7 +37,7 @@ async def get(call: Call) -> web.StreamResponse:
         "product_name": config.product,
         "rabbitmq_version": config.version,
         "leveret_version": __version__,
-        "cluster_name": cluster_name(call.server.config),
+        "cluster_name": cluster_name(config, call.broker),
         "cluster_tags": {},
         "node_tags": {},
         "erlang_version": platform.python_version(),
@@ -93,14 +94,19 @@ async def _statistics(call: Call) -> dict[str, Any]:
 
 async def get_cluster_name(call: Call) -> web.StreamResponse:
     """GET /api/cluster-name."""
-    return answers.answer({"name": cluster_name(call.server.config)})
+    return answers.answer({"name": cluster_name(call.server.config, call.broker)})
 
 
 async def put_cluster_name(call: Call) -> web.StreamResponse:
-    """PUT /api/cluster-name: refused, because here the configuration says it."""
-    await call.read()
+    """PUT /api/cluster-name: a global parameter, which comes before the settings."""
+    body = await call.read()
     call.need("name")
-    raise bad_request("the name of the cluster is set in the configuration (cluster_name)")
+    if not isinstance(body["name"], str):
+        raise bad_request("name must be a text")
+    with call.acting():
+        set_global_parameter(call.broker, CLUSTER_NAME, body["name"])
+    await call.durable()
+    return answers.empty(204)
 
 
 async def get_version(call: Call) -> web.StreamResponse:

@@ -173,7 +173,7 @@ def identity(scope: Scope) -> Steps:
         "RabbitMQ node & cluster identity info",
         {
             "rabbitmq_node": node_name(),
-            "rabbitmq_cluster": cluster_name(config),
+            "rabbitmq_cluster": cluster_name(config, scope.server.broker),
             "rabbitmq_cluster_permanent_id": cluster_id(config),
             "rabbitmq_endpoint": scope.endpoint,
         },

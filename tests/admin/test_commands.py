@@ -200,7 +200,11 @@ def test_a_command_is_one_change(
         ("set_disk_free_limit mem_relative", 64, "not enough arguments."),
         ("set_disk_free_limit mem_relative x", 65, "Bad argument"),
         ("set_log_level loud", 69, "level loud is not supported. Try one of debug, "),
-        ("await_online_nodes 2", 64, "there is one node"),
+        ("await_online_nodes 2", 70, "there is one node"),
+        ("check_port_listener x", 65, "Error (argument validation): Bad argument: "),
+        ("delete_user ", 65, "Bad argument: a name cannot be an empty string"),
+        ("list_policies -p nov", 65, "Virtual host 'nov' does not exist"),
+        ("set_vhost_tags nov a", 65, "Virtual host 'nov' does not exist"),
         ("import_definitions nosuchfile", 65, "cannot read nosuchfile"),
         ("ping -n other@host", 69, f"is node {NODE}, not other@host"),
         ("-n other@host list_users", 69, f"is node {NODE}, not other@host"),
@@ -213,6 +217,17 @@ def test_failures_have_rabbitmqctls_codes(
     ran = ctl(*line.split(" "))
     assert (ran.code, words in ran.err) == (code, True), ran.err
     assert known.written in ([], [asked for asked in known.written if asked[0] == "DELETE"])
+
+
+@pytest.mark.parametrize("line", ["delete_user ann", "add_vhost v", "close_all_connections bye"])
+def test_a_dry_run_changes_nothing(line: str, known: FakeApi, ctl: Run) -> None:
+    """With --dry-run, before or behind the command, it says what it would do, and asks for none."""
+    words = line.split()
+    for given in (["--dry-run", *words], [*words, "--dry-run"]):
+        ran = ctl(*given)
+        assert (ran.code, ran.err) == (0, "")
+        assert ran.out.endswith("\n")
+    assert known.written == []
 
 
 def test_refusals_are_shown(known: FakeApi, ctl: Run) -> None:

@@ -151,4 +151,4 @@ def test_waiting_ends_when_the_process_does(ctl: Run, tmp_path: Path) -> None:
 def test_waiting_has_an_end(ctl: Run, tmp_path: Path) -> None:
     """--timeout bounds the wait."""
     ran = ctl("await_startup", "--data-dir", str(tmp_path), "--timeout", "0.01")
-    assert (ran.code, "did not answer in time" in ran.err) == (69, True)
+    assert (ran.code, "did not answer in time" in ran.err) == (75, True)

@@ -117,6 +117,9 @@ def test_families_that_add(tmp_path: Path) -> None:
         ("default_vhost = $(VHOST)x", "fromx"),
         ("default_vhost = '$(VHOST)'", "$(VHOST)"),
         ("default_vhost = é", "é"),
+        ("default_vhost = '''v''' # comment", "v"),
+        ("default_vhost = '''\n  it's # one\n\n  $(VHOST)\n'''", "it's # one\n\n  $(VHOST)"),
+        ("default_vhost = '''a\nb'''\ndefault_user = u", "a\nb"),
     ],
 )
 def test_values(tmp_path: Path, line: str, vhost: str) -> None:
@@ -259,9 +262,17 @@ def test_secrets_are_never_shown(tmp_path: Path) -> None:
     assert config.default_pass == "hunter2"
     assert "hunter2" not in repr(config)
     assert "hunter2" not in "".join(warnings)
-    (fault,) = faults(tmp_path, "default_pass = encrypted:hunter2\n")
-    assert "hunter2" not in fault
-    assert "default_pass must be plain text" in fault
+    for key in ("default_pass", "default_user"):
+        (fault,) = faults(tmp_path, f"{key} = encrypted:hunter2\n")
+        assert "hunter2" not in fault
+        assert f"{key} must be plain text" in fault
+
+
+def test_a_value_without_an_end(tmp_path: Path) -> None:
+    """Three quotes need three others, with nothing behind them."""
+    for text in ("default_vhost = '''v\nheartbeat = 1\n", "default_vhost = '''v''' w\n"):
+        (fault,) = faults(tmp_path, text)
+        assert "rabbitmq.conf:1: end the value of default_vhost with '''" in fault
 
 
 # -- the reference text ---------------------------------------------------------------------------

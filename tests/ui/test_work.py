@@ -6,6 +6,7 @@ from urllib.parse import quote
 
 import pika
 import pytest
+from selenium.webdriver.support.select import Select
 
 from .api import Api
 from .browser import Browser, address_of
@@ -315,11 +316,19 @@ def test_error_of_the_api_in_words(page: Browser, api: Api) -> None:
     assert all("400" in line for line in page.complaints())
 
 
-def test_log_tail(page: Browser) -> None:
-    """The log shows lines as they are written."""
+def test_log_tail(page: Browser, api: Api) -> None:
+    """The log shows lines as they are written, of a category and with words that one chooses."""
     page.go("/logs")
     page.heading("Log")
     page.until("a line", lambda: page.all(".log time"))
+    api.call("PUT", "/users/ui.logged", {"password": "p", "tags": ""})
+    page.sees('"ui.logged"', ".log")
+    page.one("[data-filter]").send_keys("ui.logged")
+    page.until("one line", lambda: len(page.all(".log p")) == 1)
+    Select(page.one("select[aria-label=Category]")).select_by_visible_text("audit")
+    page.sees("ui.logged", ".log")
+    api.call("DELETE", "/users/ui.logged")
+    page.until("two lines", lambda: len(page.all(".log p")) == 2)
 
 
 def test_parameters(page: Browser, api: Api) -> None:
