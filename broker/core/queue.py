@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from broker.core.backlogs import make_backlog
 from broker.core.consumer import Consumer
 from broker.core.counters import QueueCounters
-from broker.core.deadletter import MAXLEN, REJECTED, dead_letter
+from broker.core.deadletter import EXPIRED, MAXLEN, REJECTED, dead_letter
 from broker.core.dispatch import Dispatch, Taker, share
 from broker.core.lease import Lease
 from broker.core.message import Message
@@ -162,7 +162,10 @@ class Queue:
         self.wake()
 
     def make_ready(self, message: Message) -> None:
-        """A delivered message is ready again, at its place."""
+        """A delivered message is ready again, at its place, unless its time has passed."""
+        if self.retention is not None and self.retention.is_over(message):
+            self.drop([message], EXPIRED)
+            return
         self.backlog.put_back(message)
         if self.retention is not None:
             self.retention.returned(message)
