@@ -153,6 +153,7 @@ class Config:
     prometheus_per_object_metrics: bool
 
     data_dir: str
+    pid_file: str | None
     fast_path: bool
     product: str
     version: str
