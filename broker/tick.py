@@ -24,10 +24,11 @@ from typing import TYPE_CHECKING, Protocol
 from broker.clock import Clock
 from broker.pager import Pager
 from broker.pressure import Pressure
+from broker.turns import Turns
 from broker.wal import LogFailed
 
 if TYPE_CHECKING:
-    from broker.amqp.host import Confirming, Reads, Settles, Writes
+    from broker.amqp.host import Confirming, Settles, Writes
     from broker.core.broker import Broker
 
 
@@ -71,13 +72,13 @@ class Tick:
         self.settling: list[Settles] = []
         self.confirming: list[Confirming] = []
         self.writers: list[Writes] = []
-        self.throttled: list[Reads] = []
         self._waiting: dict[Confirming, None] = {}  # for a batch to become durable
         self.pressure = Pressure()
+        self.turns = Turns()
         self.pager = pager
         self._call_soon = call_soon
         self._call_later = call_later
-        self._alarm_set = False
+        self._alarm_set = self._resting = False
         self._awake = False
         self._gathering = 0  # the batch that gathered when large reads were last counted from 0
         self._large_reads = 0
@@ -107,6 +108,7 @@ class Tick:
 
     def _run(self) -> None:
         self.read_clock()
+        self.turns.begin()
         self.settle()
         self.broker.pump()
         self.broker.timers.run(self.broker.now_ms)
@@ -180,13 +182,24 @@ class Tick:
                 self.writers.append(writer)
 
     def _read_on(self) -> None:
-        """Read those again that were not read during this tick, unless the log is behind."""
+        """Go on with those that were not read during this tick, unless the log is behind."""
         log = self.log
         if log.gathering != self._gathering or not log.pending:
             self._gathering = log.gathering
             self._large_reads = 0
-        if self.throttled and self._large_reads < LARGE_READS_MAX:
-            self._large_reads += len(self.throttled)
-            throttled, self.throttled = self.throttled, []
-            for reader in throttled:
-                reader.unthrottle()
+        if self._large_reads < LARGE_READS_MAX:
+            self._large_reads += self.turns.serve(self.broker.now_ms)
+            if self.turns.waiting and not self._resting:
+                self._rest(self.turns.rest_ms(self.broker.now_ms))
+
+    def _rest(self, rest_ms: int) -> None:
+        """See that those who still wait for their turn get one."""
+        if rest_ms:
+            self._resting = True
+            self._call_later(rest_ms / 1000, self._rested)
+        else:
+            self.wake()
+
+    def _rested(self) -> None:
+        self._resting = False
+        self.wake()

@@ -177,3 +177,13 @@ def replay(target: Target) -> Iterator[Replay]:
     replay = Replay(target.url, deviations=target.is_leveret)
     yield replay
     replay.close()
+
+
+@pytest.fixture(scope="module")
+def measured(target: Target) -> Iterator[Broker]:
+    """A broker with metrics, which only these tests use."""
+    if URL:
+        pytest.skip("where a foreign broker has its metrics is not known")
+    settings = {"collect_statistics_interval": "200"}
+    with broker_of(target.kind, settings, ["rabbitmq_prometheus"]) as broker:
+        yield broker

@@ -11,6 +11,7 @@ slow are decided by ``broker``.
 ``methods``         control methods: payload to object and back
 ``content``         content headers: properties, peeking, framing a message's content
 ``connection``      the state machine of one connection: ``receive(data)`` yields events
+``handshake``       the methods of channel 0: from start-ok to close
 ``fastpath``        publish, ack and deliver without objects; invariants F1-F7
 ==================  =====================================================================
 

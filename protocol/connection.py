@@ -1,9 +1,10 @@
 """One connection's state machine: octets in, events out, answers into ``out``.
 
-Owns framing, the handshake's order, which channels are open, the assembly of content and both
-close handshakes. It does not know what any method does. ``receive`` is lazy: the caller acts on
-each event before the next frame is parsed, so a queue.bind between two publishes is seen by the
-second, and an error raised by the caller belongs to the frame just yielded.
+Owns framing, which channels are open, the assembly of content and both close handshakes; the
+methods of channel 0 are in ``handshake``. It does not know what any other method does.
+``receive`` is lazy: the caller acts on each event before the next frame is parsed, so a
+queue.bind between two publishes is seen by the second, and an error raised by the caller belongs
+to the frame just yielded.
 
 Invariants:
 
@@ -25,14 +26,21 @@ from protocol import events, methods
 from protocol.channel import METHOD, ChannelState
 from protocol.constants import (
     ACCEPTED_HEADERS,
+    CLOSED,
+    CLOSING,
     FRAME_BODY,
     FRAME_END,
     FRAME_HEADER,
     FRAME_HEARTBEAT,
     FRAME_METHOD,
-    FRAME_MIN_SIZE,
     FRAME_OVERHEAD,
+    HEADER,
+    OPENING,
     PROTOCOL_HEADER,
+    RUNNING,
+    STARTING,
+    STATE_NAMES,
+    TUNING,
 )
 from protocol.content import FRAME_HEAD, frame
 from protocol.errors import (
@@ -47,17 +55,16 @@ from protocol.errors import (
     UnexpectedFrame,
 )
 from protocol.events import Event
+from protocol.handshake import METHODS
 from protocol.methods import all_octets, erlang_binary, frame_error
 from protocol.offer import Offer
 from protocol.tables import Field, Table
 
-# Connection states, in the order a peer passes through them.
-HEADER, STARTING, TUNING, OPENING, RUNNING, CLOSING, CLOSED = range(7)
-STATE_NAMES = ("header", "starting", "tuning", "opening", "running", "closing", "closed")
-
 REFUSAL_DELAY_S = 3.0  # RabbitMQ's ?SILENT_CLOSE_DELAY
 
-WORK_MAX = 1 << 20  # what one call of ``receive`` may do
+# What one call of ``receive`` may do, in octets that ``scan`` consumes: when nobody else waits, and
+# when others do. The latter is at most a quarter of a millisecond.
+WORK_MAX, WORK_SHARED = 1 << 20, 1 << 14
 FRAME_WORK, OCTET_WORK = WORK_MAX // 64, 8  # what decoding takes of it
 
 _BASIC_PUBLISH = (60, 40)
@@ -80,23 +87,25 @@ class Connection:
         self.channels: dict[int, ChannelState] = {}
         self.scan: Callable[[bytes, int], int] | None = None
         self.behind = False  # frames are left over that came; ``receive`` goes on with them
-        self.work_left = 0  # of WORK_MAX; ``scan`` may take it too
+        self.work_left = 0  # of what this call of ``receive`` may do; ``scan`` takes of it, too
         self.channel = 0  # of the frame being handled
         self._ids = (0, 0)  # class and method of the frame being handled
         self._contents_open = 0
-        self._rest = b""
+        self._rest = b""  # from ``_position`` on these octets were not acted on yet
+        self._position = 0
 
     # -- octets in ---------------------------------------------------------------------
 
-    def receive(self, data: bytes) -> Iterator[Event]:
+    def receive(self, data: bytes, work: int = WORK_MAX) -> Iterator[Event]:
         """Yield what ``data`` completes. Raises ``Drop`` when the socket is to go.
 
-        Ends after a bounded amount of work; ``behind`` says that it is to be called again.
+        Ends after about as much ``work``; ``behind`` says that it is to be called again.
         """
-        buffer = self._rest + data if self._rest else data
-        position = 0
+        buffer, position = self._rest, self._position
+        if data:
+            buffer, position = buffer[position:] + data if buffer else data, 0
         self.behind = False
-        self.work_left = WORK_MAX
+        self.work_left = work
         try:
             if self.state == HEADER:
                 position = self._protocol_header(buffer)
@@ -117,7 +126,16 @@ class Connection:
                 except AmqpError as error:
                     self.close_for(error)
         finally:
-            self._rest = buffer[position:] if self.state != CLOSED else b""
+            self._keep(buffer, position)
+
+    def _keep(self, buffer: bytes, position: int) -> None:
+        """What is left for the next ``receive``; not copied if that comes without data."""
+        if self.state == CLOSED:
+            self._rest, self._position = b"", 0
+        elif self.behind:
+            self._rest, self._position = buffer, position
+        else:
+            self._rest, self._position = buffer[position:], 0
 
     def _protocol_header(self, buffer: bytes) -> int:
         if len(buffer) < len(PROTOCOL_HEADER) and PROTOCOL_HEADER[:4].startswith(buffer[:4]):
@@ -186,23 +204,12 @@ class Connection:
 
     def _connection_method(self, payload: bytes) -> Iterator[Event]:
         method = methods.decode(payload)
-        handler = _CONNECTION_METHODS.get((self.state, method.index))
+        handler = METHODS.get((self.state, method.index))
         if handler is None:
             raise ChannelMisuse(
                 f"unexpected method in connection state {STATE_NAMES[self.state]}",
             )
         yield from handler(self, method)
-
-    def _start_ok(self, method: commands.Connection.StartOk) -> Iterator[Event]:
-        properties: Table = method.client_properties  # type: ignore[assignment]
-        self.client_properties = properties
-        capabilities = properties.get("capabilities")
-        if capabilities is not None and capabilities.tag == "F":
-            self.capabilities = frozenset(
-                name for name, value in capabilities.value.items() if value.value is True
-            )
-        response: bytes = method.response  # type: ignore[assignment]
-        yield events.LoginReceived(method.mechanism, response, properties)
 
     def tune(self) -> None:
         """Accept the login and propose limits."""
@@ -215,40 +222,14 @@ class Connection:
             heartbeat=self.offer.heartbeat_s,
         )
 
-    def _tune_ok(self, method: commands.Connection.TuneOk) -> Iterator[Event]:
-        for name, wanted, offered, least in (
-            ("frame_max", method.frame_max, self.offer.frame_max, FRAME_MIN_SIZE),
-            ("channel_max", method.channel_max, self.offer.channel_max, 1),
-        ):
-            # An offer of 0 is no limit; a client's 0 would lift a limit that was offered.
-            if (offered and (wanted == 0 or wanted > offered)) or 0 < wanted < least:
-                raise NotAllowed(f"negotiated {name} = {wanted} is out of range")
-        self.frame_max = method.frame_max or 1 << 31
-        self.channel_max = method.channel_max or 65535
-        self.heartbeat_s = method.heartbeat
-        self.state = OPENING
-        yield events.Tuned()
-
-    def _open(self, method: commands.Connection.Open) -> Iterator[Event]:
-        yield events.OpenReceived(method.virtual_host)
-
     def open_ok(self) -> None:
         """Accept connection.open."""
         self.state = RUNNING
         self.send(0, commands.Connection.OpenOk)
 
-    def _update_secret(self, method: commands.Connection.UpdateSecret) -> Iterator[Event]:
-        secret: bytes = method.new_secret  # type: ignore[assignment]
-        yield events.SecretReceived(secret)
-
     def update_secret_ok(self) -> None:
         """Accept connection.update-secret."""
         self.send(0, commands.Connection.UpdateSecretOk)
-
-    def _close(self, _: commands.Connection.Close) -> Iterator[Event]:
-        self.send(0, commands.Connection.CloseOk)
-        self.state, self.scan = CLOSED, None
-        yield events.Closed()
 
     def _while_closing(self, kind: int, payload: bytes) -> Iterator[Event]:
         if kind == FRAME_METHOD and self.channel == 0:
@@ -388,13 +369,3 @@ class Connection:
             class_id=ids[0],
             method_id=ids[1],
         )
-
-
-_CONNECTION_METHODS: dict[tuple[int, int], Callable[..., Iterator[Event]]] = {
-    # (state, method): what happens; a missing row is 504 "unexpected method".
-    (STARTING, commands.Connection.StartOk.index): Connection._start_ok,
-    (TUNING, commands.Connection.TuneOk.index): Connection._tune_ok,
-    (OPENING, commands.Connection.Open.index): Connection._open,
-    (RUNNING, commands.Connection.UpdateSecret.index): Connection._update_secret,
-    (RUNNING, commands.Connection.Close.index): Connection._close,
-}

@@ -23,6 +23,10 @@ CLASS_BASIC: Final = 60
 
 SHORTSTR_MAX: Final = 255
 
+# States of a connection, in the order a peer passes through them.
+HEADER, STARTING, TUNING, OPENING, RUNNING, CLOSING, CLOSED = range(7)
+STATE_NAMES: Final = ("header", "starting", "tuning", "opening", "running", "closing", "closed")
+
 REPLY_NAMES: Final = {
     200: "REPLY_SUCCESS",
     311: "CONTENT_TOO_LARGE",

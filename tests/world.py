@@ -7,6 +7,8 @@ off what was asked of the event loop until it is quiet.
 import asyncio
 from collections import deque
 from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import count
 from random import Random
 from typing import Any
 
@@ -19,6 +21,7 @@ from broker.pager import Pager
 from broker.reclaim import CopyForward
 from broker.restore import Restore
 from broker.tick import Tick
+from broker.turns import TURN_S, Turns
 from broker.wal import Log, Scratch
 from protocol.offer import Offer
 from protocol.tables import table
@@ -132,8 +135,10 @@ class World:
         slow_disk: bool = False,
         segment_bytes: int = SEGMENT_BYTES,
         paged: bool = False,
+        shares_turns: bool = False,
     ) -> None:
         self.fast_path = fast_path
+        self.shares_turns = shares_turns  # as if a client with light traffic were there always
         self.slow_disk = slow_disk  # its work is done in a later turn of the loop
         self.segment_bytes = segment_bytes
         self.in_memory_max_bytes = 0 if paged else 1 << 30
@@ -176,6 +181,11 @@ class World:
         self.broker.scratch = Scratch(MemoryDisk(), "paging", _fail)
         self.pager = Pager(self.broker, self.in_memory_max_bytes, clock=lambda: 0.0)
         self.tick: Any = Tick(self.broker, self.log, self._due.append, self.call_later, self.pager)
+        # By the real clock it would depend on this machine how much happens in a turn.
+        self.tick.turns = Turns(clock=partial(next, count(0.0, TURN_S)))
+        if self.shares_turns:
+            self.tick.turns.light_read(1 << 62)
+        self.tick.turns.light_read = lambda now_ms: None
         self.broker.wake = self.tick.wake
 
     def _work_later(self, work: Any, done: Any, *, large: bool = False) -> None:

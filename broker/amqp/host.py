@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from asyncio import Future
+from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
@@ -46,10 +47,32 @@ class Writes(Protocol):
 
 
 class Reads(Protocol):
-    """Somebody whose last read was large."""
+    """Somebody whose last read was large, or is not acted on to the end."""
 
-    def unthrottle(self) -> None:
-        """Read on: the tick that the last large read caused is over."""
+    def unthrottle(self) -> bool:
+        """Go on; whether the socket is read again."""
+
+
+class Weight(Protocol):
+    """How much one client sends and gets, see ``broker.turns``."""
+
+    is_light: bool
+
+    def weigh(self, now_ms: int, octets: int) -> None:
+        """``octets`` were read and written so far."""
+
+
+class Turns(Protocol):
+    """How clients share the turns of the event loop, see ``broker.turns``."""
+
+    work: int
+    waiting: deque[Reads]
+
+    def weight(self, now_ms: int) -> Weight:
+        """For a new client."""
+
+    def light_read(self, now_ms: int) -> None:
+        """A client that sends little sent something."""
 
 
 class Pressure(Protocol):
@@ -75,7 +98,10 @@ class Tick(Protocol):
     settling: list[Settles]
     confirming: list[Confirming]
     writers: list[Writes]
-    throttled: list[Reads]
+
+    @property
+    def turns(self) -> Turns:
+        """Who gets how much of a turn of the loop."""
 
     @property
     def pressure(self) -> Pressure:

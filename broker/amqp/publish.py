@@ -88,7 +88,8 @@ def publish(channel: Channel, event: PublishReceived) -> None:
         event = replace(event, address=address)
         del headers["BCC"]
         content = with_properties(content, {"headers": headers})
-    queues = vhost.route(exchange, event.routing_key, content, keys)
+    decoded = properties if content is event.content else None
+    queues = vhost.route(exchange, event.routing_key, content, keys, decoded)
     session.targets.update(queues)
     if vhost.tracing:
         origin = firehose.of_channel(channel)

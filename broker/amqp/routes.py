@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from protocol import fastpath
-from protocol.connection import WORK_MAX
+from protocol.connection import WORK_SHARED
 
 if TYPE_CHECKING:
     from broker.amqp.session import Session
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from protocol.fastpath import Publish
 
 ROUTES_MAX = 1024  # raw publish frames a session remembers
-FANOUT_FREE = 16  # queues: up to here a read is worked off in one go
+FANOUT_FREE = 16  # queues: up to here a read is worked off in one go if nobody waits
 
 
 class Routes:
@@ -67,14 +67,22 @@ class Routes:
             self._counting.clear()
 
     def scan(self, session: Session, buffer: bytes, position: int) -> int:
-        """See ``Connection.scan``. Where one publish leads to many queues, a bit at a time."""
-        routes = self.at(session.vhost.generation)
+        """See ``Connection.scan``. Where one publish leads to many queues, fewer at a time."""
         connection, end = session.connection, len(buffer)
-        if self.fanout > FANOUT_FREE:
-            end = min(end, position + WORK_MAX // self.fanout)
+        span = connection.work_left
+        if span <= 0:
+            return position
+        if self.fanout > (1 if span <= WORK_SHARED else FANOUT_FREE):
+            span = span // self.fanout + 1
+        routes = self.at(session.vhost.generation)
         payload_max = min(connection.frame_max, connection.offer.message_size_max)
-        after = fastpath.scan(buffer, position, routes, session.acks, payload_max, end)
-        if end < len(buffer) and after > position:
+        while True:
+            stop = min(position + span, end)
+            after = fastpath.scan(buffer, position, routes, session.acks, payload_max, stop)
+            if after > position or stop == end:
+                break
+            span *= 8  # if there is a unit at all, it is larger
+        if stop < end:
             connection.work_left = 0
         return after
 

@@ -28,7 +28,8 @@ from broker.amqp.names import address_text
 from broker.amqp.output import Output
 from broker.amqp.reading import CONGESTION, TICK, WRITING, Reading
 from broker.amqp.routes import Routes
-from protocol.connection import CLOSING, RUNNING, Connection
+from protocol.connection import Connection
+from protocol.constants import CLOSING, RUNNING
 from protocol.errors import AmqpError, Drop, InternalError, SoftError
 from protocol.events import (
     ChannelClosed,
@@ -76,6 +77,7 @@ class Session(asyncio.Protocol):
         self.blocking = Blocking(self)
         self.opened = False  # connection.open was granted; from then on there is a vhost
         self.since_ms = 0  # of the model's time, when it was
+        self._waits = False  # stands in Turns.waiting
         self._unfinished = False  # what was read waits for room for answers
         self._gone = self._released = False  # nothing more is read; see _release
         self.reads = self.read_bytes = 0  # how often octets came, and how many
@@ -85,6 +87,8 @@ class Session(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Accept; the client has a limited time to log in."""
+        self.tick.read_clock()
+        self.weight = self.tick.turns.weight(self.broker.now_ms)
         self.transport: asyncio.Transport = transport  # type: ignore[assignment]
         self.reading = Reading(self.transport)
         self.output.connect(self.transport, self.reading)
@@ -108,16 +112,24 @@ class Session(asyncio.Protocol):
         self.reads += 1
         self.read_bytes += len(data)
         self.tick.read_clock()
-        self._process(self.connection.receive(data))
-        if len(data) >= LARGE_READ_BYTES and not self.connection.behind:
+        turns, now_ms = self.tick.turns, self.broker.now_ms
+        self.weight.weigh(now_ms, self.read_bytes + self.output.written_bytes)
+        if self.weight.is_light:
+            turns.light_read(now_ms)
+        # Who is not light gets nothing but in turn, so that the cost of it is seen there.
+        work = turns.work if self.weight.is_light or len(data) <= turns.work else 0
+        self._process(self.connection.receive(data, work))
+        if len(data) >= LARGE_READ_BYTES and not self._waits:
             self._throttle()
         self.tick.pressure.check(self)
 
     def _throttle(self) -> None:
-        """Others first: until the tick is over nothing is read or acted on."""
+        """Others first: until it is this session's turn nothing is read or acted on."""
         self.reading.pause(TICK)
-        self.tick.throttled.append(self)
-        self.tick.wake()
+        if not self._waits:
+            self._waits = True
+            self.tick.turns.waiting.append(self)
+            self.tick.wake()
 
     def _process(self, events: Iterable[Event]) -> None:
         try:
@@ -146,7 +158,7 @@ class Session(asyncio.Protocol):
         if self._gone:
             return
         self.tick.read_clock()
-        rest = self.connection.receive(b"")
+        rest = self.connection.receive(b"", self.tick.turns.work)
         channel = getattr(event, "channel", None)
         if self.connection.state >= CLOSING or (channel and channel not in self.channels):
             self._process(rest)  # meanwhile we closed what it was meant for
@@ -187,7 +199,7 @@ class Session(asyncio.Protocol):
     def _go_on(self) -> None:
         """Act on what was left of a read."""
         if not (self._gone or self._unfinished or self.decisions.waiting):
-            self._process(self.connection.receive(b""))
+            self._process(self.connection.receive(b"", self.tick.turns.work))
 
     def hold_back(self) -> None:
         """A queue this session publishes to is congested: read no more for now."""
@@ -197,13 +209,16 @@ class Session(asyncio.Protocol):
         """The congestion is over."""
         self.reading.resume(CONGESTION)
 
-    def unthrottle(self) -> None:
+    def unthrottle(self) -> bool:
         """See ``host.Reads``."""
-        if self.connection.behind and not self.output.writable:
-            self._wait_for_room()
-        self.reading.resume(TICK)
+        self._waits = False
         if self.connection.behind:
+            if not self.output.writable:
+                self._wait_for_room()
             self._go_on()
+        if not self._waits:
+            self.reading.resume(TICK)
+        return not self._waits
 
     def _wait_for_room(self) -> None:
         """The rest of what was read waits until the peer has read our answers."""

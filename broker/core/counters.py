@@ -170,22 +170,30 @@ class Churn:
 class Totals:
     """What was counted for objects that are gone, and what nobody else counts, for all vhosts."""
 
-    __slots__ = ("confirmed", "dead_lettered", "deliveries", "publishes", "received_confirm")
+    __slots__ = (
+        "confirmed",
+        "dead_lettered",
+        "deliveries",
+        "letters_taken",
+        "publishes",
+        "received_confirm",
+    )
 
     def __init__(self) -> None:
         self.deliveries: dict[str, Deliveries] = {}  # of queues, by type
         self.publishes = Publishes()
         self.received_confirm = 0  # messages on channels with confirms that are closed
         self.confirmed = 0  # of them
-        self.dead_lettered: dict[tuple[str, str, bool], int] = {}
+        self.dead_lettered: dict[tuple[str, str, str], int] = {}
+        self.letters_taken = 0  # of those that are dead-lettered at least once
 
     def queue_gone(self, queue: Queue) -> None:
         """Keep what a queue counted."""
         self.deliveries.setdefault(queue.type, Deliveries()).add([queue.counters])
 
-    def ended(self, queue: Queue, reason: str, count: int, *, dead_lettered: bool) -> None:
-        """So many messages ended in a queue without being acked."""
-        key = (queue.type, reason, dead_lettered)
+    def ended(self, queue: Queue, reason: str, count: int, strategy: str) -> None:
+        """So many messages ended in a queue without being acked; how they are dead-lettered."""
+        key = (queue.type, reason, strategy)
         self.dead_lettered[key] = self.dead_lettered.get(key, 0) + count
 
 

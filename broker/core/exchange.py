@@ -75,16 +75,22 @@ class Binding:
 class Envelope:
     """What exchanges look at in a message: its keys, and its properties once one asks.
 
-    ``keys`` are the routing key and what CC and BCC add.
+    ``keys`` are the routing key and what CC and BCC add, ``properties`` what the content has.
     """
 
     __slots__ = ("_properties", "broker", "content", "keys")
 
-    def __init__(self, broker: Broker, keys: tuple[str, ...], content: bytes) -> None:
+    def __init__(
+        self,
+        broker: Broker,
+        keys: tuple[str, ...],
+        content: bytes,
+        properties: dict[str, Any] | None = None,
+    ) -> None:
         self.broker = broker
         self.keys = keys
         self.content = content
-        self._properties: dict[str, Any] | None = None
+        self._properties = properties
 
     @property
     def properties(self) -> dict[str, Any]:

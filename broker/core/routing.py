@@ -10,19 +10,19 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from broker.core import intake
-from broker.core.exchange import Envelope, Exchange
+from broker.core.exchange import Exchange
 
 if TYPE_CHECKING:
+    from broker.core.exchange import Envelope
     from broker.core.queue import Queue
     from broker.core.vhost import Vhost
 
 
-def route(vhost: Vhost, exchange: Exchange, keys: tuple[str, ...], content: bytes) -> list[Queue]:
+def route(vhost: Vhost, exchange: Exchange, envelope: Envelope) -> list[Queue]:
     """The queues a message reaches, each once."""
     if exchange is vhost.default_exchange and not exchange.delays:
-        return list(dict.fromkeys(_named(vhost, keys)))
+        return list(dict.fromkeys(_named(vhost, envelope.keys)))
     found: dict[Queue, None] = {}
-    envelope = Envelope(vhost.broker, keys, content)
     seen = {exchange}
     todo = [exchange]
     while todo:

@@ -1,13 +1,13 @@
 """Topic patterns as a trie of words: ``*`` is one word, ``#`` any number of them.
 
 A key of n words visits at most the nodes whose path matches, so a thousand bindings that do
-not match cost nothing. ``#`` is the one branch that can rejoin itself; each (node, position)
-is visited once, which bounds the walk by nodes x words whatever the patterns are.
+not match cost nothing. All paths are followed at the same time, word by word, and those that meet
+go on as one, which bounds the walk by nodes x words whatever the patterns are.
 
 The empty key has no words; ``a..b`` has an empty one, which ``*`` matches (as RabbitMQ).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 from typing import Generic, TypeVar
 
 Value = TypeVar("Value")
@@ -15,9 +15,10 @@ _WILDCARDS = ("*", "#")
 
 
 class _Node(Generic[Value]):
-    __slots__ = ("children", "values")
+    __slots__ = ("children", "is_rest", "values")
 
-    def __init__(self) -> None:
+    def __init__(self, word: str = "") -> None:
+        self.is_rest = word == "#"  # whatever words come, this node is not left by them
         self.children: dict[str, _Node[Value]] = {}
         self.values: dict[Value, None] = {}
 
@@ -37,7 +38,7 @@ class TopicTrie(Generic[Value]):
         """Make ``value`` match ``pattern``."""
         node = self._root
         for word in words_of(pattern):
-            node = node.children.setdefault(word, _Node())
+            node = node.children.setdefault(word, _Node(word))
         node.values[value] = None
 
     def remove(self, pattern: str, value: Value) -> None:
@@ -53,29 +54,42 @@ class TopicTrie(Generic[Value]):
                 break
             del parent.children[word]
 
-    def match(self, key: str) -> Iterator[Value]:
+    def match(self, key: str) -> Iterable[Value]:
         """The values whose pattern matches ``key``; a value may come more than once."""
-        words = words_of(key)
-        count = len(words)
-        seen: set[tuple[int, int]] = set()
-        todo = [(self._root, 0)]
-        while todo:
-            node, position = todo.pop()
-            if position == count and node.values:
-                yield from node.values
-            children = node.children
-            if not children:
-                continue
-            if position < count:
-                # In a key "*" and "#" are words like others, which only wildcards match.
-                word = words[position]
-                for edge in ("*",) if word in _WILDCARDS else (word, "*"):
-                    child = children.get(edge)
-                    if child is not None:
-                        todo.append((child, position + 1))
-            rest = children.get("#")
-            if rest is not None:
-                for skipped in range(position, count + 1):
-                    if (id(rest), skipped) not in seen:
-                        seen.add((id(rest), skipped))
-                        todo.append((rest, skipped))
+        found: dict[_Node[Value], None] = {}
+        nodes = _entered([self._root], found)
+        for word in words_of(key):
+            if not nodes:
+                break
+            # In a key "*" and "#" are words like others, which only wildcards match.
+            exact = word not in _WILDCARDS
+            ahead: list[_Node[Value]] = []
+            for node in nodes:
+                children = node.children
+                if exact and word in children:
+                    ahead.append(children[word])
+                if "*" in children:
+                    ahead.append(children["*"])
+                if node.is_rest:
+                    ahead.append(node)
+            nodes = _entered(ahead, found)
+        return [value for node in (*found, *nodes) for value in node.values]
+
+
+def _entered(nodes: list[_Node[Value]], found: dict[_Node[Value], None]) -> list[_Node[Value]]:
+    """The nodes, each once, with those behind them by a ``#`` that stands for no word.
+
+    A ``#`` at the end of a pattern matches whatever comes: it goes to ``found``.
+    """
+    if len(nodes) == 1 and "#" not in nodes[0].children and not nodes[0].is_rest:
+        return nodes  # most often, and nothing to be done
+    entered: dict[_Node[Value], None] = {}
+    while nodes:
+        node = nodes.pop()
+        if node.is_rest and not node.children:
+            found[node] = None
+        elif node not in entered:
+            entered[node] = None
+            if "#" in node.children:
+                nodes.append(node.children["#"])
+    return list(entered)

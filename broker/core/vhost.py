@@ -14,7 +14,7 @@ from broker.core import routing
 from broker.core.arguments import check_name
 from broker.core.counters import Deliveries, Publishes
 from broker.core.declarations import ExchangeDeclaration, QueueDeclaration, check_owner
-from broker.core.exchange import Binding, Exchange, exchange_type
+from broker.core.exchange import Binding, Envelope, Exchange, exchange_type
 from broker.core.exchanges import predeclared
 from broker.core.operations import Operation, binding_operation, declare_exchange_operation
 from broker.core.permissions import Permissions
@@ -74,12 +74,15 @@ class Vhost:
         routing_key: str,
         content: bytes,
         more_keys: Iterable[str] = (),
+        properties: dict[str, Any] | None = None,
     ) -> list[Queue]:
         """The queues a message reaches, see ``broker.core.routing``.
 
-        ``more_keys`` are those of CC and BCC. Called once a message: some exchanges take note.
+        ``more_keys`` are those of CC and BCC; ``properties`` those of the content, if they were
+        decoded already. Called once a message: some exchanges take note.
         """
-        return routing.route(self, exchange, (routing_key, *more_keys), content)
+        envelope = Envelope(self.broker, (routing_key, *more_keys), content, properties)
+        return routing.route(self, exchange, envelope)
 
     def is_cacheable(self, exchange: Exchange) -> bool:
         """Whether the key alone decides a route from here."""
@@ -311,12 +314,19 @@ class Vhost:
         self, source: str, destination: Queue | Exchange, routing_key: str, arguments: Table
     ) -> None:
         """queue.unbind and exchange.unbind; a binding that is missing is no error."""
-        exchange = self.exchanges.get(source)
-        if exchange is None:
-            return
-        binding = Binding(exchange, destination, routing_key, arguments)
-        if binding.identity in exchange.bindings:
+        binding = self.binding(source, destination, routing_key, arguments)
+        if binding is not None:
             self.broker.change(
                 binding_operation("unbind", self.name, binding), durable=binding.durable
             )
-            self._drop_unused([exchange])
+            self._drop_unused([binding.source])
+
+    def binding(
+        self, source: str, destination: Queue | Exchange, routing_key: str, arguments: Table
+    ) -> Binding | None:
+        """The binding, if there is such a one."""
+        exchange = self.exchanges.get(source)
+        if exchange is None:
+            return None
+        binding = Binding(exchange, destination, routing_key, arguments)
+        return binding if binding.identity in exchange.bindings else None

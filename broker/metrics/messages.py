@@ -104,6 +104,15 @@ _ENDED = (
 )
 
 
+_STRATEGIES = (
+    ("classic", "at_most_once"),
+    ("classic", "disabled"),
+    ("quorum", "at_least_once"),
+    ("quorum", "at_most_once"),
+    ("quorum", "disabled"),
+)
+
+
 def global_metrics(scope: Scope) -> Steps:
     """Messages in all."""
     yield from _published(scope)
@@ -166,6 +175,10 @@ def _delivered(scope: Scope) -> Steps:
         yield family(f"{scope.prefix}global_{name}_total", COUNTER, text, samples)
 
 
+def _strategy_labels(kind: str, strategy: str) -> Labels:
+    return {"queue_type": type_label(kind), "dead_letter_strategy": strategy}
+
+
 def _sizes(scope: Scope) -> Metric:
     counted = scope.server.broker.body_sizes
     text = "Size of messages received from publishers"
@@ -177,15 +190,20 @@ def _sizes(scope: Scope) -> Metric:
 
 
 def _dead_lettered(scope: Scope) -> Steps:
-    ended = scope.server.broker.totals.dead_lettered
+    totals = scope.server.broker.totals
+    yield family(
+        f"{scope.prefix}global_messages_dead_lettered_confirmed_total",
+        COUNTER,
+        "Total number of messages dead-lettered and confirmed by target queues",
+        [(_strategy_labels("quorum", "at_least_once"), totals.letters_taken)],
+    )
     for reason, name, text in _ENDED:
         samples = [
             (
-                {"queue_type": type_label(kind), "dead_letter_strategy": strategy},
-                ended.get((kind, reason, dead_lettered), 0),
+                _strategy_labels(kind, strategy),
+                totals.dead_lettered.get((kind, reason, strategy), 0),
             )
-            for kind in ("classic", "quorum")
-            for strategy, dead_lettered in (("at_most_once", True), ("disabled", False))
+            for kind, strategy in _STRATEGIES
         ]
         yield family(
             f"{scope.prefix}global_messages_dead_lettered_{name}_total",

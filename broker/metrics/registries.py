@@ -57,7 +57,6 @@ LEFT_OUT: Mapping[str, str] = {
     "rabbitmq_io_seek_": "the log is written in order",
     "rabbitmq_io_reopen_": "the log keeps its file open",
     "rabbitmq_global_stream_error_": "errors of the stream protocol",
-    "rabbitmq_global_messages_dead_lettered_confirmed_": "dead-lettering at least once",
     "rabbitmq_connection_pending_packets": "output is one buffer, not packets",
     "process_reductions": "work that Erlang counts for each of its processes",
     "auth_attempts_detailed_": "RabbitMQ has them empty unless it is told to track sources",

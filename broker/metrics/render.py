@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from broker.metrics.family import Part, Step
 
-SLICE_S = 0.002
+SLICE_S = 0.001
 GZIP_WINDOW_BITS = 31  # zlib's way to say gzip
 COMPRESSION_LEVEL = 1  # five times smaller already; more would take longer than writing the text
 _END = b"# EOF\n"  # the end of a text in OpenMetrics, which the library writes after each part

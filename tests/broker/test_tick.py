@@ -77,9 +77,10 @@ class Party:
         """See `host.Writes`."""
         self.did.append("write")
 
-    def unthrottle(self) -> None:
-        """See `host.Writes`."""
+    def unthrottle(self) -> bool:
+        """See `host.Reads`."""
         self.did.append("read on")
+        return True
 
 
 class Loop:
@@ -122,8 +123,9 @@ def test_the_order() -> None:
     consumer.deliver = lambda *a: (loop.did.append("deliver"), deliver(*a))
     fill(loop.queue, 1)
     loop.broker.timers.at(0, lambda: loop.did.append("timer"))
-    for work in (loop.tick.settling, loop.tick.confirming, loop.tick.writers, loop.tick.throttled):
+    for work in (loop.tick.settling, loop.tick.confirming, loop.tick.writers):
         work.append(party)  # type: ignore[attr-defined]
+    loop.tick.turns.waiting.append(party)
     loop.log.durable = 5
     loop.tick.wake()
     assert loop.run() == [

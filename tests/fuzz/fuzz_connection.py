@@ -21,7 +21,8 @@ import atheris
 from pamqp import commands
 
 with atheris.instrument_imports(include=["protocol"]):
-    from protocol.connection import CLOSED, Connection
+    from protocol.connection import Connection
+    from protocol.constants import CLOSED
     from protocol.offer import Offer
 from tests.frames import (
     PROTOCOL_HEADER,

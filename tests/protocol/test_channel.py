@@ -3,7 +3,7 @@
 from pamqp import commands
 
 from protocol import events
-from protocol.connection import RUNNING
+from protocol.constants import RUNNING
 from protocol.errors import (
     NotFound,
 )

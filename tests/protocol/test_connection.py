@@ -7,7 +7,7 @@ import pytest
 from pamqp import commands
 
 from protocol import events
-from protocol.connection import CLOSED, CLOSING
+from protocol.constants import CLOSED, CLOSING
 from protocol.errors import (
     ConnectionForced,
     NotFound,

@@ -4,7 +4,7 @@ import pytest
 from pamqp import commands
 
 from protocol import events
-from protocol.connection import RUNNING
+from protocol.constants import RUNNING
 from protocol.errors import (
     LoginRefused,
     NotAllowed,

@@ -39,9 +39,9 @@ class Browser:
         """End the browser."""
         self.driver.quit()
 
-    def look(self, *, width: int = 1280, dark: bool = False) -> None:
-        """Set the width of the window and what the system prefers; nothing moves by itself."""
-        size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+    def look(self, *, width: int = 1280, height: int = 900, dark: bool = False) -> None:
+        """Set the size of the window and what the system prefers; nothing moves by itself."""
+        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
         self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
         features = [
             {"name": "prefers-color-scheme", "value": "dark" if dark else "light"},
@@ -152,18 +152,22 @@ class Browser:
         actions = ActionChains(self.driver).key_down(modifier).send_keys(key)
         actions.key_up(modifier).perform()
 
-    def tab_to(self, text: str, most: int = 60) -> None:
+    def tab_to(self, text: str, most: int = 100) -> None:
         """Press Tab until what has the focus says this."""
         for _ in range(most):
             self.press(Keys.TAB)
-            said = self.run(
-                "const e = document.activeElement;"
-                "return (e.getAttribute('aria-label') || e.labels?.[0]?.textContent"
-                " || e.textContent || '').trim()"
-            )
-            if said == text:
+            if self.focused() == text:
                 return
         raise AssertionError(f"Tab never came to {text!r}")
+
+    def focused(self) -> str:
+        """Give what the element with the focus says."""
+        said: str = self.run(
+            "const e = document.activeElement;"
+            "return (e.getAttribute('aria-label') || e.labels?.[0]?.textContent"
+            " || e.textContent || '').trim()"
+        )
+        return said
 
     def complaints(self) -> list[str]:
         """Give what the browser complained of: errors of scripts, and what the policy blocked.

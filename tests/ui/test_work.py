@@ -6,6 +6,8 @@ from urllib.parse import quote
 
 import pika
 import pytest
+from selenium.webdriver import Keys
+from selenium.webdriver.support.select import Select
 
 from .api import Api
 from .browser import Browser, address_of
@@ -220,6 +222,14 @@ def test_user_policy_limit_and_vhost(page: Browser, api: Api) -> None:
     page.button("Set policy").click()
     page.button("Delete the policy ui.short")
     assert api.call("GET", "/policies/%2F/ui.short")["definition"] == {"max-length": 7}
+    page.button("Change the policy “ui.short”").click()
+    value = page.one("dialog .argument .value")
+    value.clear()
+    value.send_keys("8\n")
+    page.sees("max-length 8", "main table")
+    page.button("Change the policy “ui.short”").click()
+    assert page.one("dialog .argument .value").get_attribute("value") == "8"
+    page.press(Keys.ESCAPE)
     page.go("/limits")
     page.unfold("Set a limit of a user")
     page.fill("User", "ui.ann")
@@ -315,11 +325,19 @@ def test_error_of_the_api_in_words(page: Browser, api: Api) -> None:
     assert all("400" in line for line in page.complaints())
 
 
-def test_log_tail(page: Browser) -> None:
-    """The log shows lines as they are written."""
+def test_log_tail(page: Browser, api: Api) -> None:
+    """The log shows lines as they are written, of a category and with words that one chooses."""
     page.go("/logs")
     page.heading("Log")
     page.until("a line", lambda: page.all(".log time"))
+    api.call("PUT", "/users/ui.logged", {"password": "p", "tags": ""})
+    page.sees('"ui.logged"', ".log")
+    page.one("[data-filter]").send_keys("ui.logged")
+    page.until("one line", lambda: len(page.all(".log p")) == 1)
+    Select(page.one("select[aria-label=Category]")).select_by_visible_text("audit")
+    page.sees("ui.logged", ".log")
+    api.call("DELETE", "/users/ui.logged")
+    page.until("two lines", lambda: len(page.all(".log p")) == 2)
 
 
 def test_parameters(page: Browser, api: Api) -> None:

@@ -320,6 +320,9 @@ class Browser {
 
   async #again() {
     await Promise.all([this.#begin(), this.view.refresh()]);
+    // What was pressed may have gone with the messages.
+    if (!document.activeElement.checkVisibility() || document.activeElement === document.body)
+      this.element.querySelector("button[type=submit]").focus();
   }
 
   #save() {

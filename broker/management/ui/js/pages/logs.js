@@ -26,6 +26,11 @@ export async function show(view) {
       h("option", { value: name, selected: name === "info" }, `${name} and above`),
     ),
   );
+  const category = h(
+    "select",
+    { "aria-label": "Category", onchange: () => draw() },
+    allCategories(),
+  );
   const filter = h("input", {
     type: "search",
     class: "filter",
@@ -60,13 +65,15 @@ export async function show(view) {
   view.heading("Log", {
     hint: "The broker's last lines, as they are written. Older ones are where the settings of log.* send them.",
   });
-  view.add(h("div", { class: "listing-bar" }, filter, level, pause, shown), tail);
+  view.add(h("div", { class: "listing-bar" }, filter, level, category, pause, shown), tail);
 
   const draw = () => {
     const words = filter.value.toLowerCase();
-    const wanted = words
-      ? lines.filter((line) => `${line.category} ${line.message}`.toLowerCase().includes(words))
-      : lines;
+    const wanted = lines.filter(
+      (line) =>
+        (!category.value || line.category === category.value) &&
+        `${line.category} ${line.message}`.toLowerCase().includes(words),
+    );
     const atEnd = tail.scrollHeight - tail.scrollTop - tail.clientHeight < 40;
     update(
       tail,
@@ -75,12 +82,11 @@ export async function show(view) {
         : h(
             "p",
             { class: "hint" },
-            lines.length ? "No line has that in it." : "No line of this level yet.",
+            lines.length ? "No line is like that." : "No line of this level yet.",
           ),
     );
-    shown.textContent = words
-      ? `${wanted.length} of ${plural(lines.length, "line")}`
-      : plural(lines.length, "line");
+    const all = plural(lines.length, "line");
+    shown.textContent = wanted.length < lines.length ? `${wanted.length} of ${all}` : all;
     // Whoever scrolled up to read is not pulled down.
     if (atEnd) tail.scrollTop = tail.scrollHeight;
   };
@@ -92,10 +98,22 @@ export async function show(view) {
       last = answer.last;
       lines.push(...answer.lines);
       lines.splice(0, lines.length - LINES_MAX);
+      offer(category, answer.lines);
       if (answer.lines.length || !tail.childNodes.length) draw();
     },
     () => EVERY_MS,
   );
+}
+
+function allCategories() {
+  return h("option", { value: "" }, "every category");
+}
+
+/** Adds the categories of new lines to those one can choose. */
+function offer(select, lines) {
+  const known = new Set([...select.options].map(({ value }) => value));
+  const found = new Set(lines.map(({ category }) => category).filter((name) => !known.has(name)));
+  select.append(...[...found].map((name) => h("option", { value: name }, name)));
 }
 
 function logLine({ time, level, category, message }) {

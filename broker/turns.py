@@ -1,0 +1,117 @@
+"""How clients share the turns of the event loop.
+
+A client that publishes as fast as it can sends 256 KiB in one read, some 4,000 messages. To act
+on all of them at once costs least, and costs nobody anything while everybody is in a hurry. A
+client that sends little, however, waits for as long as a turn takes. So while there is one whose
+requests are light, a read is acted on a portion at a time, and of the readers whose reads are not
+acted on yet as many get a portion in a turn as ``TURN_S`` lasts, or half, or a quarter of it, if
+the deliveries and the like that follow make the turn much longer.
+
+Invariants:
+
+* What a read causes does not depend on the portions in which it is acted on, only when.
+* Who got a portion stands behind all others who wait.
+* A portion is at least one frame or one message, whatever it costs. If a turn took
+  ``LONG_TURN_MS``, nobody gets a portion for as long again, and after long ones for much longer.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from protocol.connection import WORK_MAX, WORK_SHARED
+
+if TYPE_CHECKING:
+    from broker.amqp.host import Reads
+
+TURN_S = 0.000_25  # for acting on reads, in one turn of the loop; the deliveries come on top
+LARGE_TURN_S = 3 * TURN_S  # with the deliveries; the next is to be smaller
+SMALLER_MAX = 3  # halvings of ``TURN_S`` and of the portions
+LONG_TURN_MS = 1.0
+REST_MAX_MS = 100
+WINDOW_MS = 100  # over which a client is weighed, and how long a light one is remembered
+LIGHT_BYTES = 1 << 15  # read and written in a window
+
+
+class Weight:
+    """Whether one client's traffic is light, and has been for a window."""
+
+    __slots__ = ("_octets", "_since_ms", "is_light")
+
+    def __init__(self, now_ms: int) -> None:
+        self.is_light = False
+        self._octets = 0
+        self._since_ms = now_ms
+
+    def weigh(self, now_ms: int, octets: int) -> None:
+        """``octets`` were read and written so far."""
+        if now_ms - self._since_ms >= WINDOW_MS:
+            self.is_light = octets - self._octets <= LIGHT_BYTES
+            self._since_ms, self._octets = now_ms, octets
+
+
+class Turns:
+    """See the module. ``clock`` gives seconds of CPU: what others take of it is nobody's fault."""
+
+    def __init__(self, clock: Callable[[], float] = time.thread_time) -> None:
+        self.work = WORK_MAX  # what acting on one read may take at once
+        self.waiting: deque[Reads] = deque()  # not read, or not acted on to the end
+        self._shared_until_ms = 0
+        self._clock = clock
+        self._served_s = 0.0  # how long it took to serve some; 0 once that is accounted for
+        self._began = 0.0
+        self._rests_until_ms = 0
+        self._smaller = 0  # how often the turns were halved
+
+    def weight(self, now_ms: int) -> Weight:
+        """For a new client."""
+        return Weight(now_ms)
+
+    def light_read(self, now_ms: int) -> None:
+        """A light client sent something: the others are to leave it room."""
+        self.work = WORK_SHARED >> self._smaller
+        self._shared_until_ms = now_ms + WINDOW_MS
+
+    def begin(self) -> None:
+        """A tick begins: it delivers and writes what those who were served have caused."""
+        if self._served_s:
+            self._began = self._clock()
+
+    def serve(self, now_ms: int) -> int:
+        """At the end of a tick let those who wait go on; how many are read again."""
+        if now_ms >= self._shared_until_ms:
+            self.work, self._served_s, self._rests_until_ms = WORK_MAX, 0.0, 0
+            waiting, self.waiting = self.waiting, deque()
+            return sum([reader.unthrottle() for reader in waiting])
+        if self._served_s:
+            self._account(now_ms)
+        return self._serve_some() if self.waiting and not self.rest_ms(now_ms) else 0
+
+    def rest_ms(self, now_ms: int) -> int:
+        """How long those who wait have to wait at least."""
+        return max(0, self._rests_until_ms - now_ms)
+
+    def _account(self, now_ms: int) -> None:
+        took_s = self._served_s + self._clock() - self._began
+        self._served_s = 0.0
+        if took_s > LARGE_TURN_S:
+            self._smaller = min(self._smaller + 1, SMALLER_MAX)
+        elif took_s < LARGE_TURN_S / 2 and self._smaller:
+            self._smaller -= 1
+        self.work = WORK_SHARED >> self._smaller
+        took_ms = took_s * 1000
+        if took_ms >= LONG_TURN_MS:
+            self._rests_until_ms = now_ms + min(round(took_ms + took_ms**2 / 8), REST_MAX_MS)
+
+    def _serve_some(self) -> int:
+        waiting, read_on = self.waiting, 0
+        now = began = self._clock()
+        until = began + TURN_S / (1 << self._smaller)
+        while waiting and now < until:
+            read_on += waiting.popleft().unthrottle()
+            now = self._clock()
+        self._served_s = now - began
+        return read_on
