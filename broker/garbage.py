@@ -32,6 +32,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from broker.core.broker import Broker
+from broker.core.queue import Queue
 
 INTERVAL_S = 10.0
 WALK_MAX = 20_000  # queued messages that a collection may walk over
@@ -60,8 +61,7 @@ class Collector:
     def collect(self) -> None:
         """Collect cycles as far as that is quick, and give back what was freed."""
         queues = [q for vhost in self._broker.vhosts.values() for q in vhost.queues.values()]
-        messages = sum(len(queue) + queue.unacked for queue in queues)
-        if messages + QUEUE_WEIGHT * len(queues) > WALK_MAX:
+        if self._is_much(queues):
             if gc.get_count()[0] <= NEW_MAX:
                 gc.collect()
             gc.freeze()
@@ -71,6 +71,14 @@ class Collector:
             gc.collect()
             gc.freeze()
         self._trim(sum(queue.backlog.size_bytes for queue in queues))
+
+    @staticmethod
+    def _is_much(queues: list[Queue]) -> bool:
+        weight = QUEUE_WEIGHT * len(queues)
+        # Counting the messages of very many queues would itself take long.
+        return weight > WALK_MAX or (
+            weight + sum(len(queue) + queue.unacked for queue in queues) > WALK_MAX
+        )
 
     def _trim(self, size_bytes: int) -> None:
         self._most_bytes = max(self._most_bytes, size_bytes)

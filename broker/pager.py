@@ -5,7 +5,7 @@ last of the longest queues first. Each queue keeps a piece at its head for its c
 durable need not be written again: its page is a list of ids.
 
 Looking at all queues costs time that grows with their number, so it happens at most 50 times a
-second, and takes at most a twentieth of the time.
+second, takes at most a twentieth of the time, and at most 2,000 queues are looked at in one go.
 """
 
 from __future__ import annotations
@@ -23,12 +23,17 @@ INTERVAL_S = 0.1  # the timer's; ticks ask as well
 LOOK_INTERVAL_S = 0.02
 IDLE_INTERVAL_S = 1.0
 LOOK_SHARE = 20
+LOOK_QUEUES_MAX = 2000
 WORK_MAX_S = 0.02  # then others get their turn
 KEEP_BYTES_MIN = 1 << 12  # of each queue, at its head
 FULL_DISK_PAUSE_S = 10.0
 LOW = 7 / 8  # of the budget: what paging out aims at
 
 _log = logging.getLogger("leveret.paging")
+
+
+Part = tuple[int, Queue, Backlog]
+"""Messages that can be paged out together, and what they take of memory."""
 
 
 class Pager:
@@ -44,20 +49,29 @@ class Pager:
         self._clock = clock
         self._due_s = 0.0
         self._newest = -1  # the next message id at the last look
+        self._to_look_at: list[Queue] = []
+        self._parts: list[Part] = []  # of the queues that were looked at
 
     def check(self) -> None:
         """Look whether too much is in memory; cheap when it is not time yet."""
         start_s = self._clock()
         if start_s < self._due_s:
             return
-        newest = self._broker.next_message_id
-        if newest == self._newest and start_s < self._due_s + IDLE_INTERVAL_S:
-            return  # nothing came: what there is can have grown by what was read back only
-        self._newest = newest
-        parts = self._parts()
-        self.resident_bytes = sum(cost for cost, _, _ in parts)
+        if not self._to_look_at:
+            newest = self._broker.next_message_id
+            if newest == self._newest and start_s < self._due_s + IDLE_INTERVAL_S:
+                return  # nothing came: what there is can have grown by what was read back only
+            self._newest = newest
+            vhosts = self._broker.vhosts.values()
+            self._to_look_at = [queue for vhost in vhosts for queue in vhost.keepers()]
+        self._look()
         looked_s = self._clock()
         self._due_s = looked_s + max(LOOK_INTERVAL_S, LOOK_SHARE * (looked_s - start_s))
+        if self._to_look_at:
+            return
+        # A queue may have gone since it was looked at.
+        parts, self._parts = [part for part in self._parts if not part[1].deleted], []
+        self.resident_bytes = sum(cost for cost, _, _ in parts)
         if self.resident_bytes > self.budget_bytes:
             error = self._page_out(parts, looked_s + WORK_MAX_S)
             if error is not None:
@@ -68,18 +82,17 @@ class Pager:
                 )
                 self._due_s = looked_s + FULL_DISK_PAUSE_S
 
-    def _parts(self) -> list[tuple[int, Queue, Backlog]]:
-        """What can be paged out, and what it takes of memory."""
-        parts = []
-        for vhost in self._broker.vhosts.values():
-            for queue in vhost.keepers():
-                for part in queue.backlog.parts():
-                    count, size_bytes = part.resident
-                    if count:
-                        parts.append((count * MESSAGE_BYTES + size_bytes, queue, part))
-        return parts
+    def _look(self) -> None:
+        """See what some more queues have in memory."""
+        queues = self._to_look_at[-LOOK_QUEUES_MAX:]
+        del self._to_look_at[-LOOK_QUEUES_MAX:]
+        for queue in queues:
+            for part in queue.backlog.parts():
+                count, size_bytes = part.resident
+                if count:
+                    self._parts.append((count * MESSAGE_BYTES + size_bytes, queue, part))
 
-    def _page_out(self, parts: list[tuple[int, Queue, Backlog]], until_s: float) -> OSError | None:
+    def _page_out(self, parts: list[Part], until_s: float) -> OSError | None:
         """Page out what is too much; why some of it could not be."""
         error = None
         excess = self.resident_bytes - int(self.budget_bytes * LOW)

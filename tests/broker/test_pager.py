@@ -12,7 +12,14 @@ from broker.core import paging
 from broker.core.broker import Broker
 from broker.core.paging import MESSAGE_BYTES
 from broker.core.queue import Queue
-from broker.pager import FULL_DISK_PAUSE_S, IDLE_INTERVAL_S, LOOK_SHARE, WORK_MAX_S, Pager
+from broker.pager import (
+    FULL_DISK_PAUSE_S,
+    IDLE_INTERVAL_S,
+    LOOK_INTERVAL_S,
+    LOOK_SHARE,
+    WORK_MAX_S,
+    Pager,
+)
 from protocol.content import body_of
 from tests.amqp.dialogue import declare, say, send, started, stored
 from tests.broker.histories import History
@@ -41,13 +48,13 @@ class Scene:
         self.takes_s = 0.0  # each look at the clock
         self.looks = 0
         self.pager = Pager(self.broker, BUDGET_BYTES, clock=self._clock)
-        original = self.pager._parts
+        original = self.pager._look
 
-        def parts() -> Any:
+        def look() -> None:
             self.looks += 1
-            return original()
+            original()
 
-        monkeypatch.setattr(self.pager, "_parts", parts)
+        monkeypatch.setattr(self.pager, "_look", look)
 
     def _clock(self) -> float:
         self.now_s += self.takes_s
@@ -61,7 +68,12 @@ class Scene:
     @property
     def resident_bytes(self) -> int:
         """What is in memory."""
-        return sum(cost for cost, _, _ in self.pager._parts())
+        total = 0
+        for queue in self.vhost.keepers():
+            for part in queue.backlog.parts():
+                count, size_bytes = part.resident
+                total += count * MESSAGE_BYTES + size_bytes
+        return total
 
 
 def test_the_budget_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -111,6 +123,33 @@ def test_looking_takes_a_share_of_the_time(monkeypatch: pytest.MonkeyPatch) -> N
     assert scene.looks == 1
     scene.check(0.2 * LOOK_SHARE * 0.1)
     assert scene.looks == 2
+
+
+def test_many_queues_are_looked_at_in_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A look at very many queues is cut in pieces; at the end of them the budget is kept."""
+    monkeypatch.setattr(pager, "LOOK_QUEUES_MAX", 2)
+    scene = Scene(monkeypatch, queues=5)
+    for queue in scene.queues:
+        fill(queue, 60)
+    for paged_out in (False, False, True):
+        assert scene.pager.paged_out == 0
+        scene.check(LOOK_INTERVAL_S)
+        assert bool(scene.pager.paged_out) == paged_out
+    assert scene.resident_bytes <= BUDGET_BYTES
+
+
+def test_a_queue_may_go_while_others_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is written for a queue that was deleted between the steps of a look."""
+    monkeypatch.setattr(pager, "LOOK_QUEUES_MAX", 2)
+    scene = Scene(monkeypatch)
+    for queue in scene.queues:
+        fill(queue, 200)
+    scene.check()
+    for queue in scene.queues[1:]:
+        scene.vhost.delete_queue(queue.name)
+    scene.check()
+    assert scene.pager.resident_bytes == 200 * (MESSAGE_BYTES + 1)
+    assert scene.resident_bytes <= BUDGET_BYTES
 
 
 def test_when_nothing_comes_it_looks_less(monkeypatch: pytest.MonkeyPatch) -> None:
