@@ -19,6 +19,7 @@ BUILT_IN = {
     "rabbitmq_prometheus": "metrics for Prometheus",
     "rabbitmq_random_exchange": "exchange type x-random",
     "rabbitmq_recent_history_exchange": "exchange type x-recent-history",
+    "rabbitmq_tracing": "messages that pass a vhost, written to files",
     "rabbitmq_web_dispatch": "serves the management API",
 }
 """Name -> what it gives."""
@@ -43,7 +44,6 @@ ABSENT = {
     "rabbitmq_stream": "Leveret speaks AMQP 0-9-1 only",
     "rabbitmq_stream_management": "Leveret's streams are classic queues",
     "rabbitmq_top": "Leveret does not run Erlang; see `leveret status` and its metrics",
-    "rabbitmq_tracing": "use trace_on and consume from amq.rabbitmq.trace: nothing writes files",
     "rabbitmq_trust_store": "name the certificates to trust in ssl_options.cacertfile",
     "rabbitmq_web_mqtt": "Leveret speaks AMQP 0-9-1 only",
     "rabbitmq_web_mqtt_examples": "Leveret speaks AMQP 0-9-1 only",

@@ -16,6 +16,7 @@ from broker.core.limits import Limits
 from broker.core.log import Log, NoLog
 from broker.core.operations import Operation, apply, encode_operation, snapshot
 from broker.core.paging import NoScratch, Scratch
+from broker.core.purging import Purging
 from broker.core.queue import DELIVER_BATCH_MAX
 from broker.core.timers import Timers
 from broker.core.users import User
@@ -63,6 +64,7 @@ class Broker:
         self.now_ms = 0
         self.changed_batch = 0  # the log batch that holds the newest change of topology
         self.dirty: list[Queue] = []
+        self.purging = Purging()
         self.timers = Timers(self.ask_for_tick)
         self.events = Events(self)
         self.backlogged: list[Queue] = []  # queues that this tick could not empty
@@ -136,9 +138,12 @@ class Broker:
         return [encode_operation(operation) for operation in snapshot(self)]
 
     def pump(self, deliveries_max: int = 1 << 62) -> None:
-        """Let every dirty queue deliver once, each its share of ``deliveries_max``."""
+        """Let every dirty queue deliver its share of ``deliveries_max``, and a purge go on."""
         dirty, self.dirty = self.dirty, []
         if dirty:
             share = min(deliveries_max // len(dirty) + 1, DELIVER_BATCH_MAX)
             for queue in dirty:
                 queue.pump(share)
+        if self.purging:
+            self.purging.step()
+            self.wake()

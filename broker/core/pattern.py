@@ -7,13 +7,15 @@ pattern is refused if it compiles to more than PCRE's 64 KiB, and a match that t
 high. Since a policy is held against every queue, a pattern that ran out of steps ``OVERRUNS_MAX``
 times has ``STEPS_FEW`` (ten microseconds) from then on: enough for the names it is quick with.
 
-What was looked up is remembered in the pattern itself, so that it is void when the pattern is.
+What was looked up is remembered in the pattern itself, so that it is void when the pattern is. Most
+patterns are a beginning or a part of names: these are not looked up at all.
 """
 
 from __future__ import annotations
 
 import logging
 import re
+from collections.abc import Callable
 
 import pcre2
 
@@ -25,6 +27,7 @@ KNOWN_MAX = 1024  # names a pattern remembers
 _LIMIT = b"(*LIMIT_MATCH=%d)"
 _OPTIONS = re.compile(rb"(?:\(\*[A-Z0-9_=]+\))+")  # at the beginning of a pattern
 _OWN_LIMIT = re.compile(rb"\(\*LIMIT_[A-Z]+=[0-9]+\)")
+_LITERAL = re.compile(r"(\^?)((?:[A-Za-z0-9_/:@-]|\\\.)*)(?:\.\*)?")
 _log = logging.getLogger("leveret.pattern")
 
 # PCRE2's faults that RabbitMQ, which has PCRE, calls otherwise, and how much further they are.
@@ -46,11 +49,12 @@ class InvalidPattern(ValueError):
 class Pattern:
     """A compiled pattern; ``InvalidPattern`` if it is none."""
 
-    __slots__ = ("_known", "_overruns", "_regex", "text")
+    __slots__ = ("_known", "_literal", "_overruns", "_regex", "text")
 
     def __init__(self, text: str) -> None:
         self.text = text
         self._known: dict[str, bool] = {}
+        self._literal = _literal(text)
         self._overruns = 0
         try:
             self._regex = _compiled(text, STEPS_MAX)
@@ -62,6 +66,8 @@ class Pattern:
 
     def matches(self, name: str) -> bool:
         """Whether the pattern is found in the name."""
+        if self._literal is not None:
+            return self._literal(name)
         known = self._known.get(name)
         if known is None:
             if len(self._known) >= KNOWN_MAX:
@@ -86,6 +92,15 @@ class Pattern:
         if self._overruns == OVERRUNS_MAX:
             _log.warning("pattern %r is too slow: change it, so that it is matched", self.text)
             self._regex = _compiled(self.text, STEPS_FEW)
+
+
+def _literal(text: str) -> Callable[[str], bool] | None:
+    """How to look for a pattern that means what it says, perhaps from the beginning on."""
+    found = _LITERAL.fullmatch(text)
+    if found is None:
+        return None
+    literal = found[2].replace("\\.", ".")
+    return (lambda name: name.startswith(literal)) if found[1] else (lambda name: literal in name)
 
 
 def _compiled(text: str, steps: int) -> pcre2.Pattern:

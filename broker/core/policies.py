@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from broker.core.parameters import InvalidParameter, is_whole, term
 from broker.core.pattern import InvalidPattern, Pattern
 from broker.core.policy_keys import QUEUE_TYPES, fault_of, queue_types_of
-from broker.core.settings import effective_settings, merged_definition
+from broker.core.settings import QueueSettings, effective_settings, merged_definition
 from protocol.tables import plain, table
 
 if TYPE_CHECKING:
@@ -243,18 +243,30 @@ def _policies_of(vhost: Vhost, operation: Operation) -> Policies:
 def _configure_all(vhost: Vhost) -> None:
     for exchange in vhost.exchanges.values():
         configure_exchange(vhost, exchange)
+    known: Known = {}
     for queue in list(vhost.queues.values()):
-        configure_queue(vhost, queue)
+        configure_queue(vhost, queue, known)
 
 
-def configure_queue(vhost: Vhost, queue: Queue) -> None:
-    """Give a queue the settings that arguments and policies make now."""
+Known = dict[tuple[int, int], QueueSettings]  # by policy and operator policy
+
+
+def configure_queue(vhost: Vhost, queue: Queue, known: Known | None = None) -> None:
+    """Give a queue the settings that arguments and policies make now.
+
+    ``known``: those of queues without arguments, if many are configured at once.
+    """
     policy = vhost.policies.match(queue.type, queue.name)
     operator = vhost.operator_policies.match(queue.type, queue.name)
     if policy is queue.policies[0] and operator is queue.policies[1]:
         return
     queue.policies = (policy, operator)
-    settings = effective_settings(queue.arguments, *_definitions(policy, operator))
+    key = id(policy), id(operator)
+    settings = known.get(key) if known and not queue.arguments else None
+    if settings is None:
+        settings = effective_settings(queue.arguments, *_definitions(policy, operator))
+        if known is not None and not queue.arguments:
+            known[key] = settings
     if settings != queue.settings:
         queue.configure(settings)
 

@@ -10,7 +10,7 @@ full, unless the order depends on more.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -26,9 +26,10 @@ if TYPE_CHECKING:
 PAGE_SIZE = 100
 PAGE_SIZE_MAX = 500
 FILTER_S = 2.0  # how long filtering may take, in time of the CPU
-SORT_SLICE = 5000  # how many are sorted at a time
+SORT_SLICE = 1000  # how many are sorted at a time
 
 Row = dict[str, Any]
+Run = list[tuple[Any, "Item"]]  # keys and items, in order
 
 
 class Item(NamedTuple):
@@ -54,24 +55,43 @@ async def reply(
     total = len(found)
     if page is not None:  # without a page RabbitMQ ignores the name
         found = await _filtered(call, found)
-    ordered = await _ordered(call, found, row, quick or {})
+    count = len(found)
+    runs = await _sorted(call, found, row, quick or {})
+    found.clear()
+    try:
+        return await _write(call, runs, row, page, (total, count))
+    finally:
+        await _free(runs)
+
+
+async def _write(
+    call: Call,
+    runs: list[Run],
+    row: Callable[[Any], Row],
+    page: tuple[int, int] | None,
+    counts: tuple[int, int],
+) -> web.StreamResponse:
+    """Write the list, or a page of it; ``counts``: of all items, and of those that were wanted."""
+    reverse = call.flag("sort_reverse")
+    ordered = (entry[1] for entry in heapq.merge(*runs, key=_key, reverse=reverse))
     columns = Columns(call.query.get("columns"))
     if page is None:
         return await answers.stream(call.request, None, (columns.of(row(i.thing)) for i in ordered))
     number, size = page
-    count = -(-len(found) // size)
-    if number > max(count, 1):
+    total, count = counts
+    pages = -(-count // size)
+    if number > max(pages, 1):
         raise ApiError(
             400,
             "page_out_of_range",
-            f"Page out of range, page: {number} page size: {size}, len: {len(found)}",
+            f"Page out of range, page: {number} page size: {size}, len: {count}",
         )
     shown = list(islice(ordered, (number - 1) * size, number * size))
     head = {
-        "filtered_count": len(found),
+        "filtered_count": count,
         "item_count": len(shown),
         "page": number,
-        "page_count": count,
+        "page_count": pages,
         "page_size": size,
         "total_count": total,
     }
@@ -141,35 +161,41 @@ def _matcher(wanted: str, *, is_regex: bool) -> Callable[[str], bool]:
         raise bad_request("Pagination parameters are invalid") from None
 
 
-async def _ordered(
+async def _sorted(
     call: Call,
     items: list[Item],
     row: Callable[[Any], Row],
     quick: Mapping[str, Callable[[Any], Any]],
-) -> Iterator[Item]:
-    """The items in order. Sorted a part at a time, because a sort cannot be interrupted."""
+) -> list[Run]:
+    """The items in parts that are in order, because a sort cannot be interrupted."""
     column = call.query.get("sort")
     reverse = call.flag("sort_reverse")
     slices = answers.Slices()
-    keyed = []
     path = column.split(".") if column else []
     read = quick.get(column or "")
-    for item in items:
-        if not path:
-            keyed.append((item.key, item))
-        else:
-            value = read(item.thing) if read is not None else _value(row(item.thing), path)
-            keyed.append(((_rank(value), item.key), item))
+    runs: list[Run] = []
+    for start in range(0, len(items), SORT_SLICE):
+        run: Run = []
+        for item in items[start : start + SORT_SLICE]:
+            if not path:
+                run.append((item.key, item))
+            else:
+                value = read(item.thing) if read is not None else _value(row(item.thing), path)
+                run.append(((_rank(value), item.key), item))
+            if slices.over:
+                await slices.rest()
+        run.sort(key=_key, reverse=reverse)
+        runs.append(run)
+    return runs
+
+
+async def _free(runs: list[Run]) -> None:
+    """Forget items part by part: freeing 100,000 at once takes as long as making them."""
+    slices = answers.Slices()
+    while runs:
+        runs.pop()
         if slices.over:
             await slices.rest()
-    runs = []
-    for start in range(0, len(keyed), SORT_SLICE):
-        part = keyed[start : start + SORT_SLICE]
-        part.sort(key=_key, reverse=reverse)
-        runs.append(part)
-        if slices.over:
-            await slices.rest()
-    return (item for _, item in heapq.merge(*runs, key=_key, reverse=reverse))
 
 
 def _key(entry: tuple[Any, Item]) -> Any:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
+from broker.amqp import audit
 from broker.amqp.names import generated
 from broker.management import answers, queues
 from broker.management.errors import bad_request, not_found
@@ -88,6 +89,13 @@ async def put(call: Call) -> web.StreamResponse:
         raise bad_request(f"{traces.directory}: {error.strerror}") from None
     except AmqpError as error:
         raise bad_request(error.text) from None
+    audit.record(
+        "trace.start",
+        by=call.caller.name,
+        vhost=vhost.name,
+        name=name,
+        pattern=settings.pattern,
+    )
     return answers.empty(201)
 
 
@@ -107,7 +115,9 @@ async def _settings(call: Call) -> Settings:
 async def delete(call: Call) -> web.StreamResponse:
     """DELETE: end a trace; its file stays."""
     _trace(call)
-    await call.state.traces.stop(call.vhost, call.path("name"))
+    vhost, name = call.vhost, call.path("name")
+    await call.state.traces.stop(vhost, name)
+    audit.record("trace.stop", by=call.caller.name, vhost=vhost.name, name=name)
     return answers.empty(204)
 
 

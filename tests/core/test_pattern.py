@@ -1,6 +1,8 @@
 """Patterns of operators: PCRE, and no way to keep the broker busy with one."""
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from broker.core.pattern import KNOWN_MAX, OVERRUNS_MAX, InvalidPattern, Pattern
 
@@ -97,3 +99,17 @@ def test_the_memory_of_a_pattern_is_bounded() -> None:
     for number in range(KNOWN_MAX + 5):
         assert pattern.matches(str(number)) == (number % 10 == 7)
     assert len(pattern._known) <= KNOWN_MAX
+
+
+@given(
+    st.lists(st.sampled_from(["^", "$", ".", "\\.", ".*", "a", "b-", "q", "\\", "*"]), max_size=5),
+    st.text(st.sampled_from("ab.-q\né$^\udcff"), max_size=6),
+)
+@example(["^", "a", ".*"], "a\nb")
+def test_plain_patterns_mean_what_pcre_says(parts: list[str], name: str) -> None:
+    """Patterns that are looked for without PCRE are found in the same names as with it."""
+    try:
+        pattern = Pattern("".join(parts))
+    except InvalidPattern:
+        return
+    assert pattern.matches(name) == pattern.found_in(name.encode("utf-8", "surrogateescape"))
