@@ -31,6 +31,7 @@ from broker.ending import EX_IOERR, Ending
 from broker.engine import Engine
 from broker.garbage import Collector
 from broker.host import AmqpHost
+from broker.logs import limiter
 from broker.maintenance import Maintenance
 from broker.net import tls
 from broker.net.listening import AmqpListeners
@@ -115,6 +116,7 @@ class Server:
             Job(garbage.INTERVAL_S, Collector(self.broker).collect),
             Job(reclaim.INTERVAL_S, partial(copy_forward.step, self.tick.settle)),
             Job(pager.INTERVAL_S, self.engine.pager.check),
+            Job(limiter.PERIOD_S, logs.LIMITER.report),
         ]
         if self.certificates is not None:
             jobs.append(Job(tls.INTERVAL_S, self._look_at_certificates))

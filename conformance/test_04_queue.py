@@ -187,6 +187,18 @@ def test_inequivalent_argument(
     ch.expect_channel_close(406, text, 50, 10)
 
 
+def test_fractions_are_of_another_type(ch: Channel, name: Name) -> None:
+    """A whole number written as a fraction is not the same argument."""
+    queue = name("q")
+    ch.declare(queue, arguments={"x-message-ttl": {"l": 10}})
+    ch.send("queue.declare", queue=queue, arguments={"x-message-ttl": {"d": 10.0}})
+    text = (
+        f"PRECONDITION_FAILED - inequivalent arg 'x-message-ttl' for queue '{queue}' in vhost '/': "
+        "received '10.0' but current is '10'"
+    )
+    ch.expect_channel_close(406, text, 50, 10)
+
+
 def test_argument_missing_in_redeclare(ch: Channel, name: Name) -> None:
     """An argument left out is a difference, told with its type."""
     queue = name("q")

@@ -47,6 +47,15 @@ def test_exclusive_to_another(
     other.expect_channel_close(405, locked(queue), *ids)
 
 
+def test_unbinding_anothers_exclusive_queue(ch: Channel, other: Channel, name: Name) -> None:
+    """Locked for queue.unbind, too, if there is such a binding; otherwise nothing happens."""
+    queue = ch.declare(name("q"), exclusive=True)
+    ch.bind(queue, "amq.direct", "k")
+    other.call("queue.unbind", queue=queue, exchange="amq.direct", routing_key="never")
+    other.send("queue.unbind", queue=queue, exchange="amq.direct", routing_key="k")
+    other.expect_channel_close(405, locked(queue), 50, 50)
+
+
 def test_exclusive_on_another_channel(ch: Channel, name: Name) -> None:
     """Exclusive means the connection, not the channel."""
     queue = ch.declare(name("q"), exclusive=True)

@@ -419,6 +419,36 @@ def test_mixed_consumers(ch: Channel, name: Name) -> None:
     ch.connection.expect_silence(0.02)
 
 
+def test_no_ack_waits_for_the_global_limit(ch: Channel, name: Name) -> None:
+    """While others use up the limit of the channel, a no-ack consumer of it gets nothing either."""
+    limited, free = ch.declare(name("q")), ch.declare(name("q"))
+    ch.call("basic.qos", prefetch_count=1, global_=True)
+    ch.consume(limited, consumer_tag="limited")
+    ch.consume(free, consumer_tag="free", no_ack=True)
+    ch.fill(limited, "a")
+    ch.expect_content(body="a")
+    ch.fill(free, *"bcd")
+    ch.connection.expect_silence(0.02)
+    ch.send("basic.ack", delivery_tag=1)
+    assert [one.text for one in ch.deliveries(3)] == ["b", "c", "d"]
+
+
+def test_global_limit_is_fair_to_queues(ch: Channel, name: Name) -> None:
+    """Of several queues whose consumers share a limit none waits until another is empty."""
+    queues = [ch.declare(name("q")) for _ in range(3)]
+    ch.call("basic.qos", prefetch_count=1, global_=True)
+    for queue in queues:
+        ch.consume(queue, consumer_tag=queue)
+    for queue in queues:
+        ch.fill(queue, *(str(n) for n in range(50)))
+    seen = Counter[str]()
+    for _ in range(49):
+        delivery = ch.expect_content()
+        seen[delivery["consumer_tag"]] += 1
+        ch.send("basic.ack", delivery_tag=delivery["delivery_tag"])
+    assert set(seen) == set(queues)
+
+
 @pytest.mark.parametrize("size", [1, 1024, 2**32 - 1])
 def test_prefetch_size(ch: Channel, size: int) -> None:
     """A limit in octets is not implemented."""

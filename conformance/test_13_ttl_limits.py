@@ -94,6 +94,19 @@ def test_ttl_0(ch: Channel, name: Name, by_queue: bool) -> None:
     reader.expect_content("basic.deliver", "busy")
 
 
+@pytest.mark.parametrize("by_queue", [True, False])
+def test_ttl_0_requeued(ch: Channel, name: Name, by_queue: bool) -> None:
+    """A message whose time has passed is not delivered again when it is requeued, but expires."""
+    queue, dead = pair(ch, name, **({"message_ttl": 0} if by_queue else {}))
+    reader = consume_dead(ch, dead)
+    ch.consume(queue)
+    ch.publish("", queue, "m", **({} if by_queue else {"expiration": "0"}))
+    delivery = ch.expect_content("basic.deliver", "m")
+    ch.send("basic.reject", delivery_tag=delivery["delivery_tag"], requeue=True)
+    assert reason(reader.expect_content("basic.deliver", "m")) == "expired"
+    ch.connection.expect_silence(0.02)
+
+
 def test_expire_in_order(ch: Channel, name: Name) -> None:
     """Messages with one TTL die in the order in which they were published."""
     queue, dead = pair(ch, name, message_ttl=40)

@@ -23,6 +23,26 @@ LEVELS = 28
 UNIT_MS = 60
 
 
+# -- deaths of a sender's
+
+
+def test_deaths_without_count_are_counted(ch: Channel, name: Name) -> None:
+    """Entries of x-death for the same queue and reason, as brokers wrote before 3.5, become one."""
+    queue, dead = to_queue(ch, name)
+    entries = []
+    for died_in in ("x", "y", "x", "z"):
+        entry = {"queue": died_in, "reason": "expired", "exchange": "e", "routing-keys": ["k"]}
+        entries.append({"F": {**entry, "time": {"T": int(time.time())}}})
+    entries.append({"F": {**entries[0]["F"], "reason": "rejected"}})
+    ch.fill(queue, "m", headers={"x-death": {"A": entries}})
+    reject(ch, queue)
+    wait_for(ch, dead, 1)
+    newest, *others = trail(ch.get(dead))
+    assert newest == (queue, "rejected", 1)
+    counts = [("x", "expired", 2), ("x", "rejected", 1), ("y", "expired", 1), ("z", "expired", 1)]
+    assert sorted(others) == counts
+
+
 # -- how many
 
 

@@ -73,7 +73,7 @@ _SIZES = {tag: layout.size for tag, layout in _FIXED.items()}
 _SIZES |= {ord("D"): _DECIMAL.size, ord("t"): 1, ord("V"): 0}
 _LENGTH = Struct(">I")
 _INTEGERS = frozenset("IbBlLsui")
-_NUMBERS = _INTEGERS | frozenset("df")
+_FLOATS = frozenset("df")
 NESTING_MAX = 64  # tables in tables; deeper is an attack on the stack, not a message
 
 
@@ -297,9 +297,10 @@ def plain(value: Field) -> Any:
 
 
 def same_value(left: Field, right: Field) -> bool:
-    """Equality as RabbitMQ compares arguments: numbers match across wire widths."""
-    if left.tag in _NUMBERS and right.tag in _NUMBERS:
-        return bool(left.value == right.value)
+    """Equality as RabbitMQ compares arguments: integers match across wire widths; so do floats."""
+    for alike in (_INTEGERS, _FLOATS):
+        if left.tag in alike and right.tag in alike:
+            return bool(left.value == right.value)
     return left == right
 
 

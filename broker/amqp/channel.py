@@ -162,6 +162,10 @@ class Channel:
         """Credit shared by all consumers came back, or the socket drains again."""
         for consumer in self.consumers.values():
             consumer.queue.wake()
+        if self.global_prefetch and self.consumers:
+            # The queue that is woken first may take all of it: the next time it comes last.
+            first = next(iter(self.consumers))
+            self.consumers[first] = self.consumers.pop(first)
 
     def getter(self, queue: Queue) -> Getter:
         """Who holds what basic.get takes from the queue."""

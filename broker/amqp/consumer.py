@@ -87,10 +87,9 @@ class AmqpConsumer(Consumer):
         if not session.output.writable:
             session.output.starved = True
             return 0
-        if self.no_ack:
-            return UNLIMITED
-        room = self.prefetch - self.outstanding
+        room = UNLIMITED if self.no_ack else self.prefetch - self.outstanding
         if channel.global_prefetch:
+            # A delivery without ack takes nothing of it, but waits while others use it up.
             return min(room, channel.global_prefetch - channel.outstanding)
         return room
 

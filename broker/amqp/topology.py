@@ -8,6 +8,7 @@ from pamqp import commands
 
 from broker.amqp.names import clean, generated, queue_name, refuse_default_exchange
 from broker.core.arguments import check_name
+from broker.core.declarations import check_owner
 from broker.core.exchange import exchange_type
 from broker.core.reply import REPLY_TO
 from protocol.errors import NotSupported
@@ -184,12 +185,14 @@ def queue_bind(channel: Channel, method: commands.Queue.Bind) -> None:
 
 
 def queue_unbind(channel: Channel, method: commands.Queue.Unbind) -> None:
-    """queue.unbind: what is missing is no error, nor is another connection's queue."""
+    """queue.unbind: what is missing is no error, whoever's queue it is."""
     vhost = channel.session.vhost
     exchange, name, key = _ends(channel, method)
     queue = vhost.queues.get(name)
-    if queue is not None:
-        vhost.unbind(exchange, queue, key, method.arguments)  # type: ignore[arg-type]
+    arguments: Any = method.arguments
+    if queue is not None and vhost.binding(exchange, queue, key, arguments) is not None:
+        check_owner(queue, channel.session)
+        vhost.unbind(exchange, queue, key, arguments)
     channel.send(commands.Queue.UnbindOk)
 
 

@@ -276,7 +276,7 @@ def check_equivalent(names: Iterable[str], described: str, received: Table, curr
             continue
         if new is not None and old is not None:
             if not same_value(new, old):
-                check_same(name, described, _shown(new), _shown(old))
+                check_same(name, described, _word(_shown(new)), _word(_shown(old)))
             continue
         raise PreconditionFailed(
             f"inequivalent arg '{name}' for {described}: "

@@ -114,7 +114,7 @@ def _record(
     deaths: list[Table] = []
     known = given is not None and given.tag == "A"
     if given is not None and known:
-        deaths = [entry.value for entry in given.value if entry.tag == "F"]
+        deaths = _grouped([entry.value for entry in given.value if entry.tag == "F"])
     for death in deaths:
         if _says(death, "queue", queue.name) and _says(death, "reason", reason):
             deaths.remove(death)
@@ -133,6 +133,21 @@ def _record(
         entry["original-expiration"] = Field("S", expiration)
     # RabbitMQ sorts an entry that joins others, and leaves a first one as it is.
     return [dict(sorted(entry.items())) if known else entry, *deaths]
+
+
+def _grouped(deaths: list[Table]) -> list[Table]:
+    """One entry for each queue and reason: RabbitMQ before 3.5 wrote one for each death, uncounted.
+
+    RabbitMQ before 3.13 also turns the order round, every time; that is not followed.
+    """
+    if len(deaths) < 2:
+        return deaths
+    groups: dict[tuple[Any, Any], list[Table]] = {}
+    for death in deaths:
+        names = (death.get("queue"), death.get("reason"))
+        key = tuple(name.value if name is not None and name.tag == "S" else None for name in names)
+        groups.setdefault((key[0], key[1]), []).append(death)
+    return [{"count": Field("l", len(group))} | group[0] for group in groups.values()]
 
 
 def _headers(

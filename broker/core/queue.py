@@ -5,7 +5,7 @@ Invariants:
 * A message is in exactly one place: ready (``backlog``), or unacked and held by a channel.
 * ``scheduled`` says the queue stands in ``Broker.dirty``; ``quiet`` that a push need not put
   it there. Delivery happens only in ``pump``, once per tick, never inside a publish.
-* What leaves for good passes ``_forget``, which tells the log: exactly once a message. What a
+* What leaves for good passes ``forget``, which tells the log: exactly once a message. What a
   queue gives up (rejected, expired, too many) passes ``drop`` before, which dead-letters it.
 * ``retention`` and ``returns`` are None for a queue that needs neither: that is the hot path.
 """
@@ -18,11 +18,10 @@ from typing import TYPE_CHECKING
 from broker.core.backlogs import make_backlog
 from broker.core.consumer import Consumer
 from broker.core.counters import QueueCounters
-from broker.core.deadletter import MAXLEN, REJECTED, dead_letter
+from broker.core.deadletter import EXPIRED, MAXLEN, REJECTED, dead_letter
 from broker.core.dispatch import Dispatch, Taker, share
 from broker.core.lease import Lease
 from broker.core.message import Message
-from broker.core.paging import Paging
 from broker.core.retention import Retention
 from broker.core.retry import Retry
 from broker.core.returns import Returns
@@ -163,7 +162,10 @@ class Queue:
         self.wake()
 
     def make_ready(self, message: Message) -> None:
-        """A delivered message is ready again, at its place."""
+        """A delivered message is ready again, at its place, unless its time has passed."""
+        if self.retention is not None and self.retention.is_over(message):
+            self.drop([message], EXPIRED)
+            return
         self.backlog.put_back(message)
         if self.retention is not None:
             self.retention.returned(message)
@@ -271,7 +273,7 @@ class Queue:
             self.unacked += count
         consumer.deliver(messages, redelivered)
         if no_ack:
-            self._forget(messages)
+            self.forget(messages)
         return count
 
     def get(self, *, no_ack: bool) -> tuple[Message, bool] | None:
@@ -287,7 +289,7 @@ class Queue:
             messages = [messages[0].with_header("x-delivery-count", 0)]
         self.counters.got(no_ack=no_ack, redelivered=redelivered)
         if no_ack:
-            self._forget(messages)
+            self.forget(messages)
         else:
             self.unacked += 1
         return messages[0], redelivered
@@ -298,7 +300,7 @@ class Queue:
         """Delivered messages are done."""
         self.counters.ack += len(messages)
         self.unacked -= len(messages)
-        self._forget(messages)
+        self.forget(messages)
 
     def reject(self, messages: list[Message]) -> None:
         """Delivered messages were refused and are not to come back."""
@@ -307,9 +309,9 @@ class Queue:
 
     def drop(self, messages: list[Message], reason: str, *, again: bool = False) -> None:
         """Messages end here without being acked: dead-letter them, or try that again."""
-        self._forget(dead_letter(self, messages, reason, again=again))
+        self.forget(dead_letter(self, messages, reason, again=again))
 
-    def _forget(self, messages: list[Message]) -> None:
+    def forget(self, messages: list[Message]) -> None:
         """Messages are gone for good: the log need not keep them for this queue."""
         if self.returns:
             self.returns.forget([message.id for message in messages])
@@ -332,10 +334,7 @@ class Queue:
         messages = self.backlog.clear()
         if self.retention is not None:
             self.retention.expiry.clear()
-        self._forget(messages)
-        for page in pages:
-            Paging(self).forget(page)
-        return len(messages) + sum(map(len, pages))
+        return self.broker.purging.take(self, messages, pages)
 
     def delete(self) -> int:
         """The queue ceases to be: drop what is ready, cancel consumers; ready messages dropped.
@@ -345,7 +344,7 @@ class Queue:
         self.deleted = True
         dropped = self.purge()
         for waiting in (self.retry, self.letters):
-            self._forget(waiting.clear() if waiting else [])
+            self.forget(waiting.clear() if waiting else [])
         self.quiet = True
         for consumer in self.dispatch.clear():
             consumer.cancelled()

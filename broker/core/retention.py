@@ -56,8 +56,13 @@ class Retention:
         if self._limited and not self._queue.scheduled:
             self._queue.schedule()
 
+    def is_over(self, message: Message) -> bool:
+        """Whether the message's time has passed."""
+        deadline_ms = self.expiry.deadline_ms(message)
+        return deadline_ms is not None and deadline_ms <= self._queue.broker.now_ms
+
     def returned(self, message: Message) -> None:
-        """A delivered message became ready again; its time may have passed."""
+        """A delivered message became ready again."""
         self._watch(message)
         if self._limited and not self._queue.scheduled:
             self._queue.schedule()

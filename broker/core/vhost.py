@@ -314,12 +314,19 @@ class Vhost:
         self, source: str, destination: Queue | Exchange, routing_key: str, arguments: Table
     ) -> None:
         """queue.unbind and exchange.unbind; a binding that is missing is no error."""
-        exchange = self.exchanges.get(source)
-        if exchange is None:
-            return
-        binding = Binding(exchange, destination, routing_key, arguments)
-        if binding.identity in exchange.bindings:
+        binding = self.binding(source, destination, routing_key, arguments)
+        if binding is not None:
             self.broker.change(
                 binding_operation("unbind", self.name, binding), durable=binding.durable
             )
-            self._drop_unused([exchange])
+            self._drop_unused([binding.source])
+
+    def binding(
+        self, source: str, destination: Queue | Exchange, routing_key: str, arguments: Table
+    ) -> Binding | None:
+        """The binding, if there is such a one."""
+        exchange = self.exchanges.get(source)
+        if exchange is None:
+            return None
+        binding = Binding(exchange, destination, routing_key, arguments)
+        return binding if binding.identity in exchange.bindings else None

@@ -8,7 +8,7 @@ Invariant: at most ``LIMIT_MAX`` exchanges and as many queues are described, how
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from aiohttp import web
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 LIMIT, LIMIT_MAX = 100, 500
 STEPS_MAX = 10
+CHUNK = 500  # things compared at a time
 ALTERNATE, DEAD_LETTER = "alternate", "dead-letter"
 Thing = TypeVar("Thing", "Exchange", "Queue")
 
@@ -39,29 +40,22 @@ class Way(NamedTuple):
 
 
 async def get(call: Call) -> web.StreamResponse:
-    """GET /api/topology/{vhost}: all; or what is near things whose names have ``name`` in them,
-    or near one ``exchange`` or ``queue``, so many ``steps`` away."""
-    vhost, query = call.vhost, call.query
+    """GET /api/topology/{vhost}: all, or what has ``name`` in its name and what is near that.
+
+    Instead of ``name`` one ``exchange`` or ``queue`` can be given; near is up to ``steps`` away.
+    """
+    vhost = call.vhost
     limit = min(call.number("limit") or LIMIT, LIMIT_MAX)
     ways = await _ways(vhost)
-    part, is_one = query.get("name", "").lower(), "exchange" in query or "queue" in query
-    if is_one:
-        one = (
-            vhost.exchanges.get(exchange_name(query["exchange"]))
-            if "exchange" in query
-            else vhost.queues.get(query["queue"])
-        )
-        near: set[Exchange | Queue] = set() if one is None else {one}
-    else:
-        near = await _named([*vhost.exchanges.values(), *vhost.queues.values()], part)
-    if part or is_one:
-        _spread(near, ways, min(call.number("steps") or 1, STEPS_MAX))
-    else:
-        joined = {end for way in ways for end in way[1:3]}
-        near = {one for one in near if one in joined or not _is_idle(one)}
-    exchanges = [one for one in near if isinstance(one, Exchange)]
-    queues = [one for one in near if not isinstance(one, Exchange)]
-    shown_exchanges, shown_queues = _first(exchanges, limit), _first(queues, limit)
+    exchanges, queues, is_part = await _wanted(call, ways)
+    omitted = {"exchanges": len(exchanges) - limit, "queues": len(queues) - limit}
+    if is_part:
+        found: set[Exchange | Queue] = {*await _first(exchanges, limit)}
+        found |= {*await _first(queues, limit)}
+        near = await _around(found, ways, min(call.number("steps") or 1, STEPS_MAX))
+        exchanges = [one for one in near if isinstance(one, Exchange)]
+        queues = [one for one in near if not isinstance(one, Exchange)]
+    shown_exchanges, shown_queues = await _first(exchanges, limit), await _first(queues, limit)
     ends: set[Exchange | Queue] = {*shown_exchanges, *shown_queues}
     sampler = call.state.sampler
     return answers.answer(
@@ -78,8 +72,8 @@ async def get(call: Call) -> web.StreamResponse:
                 _of_way(way) for way in ways if way.source in ends and way.destination in ends
             ],
             "omitted": {
-                "exchanges": len(exchanges) - len(shown_exchanges),
-                "queues": len(queues) - len(shown_queues),
+                "exchanges": max(0, omitted["exchanges"], len(exchanges) - limit),
+                "queues": max(0, omitted["queues"], len(queues) - limit),
             },
         }
     )
@@ -105,45 +99,75 @@ async def _ways(vhost: Vhost) -> list[Way]:
     return ways
 
 
-async def _named(things: Iterable[Exchange | Queue], part: str) -> set[Exchange | Queue]:
+async def _wanted(call: Call, ways: list[Way]) -> tuple[list[Exchange], list[Queue], bool]:
+    """What the query asks for, and whether it asks for a part only."""
+    vhost, query = call.vhost, call.query
+    if "exchange" in query:
+        exchange = vhost.exchanges.get(exchange_name(query["exchange"]))
+        return [exchange] if exchange is not None else [], [], True
+    if "queue" in query:
+        queue = vhost.queues.get(query["queue"])
+        return [], [queue] if queue is not None else [], True
+    part = query.get("name", "").lower()
+    exchanges = await _named(vhost.exchanges.values(), part)
+    queues = await _named(vhost.queues.values(), part)
+    if not part:
+        # Those that every vhost has are in the way where nobody made use of them.
+        idle = {one for one in exchanges if one.predeclared and not (one.bindings or one.incoming)}
+        for way in ways:
+            idle -= {way.source, way.destination}
+        exchanges = [one for one in exchanges if one not in idle]
+    return exchanges, queues, bool(part)
+
+
+async def _named(things: Iterable[Thing], part: str) -> list[Thing]:
     slices = answers.Slices()
-    found = set()
-    for one in things:
+    found = []
+    for one in list(things):
         if part in one.name.lower():
-            found.add(one)
+            found.append(one)
         if slices.over:
             await slices.rest()
     return found
 
 
-def _spread(near: set[Exchange | Queue], ways: list[Way], steps: int) -> None:
-    """Add what is so many ways away, in either direction."""
-    by_way: dict[Exchange | Queue, set[Exchange | Queue]] = {}
-    for _, source, destination, _ in ways:
-        by_way.setdefault(source, set()).add(destination)
-        by_way.setdefault(destination, set()).add(source)
-    edge = set(near)
+async def _around(
+    found: set[Exchange | Queue], ways: list[Way], steps: int
+) -> set[Exchange | Queue]:
+    """What was found, and what is so many ways away from it in either direction."""
+    slices = answers.Slices()
+    by_way: dict[Exchange | Queue, list[Exchange | Queue]] = {}
+    for way in ways:
+        by_way.setdefault(way.source, []).append(way.destination)
+        by_way.setdefault(way.destination, []).append(way.source)
+        if slices.over:
+            await slices.rest()
+    near, edge = set(found), set(found)
     for _ in range(steps):
-        edge = {other for one in edge for other in _neighbours(one)}.union(
-            *(by_way.get(one, ()) for one in edge)
-        ) - near
+        reached: set[Exchange | Queue] = set()
+        for one in edge:
+            reached.update(by_way.get(one, ()))
+            for binding in list(one.incoming):
+                reached.add(binding.source)
+            for binding in list(one.bindings.values()) if isinstance(one, Exchange) else ():
+                reached.add(binding.destination)
+                if slices.over:
+                    await slices.rest()
+        edge = reached - near
         near |= edge
+    return near
 
 
-def _neighbours(one: Exchange | Queue) -> Iterator[Exchange | Queue]:
-    yield from (binding.source for binding in one.incoming)
-    if isinstance(one, Exchange):
-        yield from (binding.destination for binding in one.bindings.values())
-
-
-def _is_idle(one: Exchange | Queue) -> bool:
-    """Whether it is an exchange that every vhost has, and nobody made use of."""
-    return isinstance(one, Exchange) and one.predeclared and not (one.bindings or one.incoming)
-
-
-def _first(things: list[Thing], limit: int) -> list[Thing]:
+async def _first(things: list[Thing], limit: int) -> list[Thing]:
     """The first by name, those that something routes to before the others."""
-    return heapq.nsmallest(limit, things, key=lambda one: (not one.incoming, one.name))
+    slices = answers.Slices()
+    best: list[Thing] = []
+    for start in range(0, len(things), CHUNK):
+        some = best + things[start : start + CHUNK]
+        best = heapq.nsmallest(limit, some, key=lambda one: (not one.incoming, one.name))
+        if slices.over:
+            await slices.rest()
+    return best
 
 
 def _of_exchange(exchange: Exchange, sampler: Sampler) -> dict[str, Any]:

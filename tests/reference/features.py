@@ -125,13 +125,13 @@ class Queue:
 
     def expired(self, now_ms: int) -> list[Message]:
         """What has to go because of its age."""
-        found = []
-        for message in self.ready:
-            limits = [self.settings.ttl_ms, message.expiration_ms]
-            lowest = min((each for each in limits if each is not None), default=None)
-            if lowest is not None and message.published_ms + lowest <= now_ms:
-                found.append(message)
-        return found
+        return [message for message in self.ready if self.is_over(message, now_ms)]
+
+    def is_over(self, message: Message, now_ms: int) -> bool:
+        """Whether the message's time has passed."""
+        limits = [self.settings.ttl_ms, message.expiration_ms]
+        lowest = min((each for each in limits if each is not None), default=None)
+        return lowest is not None and message.published_ms + lowest <= now_ms
 
 
 Held = tuple[Queue, Message, Consumer | None]
@@ -216,7 +216,7 @@ class Features:
         """basic.reject."""
         queue, message, consumer = self.held.pop(tag)
         if requeue:
-            queue.put(replace(message, redelivered=True))
+            self._take_back(queue, message)
         else:
             self._bury(queue, message, "rejected")
         self._free(queue, message)  # only now may the consumer get another one
@@ -247,7 +247,7 @@ class Features:
             queue.consumer = None
         for queue, message, _ in self.held.values():
             self._free(queue, message)
-            queue.put(replace(message, redelivered=True))
+            self._take_back(queue, message)
         self.held.clear()
         self._settle_down()
 
@@ -273,6 +273,13 @@ class Features:
     def _free(queue: Queue, message: Message) -> None:
         if message.group is not None:
             queue.busy.discard(message.group)
+
+    def _take_back(self, queue: Queue, message: Message) -> None:
+        """What comes back too late is not handed out again, even if a consumer is waiting."""
+        if queue.is_over(message, self.now_ms):
+            self._bury(queue, message, "expired")
+        else:
+            queue.put(replace(message, redelivered=True))
 
     def _settle_down(self) -> None:
         """Consumers first: then what is too old, then what is too much, until nothing changes."""
