@@ -233,7 +233,7 @@ def _items(vhosts: list[Vhost]) -> Iterator[Item]:
             yield Item((vhost.name, queue.name), queue.name, queue)
 
 
-QUICK: dict[str, Callable[[Any], Any]] = {
+_QUICK: dict[str, Callable[[Any], Any]] = {
     "name": lambda queue: queue.name,
     "vhost": lambda queue: queue.vhost,
     "type": lambda queue: queue.type,
@@ -244,10 +244,30 @@ QUICK: dict[str, Callable[[Any], Any]] = {
 }
 
 
+def _quick(call: Call) -> dict[str, Callable[[Any], Any]]:
+    """What can be sorted by without describing each queue: counters and their rates as well."""
+    if call.state.shows_no_statistics(call):
+        return _QUICK
+    sampler = call.state.sampler
+
+    def counted(column: int, queue: Queue) -> int | None:
+        return rows.of_queue(queue)[column] or None
+
+    def rate(column: int, queue: Queue) -> float | None:
+        return sampler.track(queue, lambda: rows.of_queue(queue)).rate(column) or None
+
+    found = dict(_QUICK)
+    for column, name in enumerate(rows.QUEUE):
+        shown = name if name in rows.LENGTHS else f"message_stats.{name}"
+        found.setdefault(shown, partial(counted, column))
+        found[f"{shown}_details.rate"] = partial(rate, column)
+    return found
+
+
 async def get_all(call: Call) -> web.StreamResponse:
     """GET /api/queues and /api/queues/{vhost}."""
     vhosts = [call.vhost] if call.has("vhost") else await call.visible()
-    return await reply(call, _items(vhosts), partial(row, call), QUICK)
+    return await reply(call, _items(vhosts), partial(row, call), _quick(call))
 
 
 async def get(call: Call) -> web.StreamResponse:
