@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 
 from broker.core import users
-from broker.core.parameters import InvalidParameter
+from broker.core.validation import InvalidParameter
 from broker.management import answers
 from broker.management.call import as_words
 from broker.management.errors import bad_request, not_found
