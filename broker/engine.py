@@ -94,5 +94,6 @@ class Engine:
         """Write the rest of the log, unless the log is what failed."""
         if not self._ending.failed:
             self.tick.end()
+            self.broker.purging.finish()
             self.log.close()
             self._scratch.close()

@@ -13,6 +13,7 @@ from conformance.channel import Channel
 from conformance.conftest import URL, Target, private_broker
 from conformance.wire import Connection
 
+TIMEOUT_MS = 900
 KEYS = [f"key-{n}" for n in range(40)]
 HASHING = {
     "x-consistent-hash": ["1", "2", "1"],
@@ -82,16 +83,22 @@ def prepare(ch: Channel) -> dict[str, list[str]]:
     declare(ch, "lazy", queue_mode="lazy")
     declare(ch, "replicated", queue_type="quorum", dead_letter_strategy="at-least-once", overflow="reject-publish", dead_letter_exchange="amq.fanout")  # fmt: skip  # noqa: E501
 
+    declare(ch, "letters-copied")
+    ch.bind("letters-copied", "letters", "copied")
+    ch.bind("dying", "amq.direct", "only")
+    declare(ch, "impatient", consumer_timeout=TIMEOUT_MS)
+
     ch.call("confirm.select")
     headers = {"CC": ["cc"], "BCC": ["bcc"]}
     ch.publish("amq.direct", "k", "m", delivery_mode=2, headers=headers)
+    ch.publish("amq.direct", "only", "copied", delivery_mode=2, headers={"CC": ["copied"]})
     for queue, *bodies in (
         ("dlx", "first"), ("bytes", "aaa", "bb"), ("expiring-unacked", "held"), ("lazy", "m"),
-        ("replicated", "m"),
+        ("replicated", "m"), ("impatient", "a", "b"),
     ):  # fmt: skip
         for body in bodies:
             ch.publish("", queue, body, delivery_mode=2)
-    ch.expect_confirms(*range(1, 8))
+    ch.expect_confirms(*range(1, 11))
     ch.get("expiring-unacked", no_ack=False)
     return before
 
@@ -137,6 +144,67 @@ def test_letters_by_blind_copy(ch: Channel) -> None:
     for key in ("k", "cc", "bcc"):
         wait_for(ch, f"letters-{key}", 1)
         assert "BCC" not in ch.get(f"letters-{key}", routing_key="k").headers
+
+
+def test_letters_by_copy(ch: Channel) -> None:
+    """A message that was published with CC alone is dead-lettered by it, and keeps the header."""
+    tag = ch.get("dying", no_ack=False, body="copied")["delivery_tag"]
+    ch.send("basic.reject", delivery_tag=tag, requeue=False)
+    wait_for(ch, "letters-copied", 1)
+    letter = ch.get("letters-copied", body="copied", routing_key="only")
+    assert letter.headers["CC"] == {"A": [{"S": "copied"}]}
+
+
+def test_the_timeout_of_a_queue(restarted: tuple[Broker, Any]) -> None:
+    """A queue's own consumer timeout holds, and a consumer may still ask for more time."""
+    broker, _ = restarted
+    if not isinstance(broker, Leveret):
+        pytest.skip("RabbitMQ 3.10 has no timeout for one queue")
+    with Connection(broker.url) as connection:
+        patient, hasty = connection.channel(1), connection.channel(2)
+        patient.get("impatient", no_ack=False, body="a")
+        hasty.get("impatient", no_ack=False, body="b")
+        for _ in range(5):
+            time.sleep(TIMEOUT_MS / 3000)
+            patient.publish("", "amq.leveret.extend")
+            patient.sync()
+        assert "timed out" in hasty.expect_closed_with(406)
+        patient.send("basic.ack", delivery_tag=1)
+        patient.sync()
+        assert patient.drain("impatient") == ["b"]
+
+
+def test_delays_priorities_and_duplicates_together(restartable: Broker) -> None:
+    """Of delayed messages with one header the first waits on after a kill; priorities hold."""
+    if not isinstance(restartable, Leveret):
+        pytest.skip("RabbitMQ's plugins for delays and deduplication are not there")
+    arguments = {"x-delayed-type": "direct", "x-message-deduplication": True}
+
+    def send(ch: Channel, body: str, key: str, priority: int) -> None:
+        headers = {"x-delay": 1500, "x-deduplication-header": key}
+        ch.publish("later", "k", body, headers=headers, priority=priority, delivery_mode=2)
+
+    with Connection(restartable.url) as connection:
+        ch = connection.channel(1)
+        kind = "x-delayed-message"
+        ch.call("exchange.declare", exchange="later", exchange_type=kind, durable=True, arguments=arguments)  # fmt: skip  # noqa: E501
+        declare(ch, "first-things-first", max_priority=10)
+        ch.bind("first-things-first", "later", "k")
+        ch.call("confirm.select")
+        for number, (body, key, priority) in enumerate(
+            (("low", "1", 1), ("high", "2", 9), ("dup", "1", 9)), start=1
+        ):
+            send(ch, body, key, priority)
+            ch.expect_confirms(number)
+        restartable.kill()
+        connection.drop()
+    restartable.start()
+    with Connection(restartable.url) as connection:
+        ch = connection.channel(1)
+        send(ch, "dup again", "2", 9)
+        send(ch, "new", "3", 5)
+        wait_for(ch, "first-things-first", 3)
+        assert ch.drain("first-things-first") == ["high", "new", "low"]
 
 
 def test_refused_messages_are_dead_lettered(ch: Channel) -> None:

@@ -192,7 +192,7 @@ class Ldap:
         try:
             return await self._run(lambda: self._answer(variables, secret, question))
         except Refused as reason:
-            _log.error("a backend cannot be asked: %s", reason)
+            _log.error("a backend cannot be asked: %s", reason, extra={"source": ""})
             return False
 
 

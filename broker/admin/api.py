@@ -13,6 +13,7 @@ import base64
 import html
 import http.client
 import json
+import re
 import socket
 import ssl
 from collections.abc import Iterator, Mapping
@@ -30,10 +31,10 @@ Json = Any
 
 
 class Refused(Failure):
-    """The broker answered, and the answer is no."""
+    """The broker answered, and the answer is no; `text` is for a person who may change that."""
 
-    def __init__(self, status: int, reason: str) -> None:
-        super().__init__(reason)
+    def __init__(self, status: int, reason: str, text: str | None = None) -> None:
+        super().__init__(text or reason)
         self.status = status
         self.reason = reason
 
@@ -179,10 +180,18 @@ def _refusal(status: int, text: bytes, target: Target) -> Refused:
     shown = html.unescape(reason) if isinstance(reason, str) else json.dumps(reason)
     if status == 404:
         return NotFound(status, shown)
-    if status == 401:
-        who = f"user '{target.username}'" if target.username else "you"
-        return Refused(status, f"{target} refused {who}: {shown}")
-    return Refused(status, shown)
+    return Refused(status, shown, _advice(shown, target) if status == 401 else None)
+
+
+def _advice(reason: str, target: Target) -> str:
+    """Say what to change where the broker does not let this user do that."""
+    who = f"user '{target.username}'" if target.username else "you"
+    refused = f"{target} refused {who}: {reason}"
+    if tag := re.fullmatch(r"Not (\w+) user", reason):
+        return f"{refused}; it takes the tag {tag[1]} (see set_user_tags)"
+    if "login failed" in reason.lower():
+        return f"{refused}; check the name (-U) and the password (--password-file)"
+    return refused
 
 
 def _decoded(text: bytes, target: Target) -> Json:

@@ -236,7 +236,12 @@ class Backlog:
 
     def clear(self) -> list[Message]:
         """Drop everything, after ``take_pages``; the messages there were, in order."""
-        messages = sorted(self, key=_id)
+        tail = () if self.pages is None else self.pages.tail
+        messages = [message for _, message in sorted(self.requeued, key=_entry_id)]
+        messages += self.ready
+        messages += tail
+        if self.holes:
+            messages = [message for message in messages if message.id not in self.holes]
         self.ready.clear()
         self.requeued.clear()
         self.holes.clear()
@@ -368,10 +373,6 @@ def _head_length(ready: Iterable[Message], keep_bytes: int) -> int:
         if size >= keep_bytes:
             break
     return length
-
-
-def _id(message: Message) -> int:
-    return message.id
 
 
 def _entry_id(entry: tuple[int, Message]) -> int:

@@ -30,7 +30,7 @@ def take_out(queue: Queue, ids: Sequence[int]) -> int:
     messages = queue.backlog.take_out(ids)
     if queue.retention is not None:
         queue.retention.expiry.take(messages)
-    queue._forget(messages)
+    queue.forget(messages)
     return len(messages)
 
 

@@ -349,7 +349,7 @@ class Paging:
         self._free(before - page.frames)
 
     def forget(self, page: Page) -> None:
-        """The messages of a page are gone for good; as ``Queue._forget``."""
+        """The messages of a page are gone for good; as ``Queue.forget``."""
         self.free(page)
         queue = self.queue
         if queue.returns:

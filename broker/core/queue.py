@@ -5,7 +5,7 @@ Invariants:
 * A message is in exactly one place: ready (``backlog``), or unacked and held by a channel.
 * ``scheduled`` says the queue stands in ``Broker.dirty``; ``quiet`` that a push need not put
   it there. Delivery happens only in ``pump``, once per tick, never inside a publish.
-* What leaves for good passes ``_forget``, which tells the log: exactly once a message. What a
+* What leaves for good passes ``forget``, which tells the log: exactly once a message. What a
   queue gives up (rejected, expired, too many) passes ``drop`` before, which dead-letters it.
 * ``retention`` and ``returns`` are None for a queue that needs neither: that is the hot path.
 """
@@ -22,7 +22,6 @@ from broker.core.deadletter import EXPIRED, MAXLEN, REJECTED, dead_letter
 from broker.core.dispatch import Dispatch, Taker, share
 from broker.core.lease import Lease
 from broker.core.message import Message
-from broker.core.paging import Paging
 from broker.core.retention import Retention
 from broker.core.retry import Retry
 from broker.core.returns import Returns
@@ -214,11 +213,10 @@ class Queue:
         if self.scheduled or self.retention is not None:
             self.pump()
 
-    def pump(self) -> None:
+    def pump(self, budget: int = DELIVER_BATCH_MAX) -> None:
         """Deliver to consumers that have room; reschedules itself if it stops for the budget."""
         self.scheduled = False
         self.quiet = not self.consumers
-        budget = DELIVER_BATCH_MAX
         backlog = self.backlog
         while budget > 0 and backlog:
             if self.retention is not None and self.retention.overdue:
@@ -274,7 +272,7 @@ class Queue:
             self.unacked += count
         consumer.deliver(messages, redelivered)
         if no_ack:
-            self._forget(messages)
+            self.forget(messages)
         return count
 
     def get(self, *, no_ack: bool) -> tuple[Message, bool] | None:
@@ -290,7 +288,7 @@ class Queue:
             messages = [messages[0].with_header("x-delivery-count", 0)]
         self.counters.got(no_ack=no_ack, redelivered=redelivered)
         if no_ack:
-            self._forget(messages)
+            self.forget(messages)
         else:
             self.unacked += 1
         return messages[0], redelivered
@@ -301,7 +299,7 @@ class Queue:
         """Delivered messages are done."""
         self.counters.ack += len(messages)
         self.unacked -= len(messages)
-        self._forget(messages)
+        self.forget(messages)
 
     def reject(self, messages: list[Message]) -> None:
         """Delivered messages were refused and are not to come back."""
@@ -310,9 +308,9 @@ class Queue:
 
     def drop(self, messages: list[Message], reason: str, *, again: bool = False) -> None:
         """Messages end here without being acked: dead-letter them, or try that again."""
-        self._forget(dead_letter(self, messages, reason, again=again))
+        self.forget(dead_letter(self, messages, reason, again=again))
 
-    def _forget(self, messages: list[Message]) -> None:
+    def forget(self, messages: list[Message]) -> None:
         """Messages are gone for good: the log need not keep them for this queue."""
         if self.returns:
             self.returns.forget([message.id for message in messages])
@@ -335,10 +333,7 @@ class Queue:
         messages = self.backlog.clear()
         if self.retention is not None:
             self.retention.expiry.clear()
-        self._forget(messages)
-        for page in pages:
-            Paging(self).forget(page)
-        return len(messages) + sum(map(len, pages))
+        return self.broker.purging.take(self, messages, pages)
 
     def delete(self) -> int:
         """The queue ceases to be: drop what is ready, cancel consumers; ready messages dropped.
@@ -348,7 +343,7 @@ class Queue:
         self.deleted = True
         dropped = self.purge()
         for waiting in (self.retry, self.letters):
-            self._forget(waiting.clear() if waiting else [])
+            self.forget(waiting.clear() if waiting else [])
         self.quiet = True
         for consumer in self.dispatch.clear():
             consumer.cancelled()

@@ -21,6 +21,7 @@ from broker.core.policies import effective_definition
 from broker.management import answers, details, rows, shapes
 from broker.management.errors import ApiError, bad_request, not_found
 from broker.management.listing import Columns, Item, reply
+from broker.memory import paged_out
 from protocol.content import decode_properties, header_payload
 from protocol.errors import ResourceLocked
 
@@ -91,8 +92,7 @@ def _sizes(queue: Queue) -> dict[str, Any]:
     ready, unacked = len(queue), queue.unacked
     ready_bytes, unacked_bytes = queue.backlog.size_bytes, _unacked_bytes(queue)
     share = _persistent_share(queue)
-    pages = [part.pages for part in queue.backlog.parts() if part.pages is not None]
-    paged, paged_bytes = sum(one.count for one in pages), sum(one.size_bytes for one in pages)
+    paged, paged_bytes = paged_out(queue)
     resident, resident_bytes = ready + unacked - paged, ready_bytes + unacked_bytes - paged_bytes
     return {
         "head_message_timestamp": head_timestamp(queue),
@@ -233,7 +233,7 @@ def _items(vhosts: list[Vhost]) -> Iterator[Item]:
             yield Item((vhost.name, queue.name), queue.name, queue)
 
 
-QUICK: dict[str, Callable[[Any], Any]] = {
+_QUICK: dict[str, Callable[[Any], Any]] = {
     "name": lambda queue: queue.name,
     "vhost": lambda queue: queue.vhost,
     "type": lambda queue: queue.type,
@@ -244,10 +244,30 @@ QUICK: dict[str, Callable[[Any], Any]] = {
 }
 
 
+def _quick(call: Call) -> dict[str, Callable[[Any], Any]]:
+    """What can be sorted by without describing each queue: counters and their rates as well."""
+    if call.state.shows_no_statistics(call):
+        return _QUICK
+    sampler = call.state.sampler
+
+    def counted(column: int, queue: Queue) -> int | None:
+        return rows.of_queue(queue)[column] or None
+
+    def rate(column: int, queue: Queue) -> float | None:
+        return sampler.track(queue, lambda: rows.of_queue(queue)).rate(column) or None
+
+    found = dict(_QUICK)
+    for column, name in enumerate(rows.QUEUE):
+        shown = name if name in rows.LENGTHS else f"message_stats.{name}"
+        found.setdefault(shown, partial(counted, column))
+        found[f"{shown}_details.rate"] = partial(rate, column)
+    return found
+
+
 async def get_all(call: Call) -> web.StreamResponse:
     """GET /api/queues and /api/queues/{vhost}."""
     vhosts = [call.vhost] if call.has("vhost") else await call.visible()
-    return await reply(call, _items(vhosts), partial(row, call), QUICK)
+    return await reply(call, _items(vhosts), partial(row, call), _quick(call))
 
 
 async def get(call: Call) -> web.StreamResponse:

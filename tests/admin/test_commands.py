@@ -336,6 +336,38 @@ def test_completion_offers(
     assert all(each.startswith(typed.split()[-1]) for each in found)
 
 
+@pytest.mark.parametrize(
+    ("typed", "asked", "offered"),
+    [
+        ("leveret purge_queue a", "queues/%2F", ["ab", "ac"]),
+        ("leveret -p v delete_queue a", "queues/v", ["ab", "ac"]),
+        ("leveret delete_user a", "users", ["ab", "ac"]),
+        ("leveret clear_policy a", "policies/%2F", ["ab", "ac"]),
+        ("leveret purge_queue a", "nothing", []),
+    ],
+)
+def test_completion_of_names(
+    typed: str,
+    asked: str,
+    offered: list[str],
+    api: FakeApi,
+    leveret: Run,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The shell completes names of what there is, of as many as fit; without an answer none."""
+    query = "columns=name&page=1&page_size=100&name=%5Ea&use_regex=true"
+    items = [{"name": name} for name in ("ab", "ac", "b")]
+    api.answers[f"GET /api/{asked}?{query}"] = (200, {"items": items})
+    monkeypatch.setenv("_LEVERET_COMPLETE", "bash_complete")
+    monkeypatch.setenv("COMP_WORDS", typed)
+    monkeypatch.setenv("COMP_CWORD", str(len(typed.split()) - 1))
+    with pytest.raises(SystemExit):
+        leveret()
+    lines = capsys.readouterr().out.split()
+    assert [line.split(",")[1] for line in lines] == offered
+
+
 def test_log_tail(api: FakeApi, leveret: Run) -> None:
     """The newest lines of the log, where the API gives it out."""
     assert leveret("log_tail").code == 69

@@ -202,7 +202,7 @@ def subscribe(queue: Queue, tag: str = "c", **options: Any) -> StandInConsumer:
 def settle_down(broker: Broker, ticks_max: int = 1000) -> int:
     """Run ticks until no queue asks for one; how many that were."""
     for ticks in range(ticks_max):
-        if not broker.dirty:
+        if not broker.dirty and not broker.purging:
             return ticks
         broker.pump()
     raise AssertionError("queues keep asking for ticks")

@@ -75,7 +75,7 @@ class Scene:
         for message in taken:
             assert message.content == framed(1, b"%d" % message.id)
         self.listed = [each for each in self.listed if each not in expected]
-        self.queue._forget(taken)
+        self.queue.forget(taken)
 
     def check(self) -> None:
         """The same wait, for the same times."""
@@ -92,7 +92,7 @@ class Scene:
     def purge(self) -> None:
         """Everything ends; nothing is kept for it."""
         pages = self.waiting.take_pages()
-        self.queue._forget(self.waiting.clear())
+        self.queue.forget(self.waiting.clear())
         for page in pages:
             self.paging.forget(page)
         self.listed.clear()

@@ -6,6 +6,7 @@ from urllib.parse import quote
 
 import pika
 import pytest
+from selenium.webdriver import Keys
 from selenium.webdriver.support.select import Select
 
 from .api import Api
@@ -221,6 +222,14 @@ def test_user_policy_limit_and_vhost(page: Browser, api: Api) -> None:
     page.button("Set policy").click()
     page.button("Delete the policy ui.short")
     assert api.call("GET", "/policies/%2F/ui.short")["definition"] == {"max-length": 7}
+    page.button("Change the policy “ui.short”").click()
+    value = page.one("dialog .argument .value")
+    value.clear()
+    value.send_keys("8\n")
+    page.sees("max-length 8", "main table")
+    page.button("Change the policy “ui.short”").click()
+    assert page.one("dialog .argument .value").get_attribute("value") == "8"
+    page.press(Keys.ESCAPE)
     page.go("/limits")
     page.unfold("Set a limit of a user")
     page.fill("User", "ui.ann")

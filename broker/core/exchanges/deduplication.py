@@ -108,7 +108,7 @@ class SeenStore(Store):
             return False
         if message.ttl_ms < 0 or self.broker.now_ms < message.published_ms + message.ttl_ms:
             return True
-        self._forget([self.seen.by_key.pop(key)])
+        self.forget([self.seen.by_key.pop(key)])
         return False
 
     def remember(self, key: bytes, header: Field, ttl_ms: int, *, persistent: bool) -> None:
@@ -133,7 +133,7 @@ class SeenStore(Store):
         by_key = self.seen.by_key
         by_key[key] = message
         if len(by_key) > self._size:
-            self._forget([by_key.pop(next(iter(by_key)))])
+            self.forget([by_key.pop(next(iter(by_key)))])
 
 
 class DeduplicationExchange(Exchange):
@@ -197,20 +197,22 @@ class DeduplicatingQueue(Queue):
         """See ``Store``."""
         key = key_of(headers_of(message.content))
         if key is not None and self._held.setdefault(key, message.id) != message.id:
-            self._forget([message])
+            self.forget([message])
             return
         super().push(message)
 
-    def _forget(self, messages: list[Message]) -> None:
+    def forget(self, messages: list[Message]) -> None:
+        """See ``Queue``: their headers may come again."""
         for message in messages:
             key = key_of(headers_of(message.content))
             if key is not None and self._held.get(key) == message.id:
                 del self._held[key]
-        super()._forget(messages)
+        super().forget(messages)
 
     def purge(self) -> int:
         """See ``Queue``."""
         pages = [page for part in self.backlog.parts() for page in part.paged()]
         gone = {message_id for page in pages for message_id in page.ids}
+        gone.update(message.id for message in self.backlog)
         self._held = {key: id_ for key, id_ in self._held.items() if id_ not in gone}
         return super().purge()

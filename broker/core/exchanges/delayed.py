@@ -117,7 +117,7 @@ class DelayStore(Store):
         if vhost is not None:
             for message in released:
                 self._route(vhost, message)
-        self._forget(released)
+        self.forget(released)
         if self.waiting:
             self._expect(self.waiting.next_due_ms)
 
@@ -136,7 +136,7 @@ class DelayStore(Store):
     def cancel(self, message_ids: Iterable[int]) -> int:
         """Drop waiting messages; how many of them there were. Looks at every message once."""
         cancelled = self.waiting.remove(set(message_ids), Paging(self))
-        self._forget(cancelled)
+        self.forget(cancelled)
         return len(cancelled)
 
 

@@ -36,7 +36,7 @@ class HistoryStore(Store):
         """See ``Store``."""
         self.backlog.append(message)
         if len(self.backlog) > self._length:
-            self._forget(self.backlog.take(1)[0])
+            self.forget(self.backlog.take(1)[0])
 
 
 class RecentHistoryExchange(Exchange):

@@ -16,7 +16,7 @@ export function nodeMeters(node) {
     meter(
       node.disk_free_limit,
       node.disk_free,
-      `${bytes(node.disk_free)} free, alarm below ${bytes(node.disk_free_limit)}`,
+      `${bytes(node.disk_free)} free (alarm: ${bytes(node.disk_free_limit)})`,
       "Disk",
     ),
     used("File descriptors", node.fd_used, node.fd_total, count),

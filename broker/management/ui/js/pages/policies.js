@@ -1,6 +1,7 @@
 /* Owns policies and operator policies: lists, forms, deleting. */
 
-import { ApiError, path, put } from "../api.js";
+import { ApiError, get, path, put } from "../api.js";
+import { attempt, open } from "../dialog.js";
 import { h } from "../dom.js";
 import { count } from "../format.js";
 import { createForm, folded } from "../form.js";
@@ -53,7 +54,8 @@ export async function show(view) {
   await Promise.all(parts);
 }
 
-function policyTable(view, address, { title, noun, empty, tag }) {
+function policyTable(view, address, kind) {
+  const { title, noun, empty, tag } = kind;
   return createTable(view, {
     id: address,
     caption: title,
@@ -84,6 +86,12 @@ function policyTable(view, address, { title, noun, empty, tag }) {
         sort: "priority",
         cell: (row) => count(row.priority),
       },
+      {
+        key: "change",
+        label: "",
+        numeric: true,
+        cell: (row, table) => session.may(tag) && changeButton(address, kind, table, row),
+      },
       removalColumn({
         action: "Delete",
         what: noun,
@@ -99,42 +107,72 @@ function policyTable(view, address, { title, noun, empty, tag }) {
   });
 }
 
-function policyForm(address, { noun, known, targets }, table) {
+function changeButton(address, kind, table, { vhost, name }) {
+  const title = `Change the ${kind.noun} “${name}”`;
+  const change = async () => {
+    // As it is now: the list may be older.
+    const row = await get(`/${address}${path`/${vhost}/${name}`}`);
+    const fill = (close) => policyForm(address, kind, table, { row, close });
+    await open(title, fill, { wide: true });
+  };
+  return h(
+    "button",
+    { type: "button", "aria-label": title, onclick: () => attempt(change) },
+    "Change",
+  );
+}
+
+/** A form for a new policy, or in a dialog for the one of a `row`. */
+function policyForm(address, { noun, known, targets }, table, { row, close } = {}) {
+  const named = [
+    vhostField(),
+    {
+      name: "name",
+      label: "Name",
+      required: true,
+      hint: "An existing one of this name is replaced.",
+    },
+  ];
   return createForm({
     submit: `Set ${noun}`,
-    done: ({ name }) => `The ${noun} “${name}” is set.`,
+    cancel: close && (() => close()),
+    done: ({ name }) => `The ${noun} “${name ?? row.name}” is set.`,
     fields: [
-      vhostField(),
-      {
-        name: "name",
-        label: "Name",
-        required: true,
-        hint: "An existing one of this name is replaced.",
-      },
+      ...(row ? [] : named),
       {
         name: "pattern",
         label: "Pattern",
         required: true,
+        value: row?.pattern,
         hint: "A regular expression over names, such as ^orders\\.",
       },
       {
         name: "target",
         label: "Applies to",
         type: "select",
+        value: row?.["apply-to"],
         options: targets.map((value) => ({ value, label: value.replaceAll("_", " ") })),
       },
-      { name: "priority", label: "Priority", type: "number", value: 0 },
-      { name: "definition", label: "Definition", type: "arguments", known },
+      { name: "priority", label: "Priority", type: "number", value: row?.priority ?? 0 },
+      {
+        name: "definition",
+        label: "Definition",
+        type: "arguments",
+        known,
+        value: row?.definition,
+      },
     ],
-    onSubmit: async ({ vhost, name, pattern, target, priority, definition }) => {
+    onSubmit: async ({ pattern, target, priority, definition, ...given }) => {
       if (!Object.keys(definition).length)
         throw new ApiError(0, "The definition needs at least one entry.");
+      const { vhost, name } = { ...row, ...given };
       await put(`/${address}${path`/${vhost}/${name}`}`, {
         pattern,
         definition,
         priority: priority ?? 0,
         "apply-to": target,
       });
+      close?.();
       await table.reload();
     },
   });
