@@ -148,8 +148,8 @@ class Server:
     def _heed_signals(self) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             self.loop.add_signal_handler(number, self.ending.ask)
-        if self.certificates is not None:
-            self.loop.add_signal_handler(signal.SIGHUP, self._reload_certificates)
+        # Without TLS there is nothing to do; but logrotate sends it, and it must not end us.
+        self.loop.add_signal_handler(signal.SIGHUP, self._reload_certificates)
 
     def _announce(self, started_s: float) -> None:
         for service in self.services:

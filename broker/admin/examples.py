@@ -55,6 +55,7 @@ EXAMPLES = {
     "clear_parameter": "clear_parameter shovel copy",
     "set_global_parameter": """set_global_parameter owner '"shop team"'""",
     "clear_global_parameter": "clear_global_parameter owner",
+    "peek": "peek -p orders new 1 --count 10",
     "purge_queue": "purge_queue -p orders new",
     "delete_queue": "delete_queue -p orders old --if-empty --if-unused",
     "close_connection": "close_connection '10.0.0.7:40312 -> 10.0.0.1:5672' 'not in use'",

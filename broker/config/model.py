@@ -120,6 +120,7 @@ class Config:
     log_file_rotation_date: Schedule | None
     log_file_rotation_bytes: int | None
     log_file_rotation_count: int
+    log_file_rotation_compress: bool
     log_lines_max: int | None
     log_category_levels: Mapping[str, str]
 
@@ -155,6 +156,7 @@ class Config:
     prometheus_per_object_metrics: bool
 
     data_dir: str
+    pid_file: str | None
     fast_path: bool
     product: str
     version: str

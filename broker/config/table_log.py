@@ -130,6 +130,13 @@ LOG_SETTINGS: tuple[Setting, ...] = (
         "Finished log files to keep.",
     ),
     Setting(
+        "log.file.rotation.compress",
+        "log_file_rotation_compress",
+        FLAG,
+        False,
+        "Compress finished log files with gzip.",
+    ),
+    Setting(
         "leveret.log_lines_max",
         "log_lines_max",
         or_none(integer("lines", 1, 1_000_000), "unlimited"),

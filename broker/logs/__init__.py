@@ -100,7 +100,8 @@ def _open_file(config: Config, name: str) -> logging.Handler:
         if size is None and date is None:
             # Watched, so that logrotate can move the file away without a signal to us.
             return logging.handlers.WatchedFileHandler(place, encoding="utf-8")
-        return RotatingFile(place, size, date, config.log_file_rotation_count)
+        count, compress = config.log_file_rotation_count, config.log_file_rotation_compress
+        return RotatingFile(place, size, date, count, compress=compress)
     except OSError as error:
         reason = f"log.file {place} cannot be opened ({error.strerror}); check log.dir"
         raise ConfigError([reason]) from None

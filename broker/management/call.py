@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from aiohttp import web
 
-from broker.core.parameters import InvalidParameter
+from broker.core.validation import InvalidParameter
 from broker.management.errors import ApiError, bad_request, missing_keys, not_found, refused
 from protocol.constants import SHORTSTR_MAX
 from protocol.errors import AccessRefused, AmqpError, NotFound

@@ -21,6 +21,7 @@ from broker.core.policies import effective_definition
 from broker.management import answers, details, rows, shapes
 from broker.management.errors import ApiError, bad_request, not_found
 from broker.management.listing import Columns, Item, reply
+from broker.memory import paged_out
 from protocol.content import decode_properties, header_payload
 from protocol.errors import ResourceLocked
 
@@ -91,8 +92,7 @@ def _sizes(queue: Queue) -> dict[str, Any]:
     ready, unacked = len(queue), queue.unacked
     ready_bytes, unacked_bytes = queue.backlog.size_bytes, _unacked_bytes(queue)
     share = _persistent_share(queue)
-    pages = [part.pages for part in queue.backlog.parts() if part.pages is not None]
-    paged, paged_bytes = sum(one.count for one in pages), sum(one.size_bytes for one in pages)
+    paged, paged_bytes = paged_out(queue)
     resident, resident_bytes = ready + unacked - paged, ready_bytes + unacked_bytes - paged_bytes
     return {
         "head_message_timestamp": head_timestamp(queue),
