@@ -137,6 +137,7 @@ class Config:
     management_disable_stats: bool
     management_enable_queue_totals: bool
     management_body_max_bytes: int
+    management_request_timeout_ms: int
     management_cors_origins: tuple[str, ...]
     management_cors_max_age_s: int | None
     management_csp: str | None
