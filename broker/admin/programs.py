@@ -35,7 +35,7 @@ ADMINISTRATION: Mapping[str, tuple[str, str]] = {
     ),
     "Settings": (
         "settings",
-        "environment set_vm_memory_high_watermark set_disk_free_limit set_log_level",
+        "environment set_vm_memory_high_watermark set_disk_free_limit set_log_level change_setting",
     ),
     "Looking closer": (
         "diagnostics",
