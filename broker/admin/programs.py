@@ -35,7 +35,7 @@ ADMINISTRATION: Mapping[str, tuple[str, str]] = {
     ),
     "Settings": (
         "settings",
-        "environment set_vm_memory_high_watermark set_disk_free_limit set_log_level",
+        "environment set_vm_memory_high_watermark set_disk_free_limit set_log_level change_setting",
     ),
     "Looking closer": (
         "diagnostics",
@@ -76,7 +76,7 @@ ADMINISTRATION: Mapping[str, tuple[str, str]] = {
     ),
     "Operations": (
         "operations",
-        "purge_queue delete_queue close_connection close_all_connections"
+        "peek purge_queue delete_queue close_connection close_all_connections"
         " close_all_user_connections export_definitions import_definitions set_cluster_name",
     ),
     "Replicated queues": ("replicas", "quorum_status stream_status rebalance"),
@@ -240,7 +240,7 @@ STAND_INS: Mapping[str, Sequence[str]] = {
     "rabbitmqctl": [*ADMINISTRATION],
     "rabbitmq-diagnostics": [*ADMINISTRATION],
     "rabbitmq-plugins": [],
-    "rabbitmq-queues": ["Replicated queues", "Health checks"],
+    "rabbitmq-queues": ["Replicated queues", "Operations", "Health checks"],
     "rabbitmq-streams": ["Replicated queues"],
     "rabbitmq-upgrade": ["Life of the broker"],
 }

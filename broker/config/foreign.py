@@ -44,7 +44,7 @@ _KEYS = """
     management.require_auth_for_api_desc_page management.enable_uaa management.uaa_client_id
     management.uaa_location management.extra_paths management.tcp.shutdown_timeout
     management.tcp.max_keepalive management.tcp.idle_timeout management.tcp.inactivity_timeout
-    management.tcp.request_timeout management.tcp.compress management.ssl.backlog
+    management.tcp.compress management.ssl.backlog
     management.ssl.shutdown_timeout management.ssl.max_keepalive management.ssl.idle_timeout
     management.ssl.inactivity_timeout management.ssl.request_timeout management.ssl.compress
     management.oauth_enabled management.oauth_client_id management.oauth_client_secret

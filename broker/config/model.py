@@ -142,6 +142,7 @@ class Config:
     management_disable_stats: bool
     management_enable_queue_totals: bool
     management_body_max_bytes: int
+    management_request_timeout_ms: int
     management_cors_origins: tuple[str, ...]
     management_cors_max_age_s: int | None
     management_csp: str | None
@@ -160,6 +161,7 @@ class Config:
     prometheus_per_object_metrics: bool
 
     data_dir: str
+    pid_file: str | None
     fast_path: bool
     product: str
     version: str

@@ -156,6 +156,8 @@ def known(api: FakeApi) -> FakeApi:
             "PUT settings",
             {"log.level": "debug", "log.console.level": None, "log.file.level": None},
         ),
+        ("change_setting log.level debug", "PUT settings", {"log.level": "debug"}),
+        ("change_setting log.level", "PUT settings", {"log.level": None}),
         ("set_log_level debug queue", "PUT settings", {"log.queue.level": "debug"}),
     ],
 )
@@ -228,6 +230,27 @@ def test_a_dry_run_changes_nothing(line: str, known: FakeApi, ctl: Run) -> None:
         assert (ran.code, ran.err) == (0, "")
         assert ran.out.endswith("\n")
     assert known.written == []
+
+
+def test_peek(known: FakeApi, ctl: Run, leveret: Run) -> None:
+    """Messages are looked at from a position on, which begins with 1; there has to be one."""
+    message = {
+        "position": 4,
+        "exchange": "",
+        "routing_key": "q",
+        "redelivered": False,
+        "properties": {"delivery_mode": 2},
+        "payload": "a\tb",
+    }
+    known.answers["POST /api/queues/%2F/q/peek"] = (200, {"messages": [message], "total": 9})
+    ran = ctl("-s", "peek", "q", "5", "--count", "3", "--dry-run")
+    assert (ran.code, ran.out) == (0, '5\t\tq\tfalse\t{"delivery_mode":2}\ta\\tb\n')
+    assert known.asked[-1][2] == {"offset": 4, "count": 3}
+    known.answers["POST /api/queues/%2F/q/peek"] = (200, {"messages": [], "total": 9})
+    assert ctl("peek", "q").code == 69
+    known.answers["POST /api/queues/%2F/q/peek"] = (404, {"reason": "Not Found"})
+    assert "there is no queue 'q' in vhost '/'" in leveret("peek", "q").err
+    assert ctl("peek", "q", "0").code == 65
 
 
 def test_refusals_are_shown(known: FakeApi, ctl: Run) -> None:

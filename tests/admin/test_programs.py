@@ -105,6 +105,8 @@ def test_every_command_is_there_and_explains_itself(name: str, leveret: Run) -> 
     ran = leveret("help", name)
     assert ran.code == 0
     assert ran.out.startswith(f"Usage: leveret {name}")
+    example = f"\nExample:\n  leveret {EXAMPLES[name]}\n" if name in EXAMPLES else ""
+    assert ran.out.endswith(example)
     assert leveret(name.replace("_", "-"), "--help").code == 0
 
 
