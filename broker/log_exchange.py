@@ -4,8 +4,8 @@ As RabbitMQ does with ``log.exchange``: a durable internal exchange in the defau
 as routing key, the line as body. Nothing is published while nothing is bound.
 
 Invariants:
-* A line is published in a later turn of the loop: whoever logs may be in the middle of anything, and
-  on any thread.
+* A line is published in a later turn of the loop: whoever logs may be in the middle of anything,
+  and on any thread.
 * What publishing itself has logged is not published, so that no line causes the next.
 """
 
