@@ -22,6 +22,7 @@ from broker.admin import programs
 from broker.admin.command import CONTEXT
 from broker.admin.values import Voice
 from broker.config import ConfigError, load, reference
+from broker.pid_file import pid_file
 
 EX_CONFIG = 78
 _log = logging.getLogger("leveret.config")
@@ -76,7 +77,8 @@ def _serve(config: str | None, overrides: Sequence[str], data_dir: str | None) -
         # Imported late: --help and a wrong setting answer without loading the broker.
         from broker import server
 
-        return server.run(settings)
+        with pid_file(settings.pid_file):
+            return server.run(settings)
     except ConfigError as error:
         for fault in error.faults:
             print(f"leveret: {fault}", file=sys.stderr)

@@ -108,7 +108,9 @@ class AmqpHost:
         """A socket was accepted."""
         self._sessions.add(session)
         if not self._sessions.has_room(0):
-            _log.warning("refused a connection: %d are open (%s)", self._sessions.most, FULL)
+            text = "refused a connection from %s: %d are open (%s)"
+            whose = {"source": session.peer_host}
+            _log.warning(text, session.peer_host, self._sessions.most, FULL, extra=whose)
             session.abort()
         handshake = session.transport.get_extra_info("ssl_object")
         certificates = self._certificates

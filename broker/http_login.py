@@ -31,7 +31,8 @@ async def log_in(server: Server, authorization: str, host: str) -> Identity:
         identity = await server.auth.login(*_name_and_password(authorization), host)
     except Refused as reason:
         server.broker.logins["http", False] += 1
-        _log.warning("HTTP access denied: %s", reason)
+        text = "HTTP access from %s denied: %s"
+        _log.warning(text, host or "the socket", reason, extra={"source": host})
         raise
     server.broker.logins["http", True] += 1
     return identity

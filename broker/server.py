@@ -31,6 +31,8 @@ from broker.ending import EX_IOERR, Ending
 from broker.engine import Engine
 from broker.garbage import Collector
 from broker.host import AmqpHost
+from broker.log_exchange import LogExchange
+from broker.logs import limiter
 from broker.maintenance import Maintenance
 from broker.net import tls
 from broker.net.listening import AmqpListeners
@@ -99,6 +101,7 @@ class Server:
             self.engine,
             self.upkeep,
             self.sessions,
+            *([LogExchange(self)] if config.log_exchange else []),
             *self.services,
             self.amqp,
         )
@@ -115,6 +118,7 @@ class Server:
             Job(garbage.INTERVAL_S, Collector(self.broker).collect),
             Job(reclaim.INTERVAL_S, partial(copy_forward.step, self.tick.settle)),
             Job(pager.INTERVAL_S, self.engine.pager.check),
+            Job(limiter.PERIOD_S, logs.LIMITER.report),
         ]
         if self.certificates is not None:
             jobs.append(Job(tls.INTERVAL_S, self._look_at_certificates))
@@ -146,8 +150,8 @@ class Server:
     def _heed_signals(self) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             self.loop.add_signal_handler(number, self.ending.ask)
-        if self.certificates is not None:
-            self.loop.add_signal_handler(signal.SIGHUP, self._reload_certificates)
+        # Without TLS there is nothing to do; but logrotate sends it, and it must not end us.
+        self.loop.add_signal_handler(signal.SIGHUP, self._reload_certificates)
 
     def _announce(self, started_s: float) -> None:
         for service in self.services:

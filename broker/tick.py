@@ -110,7 +110,7 @@ class Tick:
         self.read_clock()
         self.turns.begin()
         self.settle()
-        self.broker.pump()
+        self.broker.pump(self.turns.deliveries_max)
         self.broker.timers.run(self.broker.now_ms)
         self._write()
         self._commit_and_confirm()
@@ -171,15 +171,17 @@ class Tick:
             for owing in paid:
                 del self._waiting[owing]
 
+    def write(self, writer: Writes) -> bool:
+        """Write what this one is owed, unless that has to wait for the disk."""
+        # A batch that nothing went into is never written: then there is nothing to wait for.
+        if writer.hold_until > self.log.durable and self.log.pending:
+            return False
+        writer.flush()
+        return True
+
     def _write(self) -> None:
-        log = self.log
         writers, self.writers = self.writers, []
-        for writer in writers:
-            # A batch that nothing went into is never written: then there is nothing to wait for.
-            if writer.hold_until <= log.durable or not log.pending:
-                writer.flush()
-            else:
-                self.writers.append(writer)
+        self.writers += [writer for writer in writers if not self.write(writer)]
 
     def _read_on(self) -> None:
         """Go on with those that were not read during this tick, unless the log is behind."""

@@ -5,7 +5,8 @@ on all of them at once costs least, and costs nobody anything while everybody is
 client that sends little, however, waits for as long as a turn takes. So while there is one whose
 requests are light, a read is acted on a portion at a time, and of the readers whose reads are not
 acted on yet as many get a portion in a turn as ``TURN_S`` lasts, or half, or a quarter of it, if
-the deliveries and the like that follow make the turn much longer.
+the deliveries and the like that follow make the turn much longer. Deliveries are cut in portions
+as well.
 
 Invariants:
 
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from broker.amqp.host import Reads
 
 TURN_S = 0.000_25  # for acting on reads, in one turn of the loop; the deliveries come on top
+NO_LIMIT = 1 << 62
+DELIVERIES_MAX = 600  # in one turn; half a millisecond
 LARGE_TURN_S = 3 * TURN_S  # with the deliveries; the next is to be smaller
 SMALLER_MAX = 3  # halvings of ``TURN_S`` and of the portions
 LONG_TURN_MS = 1.0
@@ -58,6 +61,7 @@ class Turns:
 
     def __init__(self, clock: Callable[[], float] = time.thread_time) -> None:
         self.work = WORK_MAX  # what acting on one read may take at once
+        self.deliveries_max = NO_LIMIT  # in one turn
         self.waiting: deque[Reads] = deque()  # not read, or not acted on to the end
         self._shared_until_ms = 0
         self._clock = clock
@@ -73,6 +77,7 @@ class Turns:
     def light_read(self, now_ms: int) -> None:
         """A light client sent something: the others are to leave it room."""
         self.work = WORK_SHARED >> self._smaller
+        self.deliveries_max = DELIVERIES_MAX
         self._shared_until_ms = now_ms + WINDOW_MS
 
     def begin(self) -> None:
@@ -83,7 +88,8 @@ class Turns:
     def serve(self, now_ms: int) -> int:
         """At the end of a tick let those who wait go on; how many are read again."""
         if now_ms >= self._shared_until_ms:
-            self.work, self._served_s, self._rests_until_ms = WORK_MAX, 0.0, 0
+            self.work, self.deliveries_max = WORK_MAX, NO_LIMIT
+            self._served_s, self._rests_until_ms = 0.0, 0
             waiting, self.waiting = self.waiting, deque()
             return sum([reader.unthrottle() for reader in waiting])
         if self._served_s:

@@ -374,20 +374,3 @@ def test_the_default_user_is_for_a_new_broker(target: Target, tmp_path: Path) ->
                 Connection(broker.url)  # as guest
         if target.is_rabbitmq:
             return  # its next node has another name, and with it other data
-
-
-def test_definitions_travel_between_the_brokers(target: Target, tmp_path: Path) -> None:
-    """RabbitMQ's export works here with the same passwords, and ours works there."""
-    if target.kind != "fast" or not RabbitMQ.available():
-        pytest.skip("needs Leveret and RabbitMQ")
-    with managed("rabbitmq", tmp_path, SEED) as rabbitmq:
-        original = http(await_management(rabbitmq), "GET", "definitions")
-        with managed("fast", tmp_path, original) as leveret:
-            as_seeded(leveret)
-            exported = http(await_management(leveret), "GET", "definitions")
-        assert comparable(exported) == comparable(original)
-        for path in ("vhosts/dv", "users/ann", "users/ben"):
-            http(rabbitmq, "DELETE", path)
-        http(rabbitmq, "POST", "definitions", exported)
-        as_seeded(rabbitmq)
-        assert comparable(http(rabbitmq, "GET", "definitions")) == comparable(original)

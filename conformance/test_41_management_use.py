@@ -111,6 +111,8 @@ def test_lists_are_sorted_and_filtered(api: Api, queue: str) -> None:
     eventually(lambda: sorted(shown(query)) == [("0", 2), ("1", 3), ("2", 1)])
     assert shown(f"{query}&sort=messages") == [("2", 1), ("0", 2), ("1", 3)]
     assert shown(f"{query}&sort=messages&sort_reverse=true") == [("1", 3), ("0", 2), ("2", 1)]
+    in_order = [("2", 1), ("0", 2), ("1", 3)]
+    eventually(lambda: shown(f"{query}&sort=message_stats.publish") == in_order)
     assert [name for name, _ in shown(f"name={queue.upper()}.1")] == ["1"]
     for number in range(3):
         api.ask("DELETE", f"/queues/%2F/{queue}.{number}")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import shutil
 import subprocess
 import time
@@ -202,3 +203,13 @@ def test_configuration_is_valid(target: Target) -> None:
             ["promtool", *command], cwd=MONITORING, capture_output=True, text=True, check=False
         )
         assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_every_alert_is_tested(target: Target) -> None:
+    """For each alert there is a case in which it fires."""
+    if target.kind not in ("fast", "foreign"):
+        pytest.skip("this is about files, and checked once")
+    alerts = re.findall(r"- alert: (\w+)", (MONITORING / "alerts.yml").read_text())
+    cases = (MONITORING / "alerts_test.yml").read_text()
+    fired = re.findall(r"alertname: (\w+)\n +exp_alerts:\n", cases)
+    assert sorted(set(fired)) == sorted(alerts)

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import base64
 import json
+import os
+import signal
 import ssl
 import urllib.error
 import urllib.request
@@ -110,6 +112,13 @@ def test_others_do_not(scrapes: Scrapes, user: str | None, answer: str) -> None:
         assert answer in error.read().decode()
         if user is None:
             assert error.headers["WWW-Authenticate"] == 'Basic realm="RabbitMQ Prometheus"'
+
+
+def test_a_hangup_does_not_end_it(scrapes: Scrapes) -> None:
+    """SIGHUP, which logrotate sends, ends no broker, whether or not AMQP has certificates."""
+    os.kill(scrapes.broker.pid, signal.SIGHUP)
+    assert "rabbitmq_identity_info" in scrapes.fetch("/metrics")
+    assert scrapes.broker.running
 
 
 def test_a_strange_certificate_is_noticed(scrapes: Scrapes) -> None:

@@ -333,6 +333,22 @@ def test_cluster_name(broker: Target, restartable: Broker) -> None:
         restartable.start()
 
 
+def test_waiting_for_a_pid_file(broker: Target, tmp_path: Path) -> None:
+    """wait ends when the broker of the file is up; scripts of images begin with it."""
+    if broker.process is None or broker.kind == "slow":
+        pytest.skip("once, on a broker of its own")
+    place = tmp_path / "made" / "pid"
+    with type(broker.process)(env={"RABBITMQ_PID_FILE": str(place)}) as process:
+        ran = ctl_of(process)("wait", "--timeout", "30", str(place))
+        assert (ran.code, ran.err) == (0, "")
+        first, second, *_, last = ran.out.splitlines()
+        assert first == f"Waiting for pid file '{place}' to appear"
+        assert second == f"pid is {process.pid}"
+        assert last.startswith("Applications 'rabbit_and_plugins' are running on node ")
+        process.stop()
+        assert not place.exists()
+
+
 def test_maintenance(broker: Target, restartable: Broker) -> None:
     """A drained broker has closed its connections and lets nobody in until it is revived."""
     if broker.kind == "slow":

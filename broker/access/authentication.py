@@ -56,7 +56,8 @@ class Authentication:
             return await self._refuse(mechanism, login.peer_host, reason)
 
     async def _refuse(self, mechanism: str, peer_host: str, reason: Refused) -> Identity:
-        _log.warning("%s login refused: %s", mechanism, reason)
+        text, whose = "%s login from %s refused: %s", {"source": peer_host}
+        _log.warning(text, mechanism, peer_host, reason, extra=whose)
         await self._sleep(self._backoff.failed(peer_host, time.monotonic()))
         raise LoginRefused(
             f"Login was refused using authentication mechanism {mechanism}. "
@@ -99,7 +100,8 @@ class Authentication:
             if renewed.name != granted.name:
                 raise Refused(f"the new secret is that of '{renewed.name}'")
         except Refused as reason:
-            _log.warning("new secret of '%s' refused: %s", granted.name, reason)
+            text, whose = "new secret of '%s' refused: %s", {"source": granted.name}
+            _log.warning(text, granted.name, reason, extra=whose)
             raise NotAllowed("New secret was refused by one of the backends") from None
         return self._identity(renewed)
 

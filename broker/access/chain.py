@@ -34,7 +34,7 @@ class Chain:
                 granted = await authn.authenticate(login)
                 return granted if authz is authn else await _split(granted, authz, login)
             except Unavailable as reason:
-                _log.error("a backend cannot be asked: %s", reason)
+                _log.error("a backend cannot be asked: %s", reason, extra={"source": ""})
                 reasons["a backend cannot be asked"] = None
             except Refused as reason:
                 reasons[str(reason)] = None

@@ -75,7 +75,7 @@ class Http:
         try:
             return (await self._ask(path, asked)).lower() == "allow"
         except Unavailable as reason:
-            _log.error("a backend cannot be asked: %s", reason)
+            _log.error("a backend cannot be asked: %s", reason, extra={"source": ""})
             return False
 
     async def _ask(self, url: str, asked: dict[str, str]) -> str:

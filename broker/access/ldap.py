@@ -148,7 +148,8 @@ class Ldap:
                 if self._options.use_starttls:
                     connection.start_tls()
             except (LDAPException, OSError) as error:
-                _log.warning("LDAP server %s: %s", server.host, type(error).__name__)
+                text, whose = "LDAP server %s: %s", {"source": ""}
+                _log.warning(text, server.host, type(error).__name__, extra=whose)
             else:
                 return connection
         raise Unavailable(f"LDAP: no answer from {', '.join(self._options.servers)}")
@@ -192,7 +193,7 @@ class Ldap:
         try:
             return await self._run(lambda: self._answer(variables, secret, question))
         except Refused as reason:
-            _log.error("a backend cannot be asked: %s", reason)
+            _log.error("a backend cannot be asked: %s", reason, extra={"source": ""})
             return False
 
 

@@ -9,6 +9,8 @@ that stand in for RabbitMQ's. From the bottom up:
 * `values.py`     how one value looks, to a person, to a program, and as rabbitmqctl writes it
 * `output.py`     how an answer looks: tables, CSV, JSON, and what is said around it
 * `command.py`    what all commands share: options, and the `Session` that each is called with
+* `examples.py`   one for each command
+* `completion.py` names that the shell completes
 * `refused.py`    commands that have no meaning here, and why
 * `telling.py`    what a failed command writes
 * `programs.py`   the tables of commands, from names to modules that are imported when called

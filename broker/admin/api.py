@@ -13,6 +13,7 @@ import base64
 import html
 import http.client
 import json
+import re
 import socket
 import ssl
 from collections.abc import Iterator, Mapping
@@ -30,10 +31,10 @@ Json = Any
 
 
 class Refused(Failure):
-    """The broker answered, and the answer is no."""
+    """The broker answered, and the answer is no; `text` is for a person who may change that."""
 
-    def __init__(self, status: int, reason: str) -> None:
-        super().__init__(reason)
+    def __init__(self, status: int, reason: str, text: str | None = None) -> None:
+        super().__init__(text or reason)
         self.status = status
         self.reason = reason
 
@@ -82,8 +83,10 @@ class Api:
         """Create or replace something."""
         self._request("PUT", path, {}, body)
 
-    def post(self, *path: str, body: Json) -> Json:
-        """Ask for an action."""
+    def post(self, *path: str, body: Json, changes: bool = True) -> Json:
+        """Ask for an action, or with a question that is too long for a path."""
+        if self._only_reads and changes:
+            return None
         return self._request("POST", path, {}, body)
 
     def delete(
@@ -102,7 +105,7 @@ class Api:
     ) -> Json:
         if "" in path:  # would name the list that it is missing from
             raise WrongArgument("a name cannot be an empty string")
-        if self._only_reads and method != "GET":
+        if self._only_reads and method in ("PUT", "DELETE"):
             return None
         url = "/".join([f"{self._prefix}/api", *(quote(part, safe="") for part in path)])
         if query:
@@ -179,10 +182,18 @@ def _refusal(status: int, text: bytes, target: Target) -> Refused:
     shown = html.unescape(reason) if isinstance(reason, str) else json.dumps(reason)
     if status == 404:
         return NotFound(status, shown)
-    if status == 401:
-        who = f"user '{target.username}'" if target.username else "you"
-        return Refused(status, f"{target} refused {who}: {shown}")
-    return Refused(status, shown)
+    return Refused(status, shown, _advice(shown, target) if status == 401 else None)
+
+
+def _advice(reason: str, target: Target) -> str:
+    """Say what to change where the broker does not let this user do that."""
+    who = f"user '{target.username}'" if target.username else "you"
+    refused = f"{target} refused {who}: {reason}"
+    if tag := re.fullmatch(r"Not (\w+) user", reason):
+        return f"{refused}; it takes the tag {tag[1]} (see set_user_tags)"
+    if "login failed" in reason.lower():
+        return f"{refused}; check the name (-U) and the password (--password-file)"
+    return refused
 
 
 def _decoded(text: bytes, target: Target) -> Json:

@@ -18,7 +18,8 @@ import click
 
 from broker.admin import target
 from broker.admin.api import Api, absent_is
-from broker.admin.failure import EX_DATAERR, Failure, NoVhost
+from broker.admin.examples import EXAMPLES
+from broker.admin.failure import EX_DATAERR, EX_UNAVAILABLE, Failure, NoVhost
 from broker.admin.output import FORMATS, Output
 from broker.admin.values import Voice
 
@@ -91,6 +92,11 @@ class Session:
         api = self.api  # which has checked the expected name
         return self.target.expected_node or _node(api)
 
+    def absent(self, what: str, as_there: str, exit_code: int = EX_UNAVAILABLE) -> Failure:
+        """Say that something does not exist: in words, or as rabbitmqctl does."""
+        is_ours = self.voice is Voice.LEVERET
+        return Failure(f"there is no {what}" if is_ours else as_there, exit_code)
+
     def check_vhost(self) -> None:
         """Fail if the virtual host does not exist."""
         with absent_is(NoVhost(self.vhost)):
@@ -138,10 +144,16 @@ def command(function: _Function) -> click.Command:
 
 
 class _Command(click.Command):
-    """A command whose help lists the common options apart, behind its own."""
+    """A command whose help lists the common options apart, and ends with an example."""
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         list_options(self, ctx, formatter)
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write an example."""
+        if example := EXAMPLES.get(ctx.info_name or ""):
+            with formatter.section("Example"):
+                formatter.write(f"  {ctx.find_root().info_name} {example}\n")
 
 
 CONTEXT = {"help_option_names": ["-h", "-?", "--help"]}

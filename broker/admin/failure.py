@@ -29,6 +29,10 @@ class Failure(Exception):
         """What takes the place of the text if the output is JSON."""
 
 
+class NoBroker(Failure):
+    """Nobody said which broker is meant, and none is where it usually is."""
+
+
 class NoVhost(Failure):
     """The virtual host that a command is about does not exist."""
 

@@ -23,6 +23,7 @@ from broker.admin.failure import (
     EX_UNAVAILABLE,
     EX_USAGE,
     Failure,
+    NoBroker,
     WrongArgument,
 )
 
@@ -336,7 +337,7 @@ def _await(session: Session, pid: int | None) -> None:
 def _answers(session: Session) -> bool:
     try:
         Api(session.target, CONNECT_TIMEOUT_S).get("overview", columns="node")
-    except Unreachable:
+    except (Unreachable, NoBroker):  # it may be about to make its socket
         return False
     return True
 

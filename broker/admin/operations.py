@@ -9,25 +9,55 @@ from collections.abc import Sequence
 
 import click
 
+from broker.admin import completion
 from broker.admin.api import NotFound, absent_is
 from broker.admin.command import Session, command
 from broker.admin.documents import load
 from broker.admin.failure import EX_DATAERR, EX_USAGE, Failure
-from broker.admin.values import compact, printable
+from broker.admin.listings import Column, show
+from broker.admin.values import Kind, compact, printable
+
+_PEEKED = {
+    **{name: Column(name) for name in ("position", "exchange", "routing_key", "redelivered")},
+    "properties": Column("properties", Kind.DOCUMENT),
+    "payload": Column("payload"),
+}
 
 
 @command
-@click.argument("queue")
+@completion.queue
 def purge_queue(session: Session, queue: str) -> None:
     """Delete the messages of a queue that are ready."""
     session.out.note(f"Purging queue '{queue}' in vhost '{session.vhost}' ...")
-    with absent_is(Failure("not_found")):
+    with absent_is(session.absent(_named(session, queue), "not_found")):
         session.api.delete("queues", session.vhost, queue, "contents")
     session.out.done()
 
 
 @command
-@click.argument("queue")
+@completion.queue
+@click.argument("position", type=click.IntRange(1), default=1)
+@click.option("--count", type=click.IntRange(1), default=1, metavar="N", help="So many from there.")
+def peek(session: Session, queue: str, position: int, count: int) -> None:
+    """Look at ready messages, from POSITION on (1 is the next), and leave them as they are.
+
+    Unlike with get, nothing about them changes, not even whether they were redelivered.
+    """
+    node = session.node
+    session.out.heading(f"Peeking at queue {queue} at position {position} on node {node} ...")
+    asked = {"offset": position - 1, "count": count}
+    missing = f"Target queue was not found in virtual host '{session.vhost}'"
+    with absent_is(session.absent(_named(session, queue), missing)):
+        found = session.api.post("queues", session.vhost, queue, "peek", body=asked, changes=False)
+    if not found["messages"]:
+        raise Failure(f"queue '{queue}' has {found['total']} messages, none at {position}")
+    for message in found["messages"]:
+        message["position"] += 1
+    show(session, _PEEKED, found["messages"])
+
+
+@command
+@completion.queue
 @click.option("-e", "--if-empty", is_flag=True, help="Only if it has no messages.")
 @click.option("-u", "--if-unused", is_flag=True, help="Only if it has no consumers.")
 def delete_queue(session: Session, queue: str, if_empty: bool, if_unused: bool) -> None:
@@ -37,7 +67,7 @@ def delete_queue(session: Session, queue: str, if_empty: bool, if_unused: bool) 
     session.out.note(f"Deleting queue '{queue}' on vhost '{session.vhost}'{condition} ...")
     asked = {"if-empty": if_empty, "if-unused": if_unused}
     query = {name: "true" for name, on in asked.items() if on}
-    with absent_is(Failure("Queue not found", EX_USAGE)):
+    with absent_is(session.absent(_named(session, queue), "Queue not found", EX_USAGE)):
         found = session.api.get("queues", session.vhost, queue)
         session.api.delete("queues", session.vhost, queue, query=query)
     ready = found.get("messages_ready", 0)
@@ -75,7 +105,7 @@ def close_all_connections(
 
 
 @command
-@click.argument("username")
+@completion.username
 @click.argument("reason")
 def close_all_user_connections(session: Session, username: str, reason: str) -> None:
     """Close the connections of a user."""
@@ -127,6 +157,10 @@ def set_cluster_name(session: Session, name: str) -> None:
     session.out.note(f"Setting cluster name to {name} ...")
     session.api.put("cluster-name", body={"name": name})
     session.out.done()
+
+
+def _named(session: Session, queue: str) -> str:
+    return f"queue '{queue}' in vhost '{session.vhost}'"
 
 
 def _close(session: Session, connection: str, reason: str) -> None:

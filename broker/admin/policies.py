@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import click
 
+from broker.admin import completion
 from broker.admin.api import absent_is
 from broker.admin.command import Session, command
 from broker.admin.documents import parse, parse_value
-from broker.admin.failure import Failure, NoVhost
+from broker.admin.failure import NoVhost
 from broker.admin.listings import Column, show
 from broker.admin.values import Kind
 
@@ -59,19 +60,19 @@ def set_operator_policy(
 
 
 @command
-@click.argument("name")
+@completion.policy
 def clear_policy(session: Session, name: str) -> None:
     """Delete a policy; what it held for goes back to its own settings."""
     session.out.note(f'Clearing policy "{name}" on vhost "{session.vhost}" ...')
-    _clear(session, "policies", session.vhost, name)
+    _clear(session, "policy", "policies", session.vhost, name)
 
 
 @command
-@click.argument("name")
+@completion.operator_policy
 def clear_operator_policy(session: Session, name: str) -> None:
     """Delete an operator policy."""
     session.out.note(f'Clearing operator policy "{name}" on vhost "{session.vhost}" ...')
-    _clear(session, "operator-policies", session.vhost, name)
+    _clear(session, "operator policy", "operator-policies", session.vhost, name)
 
 
 @command
@@ -117,7 +118,7 @@ def clear_parameter(session: Session, component: str, name: str) -> None:
         f'Clearing runtime parameter "{name}" for component "{component}" '
         f'on vhost "{session.vhost}" ...'
     )
-    _clear(session, "parameters", component, session.vhost, name)
+    _clear(session, "parameter", "parameters", component, session.vhost, name)
 
 
 @command
@@ -146,7 +147,7 @@ def set_global_parameter(session: Session, name: str, value: str) -> None:
 def clear_global_parameter(session: Session, name: str) -> None:
     """Delete a parameter that belongs to no virtual host."""
     session.out.note(f'Clearing global runtime parameter "{name}" ...')
-    _clear(session, "global-parameters", name)
+    _clear(session, "global parameter", "global-parameters", name)
 
 
 @command
@@ -181,7 +182,7 @@ def _set(
     session.out.done()
 
 
-def _clear(session: Session, *path: str) -> None:
-    with absent_is(Failure("Parameter does not exist")):
+def _clear(session: Session, what: str, *path: str) -> None:
+    with absent_is(session.absent(f"{what} '{path[-1]}'", "Parameter does not exist")):
         session.api.delete(*path)
     session.out.done()

@@ -35,7 +35,7 @@ ADMINISTRATION: Mapping[str, tuple[str, str]] = {
     ),
     "Settings": (
         "settings",
-        "environment set_vm_memory_high_watermark set_disk_free_limit set_log_level",
+        "environment set_vm_memory_high_watermark set_disk_free_limit set_log_level change_setting",
     ),
     "Looking closer": (
         "diagnostics",
@@ -76,7 +76,7 @@ ADMINISTRATION: Mapping[str, tuple[str, str]] = {
     ),
     "Operations": (
         "operations",
-        "purge_queue delete_queue close_connection close_all_connections"
+        "peek purge_queue delete_queue close_connection close_all_connections"
         " close_all_user_connections export_definitions import_definitions set_cluster_name",
     ),
     "Replicated queues": ("replicas", "quorum_status stream_status rebalance"),
@@ -88,6 +88,16 @@ ADMINISTRATION: Mapping[str, tuple[str, str]] = {
     ),
 }
 """Section of the help -> module of `broker.admin` and its commands. Modules and sections agree."""
+
+FOR_SCRIPTS = """
+    autocomplete await_online_nodes await_online_quorum_plus_one await_online_synchronized_mirror
+    check_if_any_deprecated_features_are_used check_if_node_is_mirror_sync_critical
+    check_if_node_is_quorum_critical discover_peers enable_feature_flag erlang_version force_gc
+    hipe_compile is_booting list_deprecated_features list_feature_flags list_unresponsive_queues
+    node_health_check post_upgrade rebalance resolve_hostname resolver_info restart_vhost shutdown
+    start_app
+"""
+"""Commands that a person who has Leveret does not need; `leveret --help` names them only."""
 
 
 class Program(click.Group):
@@ -144,14 +154,18 @@ class Program(click.Group):
         sections = {"Program": [*self._own]} | {
             title: names.split() for title, (_, names) in self._sections.items()
         }
-        if self._sections and self.name != LEVERET:
+        brief = FOR_SCRIPTS.split() if self.name == LEVERET else []
+        if self._sections and not brief:
             sections["Not possible"] = [*REFUSED]
         for title, names in sections.items():
             with formatter.section(title):
-                found = {name: self.get_command(ctx, name) for name in names}
+                found = {name: self.get_command(ctx, name) for name in names if name not in brief}
                 formatter.write_dl(
                     [(name, made.get_short_help_str(80)) for name, made in found.items() if made]
                 )
+        if brief:
+            with formatter.section("Also there, for scripts written for RabbitMQ"):
+                formatter.write_text(", ".join(brief))
 
 
 @click.command("help", context_settings=CONTEXT)
@@ -226,7 +240,7 @@ STAND_INS: Mapping[str, Sequence[str]] = {
     "rabbitmqctl": [*ADMINISTRATION],
     "rabbitmq-diagnostics": [*ADMINISTRATION],
     "rabbitmq-plugins": [],
-    "rabbitmq-queues": ["Replicated queues", "Health checks"],
+    "rabbitmq-queues": ["Replicated queues", "Operations", "Health checks"],
     "rabbitmq-streams": ["Replicated queues"],
     "rabbitmq-upgrade": ["Life of the broker"],
 }

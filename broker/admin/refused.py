@@ -47,7 +47,6 @@ REFUSED = {
         "enable_auth_attempt_source_tracking disable_auth_attempt_source_tracking": "Logins are "
         "counted by protocol only (list_node_auth_attempt_stats); the log has each with its "
         "source, in the category audit.",
-        "peek": "Messages are looked at by POST /api/queues/VHOST/QUEUE/peek, or on the web page.",
         "set_stream_retention_policy": "Set the policy keys max-length-bytes and message-ttl.",
         "reclaim_quorum_memory": "Memory and disk are given back without being asked.",
     }.items()

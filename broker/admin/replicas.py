@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from broker.admin import completion
 from broker.admin.api import Json, absent_is
 from broker.admin.command import Session, command
 from broker.admin.failure import Failure
@@ -14,7 +15,7 @@ _RAFT = ("Node Name", "Raft State", "Log Index", "Commit Index", "Snapshot Index
 
 
 @command
-@click.argument("queue")
+@completion.queue
 def quorum_status(session: Session, queue: str) -> None:
     """Show the replicas of a quorum queue: one, which leads."""
     session.out.heading(f"Status of quorum queue {queue} on node {session.node} ...")
@@ -24,7 +25,7 @@ def quorum_status(session: Session, queue: str) -> None:
 
 
 @command
-@click.argument("queue")
+@completion.queue
 @click.option("--tracking", is_flag=True, hidden=True)
 def stream_status(session: Session, queue: str, tracking: bool) -> None:
     """Show the replicas of a stream: one, which leads."""

@@ -90,6 +90,18 @@ def environment(session: Session) -> None:
     session.out.answer("\n".join(lines), settings)
 
 
+@command
+@click.argument("key")
+@click.argument("value", required=False)
+def change_setting(session: Session, key: str, value: str | None) -> None:
+    """Change a setting that may change while the broker runs; without VALUE it has its default.
+
+    It has effect until the broker ends. `leveret settings` tells which these are.
+    """
+    what = "its default" if value is None else f'"{value}"'
+    _change(session, f"Changing setting {key} to {what} ...", {key: value})
+
+
 def _change(session: Session, words: str, changes: dict[str, str | None]) -> None:
     """Change settings; None is the default."""
     session.out.note(words)

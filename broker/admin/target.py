@@ -28,7 +28,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from broker import local_socket
-from broker.admin.failure import EX_DATAERR, EX_USAGE, Failure
+from broker.admin.failure import EX_DATAERR, EX_USAGE, Failure, NoBroker
 
 DEFAULT_URL = "http://127.0.0.1:15672"
 USUAL_DATA_DIRS = (Path("data"), Path("/var/lib/leveret"))
@@ -118,7 +118,7 @@ def _with_credentials(place: Target, said: Mapping[str, str], ask: Ask | None) -
     username = said.get("username")
     if username is None:
         if ask is None:
-            raise Failure(_nobody_to_ask(said))
+            raise _nobody_to_ask(said)
         username = ask(f"User name for {place}", False)
     password = _password(said)
     if password is None:
@@ -144,11 +144,11 @@ def _checked_url(url: str) -> str:
     return url
 
 
-def _nobody_to_ask(said: Mapping[str, str]) -> str:
+def _nobody_to_ask(said: Mapping[str, str]) -> Failure:
     if "url" in said:
-        return f"no user for {said['url']}: set LEVERET_USERNAME and LEVERET_PASSWORD"
+        return Failure(f"no user for {said['url']}: set LEVERET_USERNAME and LEVERET_PASSWORD")
     looked = " or ".join(str(place) for place in USUAL_DATA_DIRS)
-    return (
+    return NoBroker(
         f"no broker found: there is no {local_socket.NAME} in {looked}. Name its data directory "
         "with --data-dir (you must be its user or root), or set LEVERET_URL, LEVERET_USERNAME and "
         "LEVERET_PASSWORD"

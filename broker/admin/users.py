@@ -10,6 +10,7 @@ import contextlib
 
 import click
 
+from broker.admin import completion
 from broker.admin.api import Api, Json, NotFound, Refused, absent_is
 from broker.admin.command import Session, command
 from broker.admin.documents import parse
@@ -63,7 +64,7 @@ def add_user(
 
 
 @command
-@click.argument("username")
+@completion.username
 @click.argument("password", required=False)
 def change_password(session: Session, username: str, password: str | None) -> None:
     """Give a user a new password, which is asked for or read from a pipe."""
@@ -75,7 +76,7 @@ def change_password(session: Session, username: str, password: str | None) -> No
 
 
 @command
-@click.argument("username")
+@completion.username
 def clear_password(session: Session, username: str) -> None:
     """Take a user's password away: only certificates or tokens let them in."""
     session.out.note(f'Clearing password for user "{username}" ...')
@@ -85,7 +86,7 @@ def clear_password(session: Session, username: str) -> None:
 
 
 @command
-@click.argument("username")
+@completion.username
 def delete_user(session: Session, username: str) -> None:
     """Delete a user."""
     session.out.note(f'Deleting user "{username}" ...')
@@ -95,7 +96,7 @@ def delete_user(session: Session, username: str) -> None:
 
 
 @command
-@click.argument("username")
+@completion.username
 @click.argument("tag", nargs=-1)
 def set_user_tags(session: Session, username: str, tag: tuple[str, ...]) -> None:
     """Replace a user's tags: administrator, monitoring, policymaker, management or your own.
@@ -111,7 +112,7 @@ def set_user_tags(session: Session, username: str, tag: tuple[str, ...]) -> None
 
 
 @command
-@click.argument("username")
+@completion.username
 @click.argument("password", required=False)
 def authenticate_user(session: Session, username: str, password: str | None) -> None:
     """Tell whether a password is a user's."""
@@ -135,7 +136,7 @@ def authenticate_user(session: Session, username: str, password: str | None) -> 
 
 
 @command
-@click.argument("username")
+@completion.username
 @click.argument("configure")
 @click.argument("write")
 @click.argument("read")
@@ -152,7 +153,7 @@ def set_permissions(session: Session, username: str, configure: str, write: str,
 
 
 @command
-@click.argument("username")
+@completion.username
 def clear_permissions(session: Session, username: str) -> None:
     """Take a user's permissions in a virtual host away."""
     session.out.note(f'Clearing permissions for user "{username}" in vhost "{session.vhost}" ...')
@@ -170,7 +171,7 @@ def list_permissions(session: Session) -> None:
 
 
 @command
-@click.argument("username")
+@completion.username
 def list_user_permissions(session: Session, username: str) -> None:
     """List what a user may do in each virtual host."""
     session.out.heading(f'Listing permissions for user "{username}" ...')
@@ -179,7 +180,7 @@ def list_user_permissions(session: Session, username: str) -> None:
 
 
 @command
-@click.argument("username")
+@completion.username
 @click.argument("exchange")
 @click.argument("write")
 @click.argument("read")
@@ -198,7 +199,7 @@ def set_topic_permissions(
 
 
 @command
-@click.argument("username")
+@completion.username
 @click.argument("exchange", required=False)
 def clear_topic_permissions(session: Session, username: str, exchange: str | None) -> None:
     """Lift the limits on a user's routing keys, for one exchange or for all."""
@@ -221,7 +222,7 @@ def list_topic_permissions(session: Session) -> None:
 
 
 @command
-@click.argument("username")
+@completion.username
 def list_user_topic_permissions(session: Session, username: str) -> None:
     """List the limits on a user's routing keys."""
     session.out.heading(f'Listing topic permissions for user "{username}" ...')
@@ -230,7 +231,7 @@ def list_user_topic_permissions(session: Session, username: str) -> None:
 
 
 @command
-@click.argument("username")
+@completion.username
 @click.argument("definition")
 def set_user_limits(session: Session, username: str, definition: str) -> None:
     """Limit a user's connections and channels: '{"max-connections": 5, "max-channels": 20}'."""
@@ -242,7 +243,7 @@ def set_user_limits(session: Session, username: str, definition: str) -> None:
 
 
 @command
-@click.argument("username")
+@completion.username
 @click.argument("limit")
 def clear_user_limits(session: Session, username: str, limit: str) -> None:
     """Lift a user's LIMIT: max-connections, max-channels or all."""

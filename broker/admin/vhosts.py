@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from broker.admin import completion
 from broker.admin.api import NotFound, absent_is
 from broker.admin.command import Session, command
 from broker.admin.documents import parse
@@ -57,7 +58,7 @@ def add_vhost(
 
 
 @command
-@click.argument("vhost_name", metavar="VHOST")
+@completion.vhost
 def delete_vhost(session: Session, vhost_name: str) -> None:
     """Delete a virtual host with everything in it."""
     session.out.note(f'Deleting vhost "{vhost_name}" ...')
@@ -67,7 +68,7 @@ def delete_vhost(session: Session, vhost_name: str) -> None:
 
 
 @command
-@click.argument("vhost_name", metavar="VHOST")
+@completion.vhost
 @click.argument("tag", nargs=-1)
 def set_vhost_tags(session: Session, vhost_name: str, tag: tuple[str, ...]) -> None:
     """Replace the words to find a virtual host by."""

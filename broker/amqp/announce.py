@@ -1,7 +1,7 @@
 """What the event exchange is told of logins, connections, channels and consumers.
 
-Headers are those of RabbitMQ's plugin, with two differences: the error of a refused login is
-text, not a list of character codes; and node is the name of the cluster, which is this node.
+Headers are those of RabbitMQ's plugin, with one difference: the error of a refused login is text,
+not a list of character codes.
 """
 
 from __future__ import annotations

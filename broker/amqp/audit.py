@@ -28,26 +28,37 @@ _FREQUENT = ("queue.", "exchange.", "bind", "unbind")
 
 def record(event: str, *, level: int = logging.INFO, **facts: Any) -> None:
     """Write one line."""
+    _write(event, level, facts, {})
+
+
+def _write(event: str, level: int, facts: dict[str, Any], whose: dict[str, str]) -> None:
     if _log.isEnabledFor(level):
-        _log.log(level, "%s", json.dumps({"event": event, **facts}, default=str))
+        text = json.dumps({"event": event, **facts}, default=str)
+        _log.log(level, "%s", text, extra={"kind": event, **whose})
+
+
+def _of(session: Session, event: str, **facts: Any) -> None:
+    """One line about something that a client did, and may do as often as it likes."""
+    facts["peer"] = session.name
+    _write(event, logging.INFO, facts, {"source": session.peer_host})
 
 
 def logged_in(session: Session) -> None:
     """A client proved who it is."""
-    record("login", user=session.user, mechanism=session.mechanism, **_place(session))
+    _of(session, "login", user=session.user, mechanism=session.mechanism)
 
 
 def login_refused(session: Session, mechanism: str, error: Exception) -> None:
     """A client did not; the operator is told why."""
     reason = str(error.__cause__ or error)
-    record("login_refused", mechanism=mechanism, reason=reason, **_place(session))
+    _of(session, "login_refused", mechanism=mechanism, reason=reason)
 
 
 def access_refused(session: Session, question: Question) -> None:
     """A client may not do what it wants to."""
     what = "vhost_access" if isinstance(question, VhostAccess) else "access"
     user = session.access.identity.name
-    record(f"{what}_refused", user=user, **question._asdict(), **_place(session))
+    _of(session, f"{what}_refused", user=user, **question._asdict())
 
 
 def changed(broker: Broker, operation: Operation) -> None:
@@ -58,10 +69,6 @@ def changed(broker: Broker, operation: Operation) -> None:
         facts = {name: value for name, value in operation.items() if name not in _SECRET}
         facts = {name: _readable(value) for name, value in facts.items()}
         record(op, level=level, by=broker.events.user, **facts)
-
-
-def _place(session: Session) -> dict[str, Any]:
-    return {"peer": session.name}
 
 
 def _readable(value: Any) -> Any:

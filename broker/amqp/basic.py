@@ -75,6 +75,8 @@ def basic_consume(channel: Channel, method: commands.Basic.Consume) -> None:
     channel.consumers[consumer.tag] = consumer
     if not method.nowait:
         channel.send(commands.Basic.ConsumeOk, consumer_tag=consumer.tag)
+        if queue.backlog:  # as from RabbitMQ, deliveries do not come in one packet with it
+            session.tick.write(session.output)
     timeouts.expect(channel, consumer.timeout_ms, queue.settings.consumer_timeout_ms)
     announce.consumer_created(consumer, channel.prefetch)
     queue.add_consumer(consumer)

@@ -113,6 +113,9 @@ class Tick(Protocol):
     def wake(self) -> None:
         """Have the tick run in this iteration of the event loop."""
 
+    def write(self, writer: Writes) -> bool:
+        """Write what this one is owed before the tick, if it need not wait for the disk."""
+
     def read_clock(self) -> None:
         """Set ``Broker.now_ms``."""
 

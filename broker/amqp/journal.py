@@ -29,6 +29,11 @@ def client_name(session: Session) -> str:
     return str(plain(given))[:CLIENT_NAME_MAX] if given is not None else ""
 
 
+def _by(session: Session) -> dict[str, str]:
+    """Whose doing a line is; of what one address causes, only so much is written."""
+    return {"source": session.peer_host}
+
+
 def _who(session: Session) -> str:
     name = client_name(session)
     who = f"{session.name} - {name}" if name else session.name
@@ -39,7 +44,7 @@ def _who(session: Session) -> str:
 
 def accepted(session: Session) -> None:
     """A socket was accepted."""
-    _connection.info("accepting AMQP connection %s", session.name)
+    _connection.info("accepting AMQP connection %s", session.name, extra=_by(session))
 
 
 def opened(session: Session) -> None:
@@ -50,6 +55,7 @@ def opened(session: Session) -> None:
         f"{session.name} - {name}" if name else session.name,
         session.user,
         session.vhost.name,
+        extra=_by(session),
     )
 
 
@@ -57,34 +63,33 @@ def refused(session: Session, number: int, error: AmqpError) -> None:
     """The peer broke a rule, and its channel or connection is closed for it."""
     reason = error.reply_text.decode(errors="replace")
     if isinstance(error, SoftError):
-        _channel.error(
-            "Channel error on connection %s, channel %d: %s", _who(session), number, reason
-        )
+        text, logger = "Channel error on connection %s, channel %d: %s", _channel
     else:
-        _connection.error(
-            "Error on AMQP connection %s, channel %d: %s", _who(session), number, reason
-        )
+        text, logger = "Error on AMQP connection %s, channel %d: %s", _connection
+    logger.error(text, _who(session), number, reason, extra=_by(session))
 
 
 def channel_closed(session: Session, number: int, error: AmqpError) -> None:
     """We close a channel that did nothing wrong by itself, such as one whose acks are overdue."""
-    _channel.warning("closing channel %d of connection %s: %s", number, _who(session), error.text)
+    text = "closing channel %d of connection %s: %s"
+    _channel.warning(text, number, _who(session), error.text, extra=_by(session))
 
 
 def closed(session: Session, *, gone: bool) -> None:
     """A connection that was open is over; ``gone``: without a word from the client."""
     if gone:
         text = "closing AMQP connection %s: client unexpectedly closed TCP connection"
-        _connection.warning(text, _who(session))
+        _connection.warning(text, _who(session), extra=_by(session))
     else:
-        _connection.info("closing AMQP connection %s", _who(session))
+        _connection.info("closing AMQP connection %s", _who(session), extra=_by(session))
 
 
 def dropped(session: Session, reason: object) -> None:
     """The socket is closed without a word."""
-    _connection.error("closing AMQP connection %s: %s", _who(session), reason)
+    text = "closing AMQP connection %s: %s"
+    _connection.error(text, _who(session), reason, extra=_by(session))
 
 
 def bug(session: Session, what: str) -> None:
     """An exception that nobody expected, with its traceback."""
-    _connection.exception("%s: internal error %s", session.name, what)
+    _connection.exception("%s: internal error %s", session.name, what, extra=_by(session))

@@ -15,6 +15,7 @@ _KEYS = {
     "RABBITMQ_DEFAULT_PASS": "default_pass",
     "RABBITMQ_DEFAULT_VHOST": "default_vhost",
     "RABBITMQ_LOG_BASE": "log.dir",
+    "RABBITMQ_PID_FILE": "leveret.pid_file",
 }
 _REFUSED = {
     "RABBITMQ_DEFAULT_USER_FILE": "RABBITMQ_DEFAULT_USER",

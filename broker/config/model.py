@@ -120,6 +120,13 @@ class Config:
     log_file_rotation_date: Schedule | None
     log_file_rotation_bytes: int | None
     log_file_rotation_count: int
+    log_file_rotation_compress: bool
+    log_lines_max: int | None
+    log_exchange: bool
+    log_exchange_level: str | None
+    log_exchange_formatter: str
+    log_exchange_time_format: str
+    log_exchange_level_format: str
     log_category_levels: Mapping[str, str]
 
     collect_statistics: str
@@ -135,6 +142,7 @@ class Config:
     management_disable_stats: bool
     management_enable_queue_totals: bool
     management_body_max_bytes: int
+    management_request_timeout_ms: int
     management_cors_origins: tuple[str, ...]
     management_cors_max_age_s: int | None
     management_csp: str | None
@@ -153,6 +161,7 @@ class Config:
     prometheus_per_object_metrics: bool
 
     data_dir: str
+    pid_file: str | None
     fast_path: bool
     product: str
     version: str

@@ -20,8 +20,9 @@ _HEAD = """\
 #
 # A # begins a comment, also behind a value; put a value that contains one in 'single quotes'.
 # $(NAME) is the environment variable NAME. Variables of RabbitMQ override this file:
-# RABBITMQ_DEFAULT_USER, _DEFAULT_PASS, _DEFAULT_VHOST, _NODE_PORT, _NODE_IP_ADDRESS, _LOGS, _LOG
-# and _LOG_BASE; --set key=value overrides both. RABBITMQ_CONFIG_FILE and _CONFIG_FILES name files.
+# RABBITMQ_DEFAULT_USER, _DEFAULT_PASS, _DEFAULT_VHOST, _NODE_PORT, _NODE_IP_ADDRESS, _LOGS, _LOG,
+# _LOG_BASE and _PID_FILE; --set key=value overrides both. RABBITMQ_CONFIG_FILE and _CONFIG_FILES
+# name files.
 #
 # This file is made from the program by `make reference`; `leveret settings` prints it.
 """

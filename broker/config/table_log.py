@@ -14,6 +14,7 @@ from broker.config.kinds import (
     TEXT,
     choice,
     integer,
+    or_none,
     size,
     unset_or,
 )
@@ -127,6 +128,38 @@ LOG_SETTINGS: tuple[Setting, ...] = (
         integer("files", 1, 1000),
         10,
         "Finished log files to keep.",
+    ),
+    Setting(
+        "log.file.rotation.compress",
+        "log_file_rotation_compress",
+        FLAG,
+        False,
+        "Compress finished log files with gzip.",
+    ),
+    Setting(
+        "log.exchange",
+        "log_exchange",
+        FLAG,
+        False,
+        "Publish the log to the topic exchange amq.rabbitmq.log of default_vhost, by level.",
+    ),
+    Setting(
+        "log.exchange.level",
+        "log_exchange_level",
+        unset_or(LEVEL),
+        None,
+        "Least severe messages to publish; unset is log.level.",
+        live=True,
+    ),
+    *_formatter("exchange"),
+    Setting(
+        "leveret.log_lines_max",
+        "log_lines_max",
+        or_none(integer("lines", 1, 1_000_000), "unlimited"),
+        100,
+        "Lines of one kind that one address may cause in 10 seconds; those above it are counted, "
+        "and told in one line.",
+        live=True,
     ),
     Family(
         "log.CATEGORY.level",

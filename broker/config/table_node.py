@@ -87,6 +87,13 @@ NODE_SETTINGS: tuple[Setting, ...] = (
         "Directory of the log and everything else that survives a restart.",
     ),
     Setting(
+        "leveret.pid_file",
+        "pid_file",
+        unset_or(TEXT),
+        None,
+        "File for the process's id, as scripts wait for; RABBITMQ_PID_FILE names it, too.",
+    ),
+    Setting(
         "leveret.fast_path",
         "fast_path",
         FLAG,

@@ -17,6 +17,7 @@ from broker.core.log import Log, NoLog
 from broker.core.operations import Operation, apply, encode_operation, snapshot
 from broker.core.paging import NoScratch, Scratch
 from broker.core.purging import Purging
+from broker.core.queue import DELIVER_BATCH_MAX
 from broker.core.timers import Timers
 from broker.core.users import User
 from broker.core.vhost import Vhost
@@ -136,11 +137,13 @@ class Broker:
         """Everything durable as encoded operations: the head of each log segment."""
         return [encode_operation(operation) for operation in snapshot(self)]
 
-    def pump(self) -> None:
-        """Let every dirty queue deliver once, and a purge go on."""
+    def pump(self, deliveries_max: int = 1 << 62) -> None:
+        """Let every dirty queue deliver its share of ``deliveries_max``, and a purge go on."""
         dirty, self.dirty = self.dirty, []
-        for queue in dirty:
-            queue.pump()
+        if dirty:
+            share = min(deliveries_max // len(dirty) + 1, DELIVER_BATCH_MAX)
+            for queue in dirty:
+                queue.pump(share)
         if self.purging:
             self.purging.step()
             self.wake()

@@ -40,5 +40,6 @@ class Lease:
         if queue.broker.now_ms < self._until_ms:
             self._set_timer(self._until_ms)
         else:
-            _log.info("%s expired: nobody used it; %d messages go with it", queue, len(queue))
+            text = "%s expired: nobody used it; %d messages go with it"
+            _log.info(text, queue, len(queue), extra={"source": queue.vhost})
             queue.broker.vhosts[queue.vhost].drop_queue(queue)

@@ -16,10 +16,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from broker.core.parameters import InvalidParameter, is_whole, term
 from broker.core.pattern import InvalidPattern, Pattern
 from broker.core.policy_keys import QUEUE_TYPES, fault_of, queue_types_of
 from broker.core.settings import QueueSettings, effective_settings, merged_definition
+from broker.core.validation import InvalidParameter, is_whole, term
 from protocol.tables import plain, table
 
 if TYPE_CHECKING:

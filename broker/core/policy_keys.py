@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from broker.core.arguments import TTL_MAX_MS
-from broker.core.parameters import is_whole, pairs_term, term
+from broker.core.validation import is_whole, pairs_term, term
 
 QUEUE_TYPES = ("classic", "quorum", "stream")
 _MAX_AGE = re.compile(r"[0-9]+[YMDhms]")

@@ -213,11 +213,10 @@ class Queue:
         if self.scheduled or self.retention is not None:
             self.pump()
 
-    def pump(self) -> None:
+    def pump(self, budget: int = DELIVER_BATCH_MAX) -> None:
         """Deliver to consumers that have room; reschedules itself if it stops for the budget."""
         self.scheduled = False
         self.quiet = not self.consumers
-        budget = DELIVER_BATCH_MAX
         backlog = self.backlog
         while budget > 0 and backlog:
             if self.retention is not None and self.retention.overdue:

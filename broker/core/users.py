@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from broker.core.parameters import check_limits
+from broker.core.validation import check_limits
 from protocol.errors import NotAllowed
 from protocol.tables import field as amqp_field
 from protocol.tables import plain, table

@@ -15,10 +15,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from broker.core.parameters import InvalidParameter, check_limits, term
 from broker.core.pattern import Pattern
 from broker.core.policies import set_policy
 from broker.core.policy_keys import QUEUE_TYPES
+from broker.core.validation import InvalidParameter, check_limits, term
 from protocol.errors import NotAllowed, PreconditionFailed
 from protocol.tables import Field, Table, plain, table
 from protocol.tables import field as amqp_field

@@ -69,6 +69,10 @@ def _copy(broker: Broker) -> Broker:
     return copy
 
 
+def _in_one_line(text: str) -> str:
+    return ": ".join(line.strip() for line in text.splitlines() if line.strip())
+
+
 class Import:
     """One import into one model. ``only_vhost``: the one it may change."""
 
@@ -104,11 +108,11 @@ class Import:
         except DefinitionError:
             raise
         except AmqpError as error:
-            raise entry.fault(f"is refused: {error.text}") from None
+            raise entry.fault(f"is refused: {_in_one_line(error.text)}") from None
         except RecursionError:
             raise entry.fault("is nested too deeply") from None
         except ValueError as error:  # what the model takes from nobody, and odd text and numbers
-            raise entry.fault(f"is refused: {str(error).strip()}") from None
+            raise entry.fault(f"is refused: {_in_one_line(str(error))}") from None
         if entry.unknown:
             self._warn(f"{entry.place}: {', '.join(entry.unknown)}: unknown, kept without effect")
             vhost = {} if self.only_vhost is None else {"vhost": self.only_vhost}

@@ -54,7 +54,8 @@ class Entry:
     def flag(self, key: str, *, default: bool) -> bool:
         """True or false; RabbitMQ takes them in quotes too."""
         value = self.get(key, default)
-        value = {"true": True, "false": False}.get(value, value) if value else value
+        if isinstance(value, str):
+            value = {"true": True, "false": False}.get(value, value)
         if not isinstance(value, bool):
             raise self.fault(f"has a {key!r} that is neither true nor false")
         return value

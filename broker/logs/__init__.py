@@ -10,7 +10,7 @@ again whenever the settings of levels change.
 Invariants:
 * One record is one line, whatever a client put in a name; only tracebacks have more.
 * Nothing a client can do at will is logged in full per message: lines are for connections, errors
-  and changes.
+  and changes; and of those that a peer can cause, so many are written (``limiter``).
 * ``RECENT`` holds what the outputs were given, whatever their format.
 """
 
@@ -22,15 +22,27 @@ from pathlib import Path
 from broker.config import Config, ConfigError
 from broker.logs.formats import JsonFormatter, LineFormatter
 from broker.logs.levels import LEVELS, NOTICE
+from broker.logs.limiter import Limiter
 from broker.logs.recent import Line, Recent
 from broker.logs.rotation import RotatingFile
 
-__all__ = ["LEVELS", "NOTICE", "RECENT", "Line", "configure", "set_levels"]
+__all__ = [
+    "LEVELS",
+    "LIMITER",
+    "NOTICE",
+    "RECENT",
+    "Line",
+    "add_exchange",
+    "configure",
+    "set_levels",
+]
 
 RECENT = Recent()
 """The last lines, for whoever wants to show them."""
+LIMITER = Limiter()
+"""Holds back what is too much; somebody has to call its ``report`` now and then."""
 _LOGGERS = "leveret."
-_CONSOLE, _FILE = "console", "file"
+_CONSOLE, _FILE, _EXCHANGE = "console", "file", "exchange"
 
 
 def configure(config: Config) -> None:
@@ -60,16 +72,38 @@ def configure(config: Config) -> None:
             )
         )
         handlers.append(file)
+    for handler in handlers:
+        handler.addFilter(LIMITER)  # which is there once, however often that is done
     logging.basicConfig(handlers=handlers, force=True)
+    set_levels(config)
+
+
+def add_exchange(handler: logging.Handler, config: Config) -> None:
+    """Have another output, made when there is a broker: the log exchange."""
+    handler.name = _EXCHANGE
+    handler.setFormatter(
+        _formatter(
+            config.log_exchange_formatter,
+            config.log_exchange_time_format,
+            config.log_exchange_level_format,
+        )
+    )
+    handler.addFilter(LIMITER)
+    logging.root.addHandler(handler)
     set_levels(config)
 
 
 def set_levels(config: Config) -> None:
     """Give outputs and categories the levels of these settings; the outputs stay open."""
+    LIMITER.lines_max = config.log_lines_max
     common = LEVELS[config.log_category_levels.get("default", config.log_level)]
     # An output without a level of its own must let a category through that asks for more.
     inherited = min([common, *(LEVELS[level] for level in config.log_category_levels.values())])
-    chosen = {_CONSOLE: config.log_console_level, _FILE: config.log_file_level}
+    chosen = {
+        _CONSOLE: config.log_console_level,
+        _FILE: config.log_file_level,
+        _EXCHANGE: config.log_exchange_level if config.log_exchange else None,
+    }
     outputs = [handler for handler in logging.root.handlers if handler.name in chosen]
     for output in outputs:
         level = chosen[output.name or ""]
@@ -94,7 +128,8 @@ def _open_file(config: Config, name: str) -> logging.Handler:
         if size is None and date is None:
             # Watched, so that logrotate can move the file away without a signal to us.
             return logging.handlers.WatchedFileHandler(place, encoding="utf-8")
-        return RotatingFile(place, size, date, config.log_file_rotation_count)
+        count, compress = config.log_file_rotation_count, config.log_file_rotation_compress
+        return RotatingFile(place, size, date, count, compress=compress)
     except OSError as error:
         reason = f"log.file {place} cannot be opened ({error.strerror}); check log.dir"
         raise ConfigError([reason]) from None

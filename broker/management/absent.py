@@ -37,7 +37,7 @@ async def refuse_replicas(call: Call) -> web.StreamResponse:
 
 
 def _shovels(call: Call) -> Iterator[dict[str, Any]]:
-    for vhost in [call.vhost] if call.has("vhost") else call.broker.vhosts.values():
+    for vhost in [call.vhost] if call.has("vhost") else list(call.broker.vhosts.values()):
         for component, name in sorted(vhost.parameters):
             if component == SHOVEL:
                 yield {

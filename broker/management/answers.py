@@ -1,7 +1,8 @@
 """Answers: objects to JSON octets, long lists in slices, gzip for those who ask for it.
 
 Invariant: encoding a list gives other work its turn after every slice, so that a list of 50,000
-queues delays no delivery by more than a slice.
+queues delays no delivery by more than a slice; nor do many lists at the same time, since those who
+rest go on one by one.
 """
 
 from __future__ import annotations
@@ -9,10 +10,12 @@ from __future__ import annotations
 import asyncio
 import json
 import zlib
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
 from time import perf_counter
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from aiohttp import web
 
@@ -41,8 +44,31 @@ class Slices:
     async def rest(self) -> None:
         """Let the others work."""
         self.used_s += SLICE_S
-        await asyncio.sleep(0)
+        await rest()
         self._until = perf_counter() + SLICE_S
+
+
+async def rest() -> None:
+    """Rest from long work. Of all who do, one goes on in each turn of the loop."""
+    loop = asyncio.get_running_loop()
+    waiting = _resting.setdefault(loop, deque())
+    turn = loop.create_future()
+    waiting.append(turn)
+    if len(waiting) == 1:
+        loop.call_soon(_wake_next, loop, waiting)
+    await turn
+
+
+def _wake_next(loop: asyncio.AbstractEventLoop, waiting: Waiting) -> None:
+    turn = waiting.popleft()
+    if waiting:
+        loop.call_soon(_wake_next, loop, waiting)
+    if not turn.done():  # who waited may have been cancelled
+        turn.set_result(None)
+
+
+Waiting = deque[asyncio.Future[None]]
+_resting: WeakKeyDictionary[asyncio.AbstractEventLoop, Waiting] = WeakKeyDictionary()
 
 
 def encode(value: Any) -> bytes:
@@ -81,7 +107,10 @@ async def stream_object(
     fields: Iterable[tuple[str, Any]],
     headers: Mapping[str, str] | None = None,
 ) -> web.StreamResponse:
-    """An object, field by field; a value that is an iterator is a list, made row by row."""
+    """An object, field by field; a value that is an iterator is a list, made row by row.
+
+    A row that is None is left out: whoever looks through much for little says so now and then.
+    """
     return await _streamed(request, _of_object(fields), headers)
 
 
@@ -89,8 +118,11 @@ def _of_list(rows: Iterable[Any]) -> Iterator[bytes]:
     yield b"["
     separator = b""
     for row in rows:
-        yield separator + encode(row)
-        separator = b","
+        if row is None:
+            yield b""
+        else:
+            yield separator + encode(row)
+            separator = b","
     yield b"]"
 
 

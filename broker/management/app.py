@@ -100,14 +100,16 @@ async def _outermost(request: web.Request, handler: _Handler) -> web.StreamRespo
         allowed = ", ".join(sorted({*error.allowed_methods, "OPTIONS"}))
         return answers.empty(200 if request.method == "OPTIONS" else 405, {"Allow": allowed})
     except web.HTTPRequestEntityTooLarge:
-        _log.warning("refused the body of %s %s: %s", request.method, request.path, TOO_LARGE)
+        text, whose = "refused the body of %s %s: %s", {"source": request.remote or ""}
+        _log.warning(text, request.method, request.path, TOO_LARGE, extra=whose)
         return answers.answer(bad_request("Exceeded HTTP request body size limit").body, 400)
     except web.HTTPException:
         raise
     except AmqpError as error:
         return answers.answer({"error": "bad_request", "reason": error.text}, 400)
     except Exception:
-        _log.exception("internal error in %s %s", request.method, request.path)
+        whose = {"source": request.remote or ""}
+        _log.exception("internal error in %s %s", request.method, request.path, extra=whose)
         return answers.empty(500)
 
 

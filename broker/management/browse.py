@@ -131,7 +131,7 @@ async def move(call: Call) -> web.StreamResponse:
         wanted = wanted[AT_ONCE_MAX:]
         if everything and not stayed and moved < rest:
             wanted = _chosen(body, queue)
-        await asyncio.sleep(0)
+        await answers.rest()
     await call.durable()
     missing = max(0, chosen - moved - stuck)
     return answers.answer({"moved": moved, "unroutable": stuck, "missing": missing})
@@ -172,7 +172,7 @@ async def delete_messages(call: Call) -> web.StreamResponse:
         wanted, deleted = _chosen(body, queue), 0
     for start in range(0, len(wanted), AT_ONCE_MAX):
         deleted += browsing.take_out(queue, wanted[start : start + AT_ONCE_MAX])
-        await asyncio.sleep(0)
+        await answers.rest()
     await call.durable()
     return answers.answer({"deleted": deleted, "missing": max(0, len(wanted) - deleted)})
 

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from aiohttp import web
 
-from broker.core.parameters import InvalidParameter
+from broker.core.validation import InvalidParameter
 from broker.management.errors import ApiError, bad_request, missing_keys, not_found, refused
 from protocol.constants import SHORTSTR_MAX
 from protocol.errors import AccessRefused, AmqpError, NotFound
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from broker.management.state import State
 
 Made = TypeVar("Made")
+Body = TypeVar("Body")
+BODY_S = 120.0  # the time for a body to come
 DEFAULT_EXCHANGE = "amq.default"  # what paths call the exchange without a name
 
 
@@ -156,11 +158,19 @@ class Call:
     async def read_json(self, fault: str) -> Any:
         """Read the body as JSON, whatever it is; an empty one and null are an empty object."""
         try:
-            text = await self.request.text()
+            text = await self.received(self.request.text())
             body = json.loads(text) if text.strip() else None
         except (ValueError, RecursionError):
             raise bad_request(fault) from None
         return {} if body is None else body
+
+    async def received(self, reading: Awaitable[Body]) -> Body:
+        """Wait for a body, but not for ever, and not for one whose client has gone."""
+        try:
+            async with asyncio.timeout(BODY_S):
+                return await reading
+        except (TimeoutError, ConnectionError):
+            raise ApiError(408) from None
 
     def need(self, *names: str) -> None:
         """Raise unless the body has these keys."""

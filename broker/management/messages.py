@@ -11,9 +11,9 @@ from aiohttp import web
 from broker.amqp import firehose
 from broker.amqp.publish import check_properties
 from broker.core.counters import Tally
-from broker.core.parameters import is_whole
 from broker.core.permissions import EXCHANGE, QUEUE, READ, WRITE, ResourceAccess, TopicAccess
 from broker.core.route import publish_once
+from broker.core.validation import is_whole
 from broker.management import answers, shapes
 from broker.management.call import as_integer, as_table
 from broker.management.errors import ApiError, bad_request

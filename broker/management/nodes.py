@@ -15,6 +15,7 @@ from broker.management.exchanges import exchange_types
 from broker.management.listing import Columns
 from broker.management.sampler import NODE
 from broker.management.series import BASIC
+from broker.memory import breakdown, paged_out
 from broker.plugins import BUILT_IN
 from broker.resources import open_files_max
 
@@ -56,7 +57,7 @@ MEMORY_PARTS = (
     "allocated_unused",
     "reserved_unallocated",
 )
-"""Where RabbitMQ sees memory go. Here bodies are ``binary``, and the rest is ``other_system``."""
+"""Where RabbitMQ sees memory go; ``broker.memory`` says which of them mean something here."""
 
 
 def _node(call: Call) -> dict[str, Any]:
@@ -135,7 +136,7 @@ async def get_node(call: Call) -> web.StreamResponse:
     _check_node(call)
     shown = _node(call)
     if call.flag("memory"):
-        shown["memory"] = _memory(call)
+        shown["memory"] = await _memory(call)
     if call.flag("binary"):
         shown["binary"] = {part: 0 for part in MEMORY_PARTS if part not in ("code", "atom")}
     return answers.answer(Columns(call.query.get("columns")).of(shown))
@@ -146,16 +147,20 @@ def _check_node(call: Call) -> None:
         raise not_found()
 
 
-def _memory(call: Call) -> dict[str, Any]:
-    """Where memory goes; only bodies can be told apart."""
+async def _memory(call: Call) -> dict[str, Any]:
+    """Where memory goes, see ``broker.memory``."""
+    slices = answers.Slices()
+    messages = body_bytes = 0
+    for vhost in list(call.broker.vhosts.values()):
+        for keeper in list(vhost.keepers()):
+            gone, gone_bytes = paged_out(keeper)
+            messages += len(keeper) - gone
+            body_bytes += keeper.backlog.size_bytes - gone_bytes
+            if slices.over:
+                await slices.rest()
+    output = sum(session.transport.get_write_buffer_size() for session in call.server.sessions)
     resident = resident_bytes()
-    bodies = sum(
-        keeper.backlog.size_bytes
-        for vhost in call.broker.vhosts.values()
-        for keeper in vhost.keepers()
-    )
-    parts = dict.fromkeys(MEMORY_PARTS, 0)
-    parts |= {"binary": bodies, "other_system": max(0, resident - bodies)}
+    parts = dict.fromkeys(MEMORY_PARTS, 0) | breakdown(messages, body_bytes, output)
     total = {"erlang": resident, "rss": resident, "allocated": resident}
     return {**parts, "strategy": "rss", "total": total}
 
@@ -163,13 +168,13 @@ def _memory(call: Call) -> dict[str, Any]:
 async def get_memory(call: Call) -> web.StreamResponse:
     """GET /api/nodes/{node}/memory."""
     _check_node(call)
-    return answers.answer({"memory": _memory(call)})
+    return answers.answer({"memory": await _memory(call)})
 
 
 async def get_memory_relative(call: Call) -> web.StreamResponse:
     """GET /api/nodes/{node}/memory/relative: percent, rounded up."""
     _check_node(call)
-    memory = _memory(call)
+    memory = await _memory(call)
     total = max(1, memory["total"]["rss"])
     shares = {part: -(-memory[part] * 100 // total) for part in MEMORY_PARTS}
     return answers.answer({"memory": {"total": 100, **shares}})

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 
 from broker.core import policies, runtime_parameters, vhost_settings
-from broker.core.parameters import InvalidParameter, term
+from broker.core.validation import InvalidParameter, term
 from broker.identity import cluster_id
 from broker.management import answers
 from broker.management.errors import bad_request, not_found

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 
 from broker.core import users
-from broker.core.parameters import InvalidParameter
+from broker.core.validation import InvalidParameter
 from broker.management import answers
 from broker.management.call import as_words
 from broker.management.errors import bad_request, not_found
@@ -33,7 +33,7 @@ def _row(user: User) -> dict[str, Any]:
 
 async def get_all(call: Call) -> web.StreamResponse:
     """GET /api/users."""
-    items = (Item((name,), name, user) for name, user in call.broker.users.items())
+    items = (Item((name,), name, user) for name, user in list(call.broker.users.items()))
     return await reply(call, items, _row)
 
 
@@ -136,7 +136,7 @@ async def bulk_delete(call: Call) -> web.StreamResponse:
 
 async def get_limits(call: Call) -> web.StreamResponse:
     """GET /api/user-limits and /api/user-limits/{user}."""
-    found = [_user(call)] if call.has("user") else call.broker.users.values()
+    found = [_user(call)] if call.has("user") else list(call.broker.users.values())
     rows = ({"user": user.name, "value": dict(user.limits)} for user in found if user.limits)
     return await reply_rows(call, rows)
 

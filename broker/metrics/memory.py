@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from broker.memory import breakdown
+from broker.memory import breakdown, paged_out
 from broker.metrics.clients import sessions_of
 from broker.metrics.family import GAUGE, Scope, Steps, parts, single
-from broker.metrics.queues import paged_out, queues_of
+from broker.metrics.queues import queues_of
 
 _NAMES = {
     "binary": ("binary_heap", "bodies of ready messages"),

@@ -10,6 +10,7 @@ from collections.abc import Generator
 from typing import TYPE_CHECKING, NamedTuple
 
 from broker.core.paging import MESSAGE_BYTES
+from broker.memory import paged_out
 from broker.metrics.family import (
     COUNTER,
     GAUGE,
@@ -65,12 +66,6 @@ def queues_of(scope: Scope) -> list[Queue]:
         if wanted is None or vhost.name in wanted
         for queue in vhost.queues.values()
     ]
-
-
-def paged_out(queue: Queue) -> tuple[int, int]:
-    """How many of its messages are not in memory, and the octets of their bodies."""
-    pages = [part.pages for part in queue.backlog.parts() if part.pages is not None]
-    return sum(one.count for one in pages), sum(one.size_bytes for one in pages)
 
 
 def queue_labels(queue: Queue) -> Labels:

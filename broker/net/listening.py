@@ -125,13 +125,15 @@ class AmqpListeners:
     async def _accept(self, listening: socket.socket, tls: bool) -> None:
         while True:
             try:
-                accepted, _ = await self._loop.sock_accept(listening)
+                accepted, peer = await self._loop.sock_accept(listening)
             except OSError as error:
-                _log.error("cannot accept connections: %s", error.strerror)
+                text = "cannot accept connections: %s; raise LimitNOFILE if files are too many"
+                _log.error(text, error.strerror)
                 await asyncio.sleep(EXHAUSTED_S)
                 continue
             if not self._has_room(len(self._tasks)):
-                _log.warning("refused a connection: too many are open (%s)", FULL)
+                text = "refused a connection from %s: too many are open (%s)"
+                _log.warning(text, peer[0], FULL, extra={"source": peer[0]})
                 accepted.close()
                 continue
             self._start(self._admit(accepted, tls))
@@ -142,6 +144,7 @@ class AmqpListeners:
         """Bring one socket to its session; whatever goes wrong ends this socket alone."""
         certificates = self._certificates if tls else None
         name, admitted, spare = "?", False, None
+        whose = {"source": ""}
         try:
             accepted.setblocking(False)
             if tls and self._spares < SPARES_MAX:
@@ -149,6 +152,7 @@ class AmqpListeners:
                 self._spares += 1
             peer = accepted.getpeername()
             name = str(Listener(*peer[:2]))
+            whose["source"] = peer[0]
             origin = await self._origin(accepted, peer[0]) if self._config.proxy_protocol else None
             if origin is not None:
                 name = f"{Listener(*origin[0])} (by way of {name})"
@@ -160,13 +164,14 @@ class AmqpListeners:
             )
             admitted = True
         except proxy.ProxyError as error:
-            _log.error("%s: dropped, because proxy_protocol is on and %s", name, error)
+            text = "%s: dropped, because proxy_protocol is on and %s"
+            _log.error(text, name, error, extra=whose)
         except OSError as error:
             if certificates is None or isinstance(error, ConnectionResetError | BrokenPipeError):
                 _log.debug("%s: gone during the handshake", name)
             else:
                 why = explain(error, certificates.prefix, certificates.host_names)
-                _log.error("%s: no TLS: %s", name, why)
+                _log.error("%s: no TLS: %s", name, why, extra=whose)
                 if spare is not None:
                     alert.send(error, spare)
         finally:

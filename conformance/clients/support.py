@@ -40,6 +40,7 @@ PROGRAMS = (
     "with_go",
     "with_bunny",
     "with_php",
+    "with_rabbitmq_c",
     "with_amqp_tools",
     "with_tls",
 )

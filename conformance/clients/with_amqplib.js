@@ -1,9 +1,10 @@
-// amqplib's checks; `node with_amqplib.js URL NAME` runs one of them.
-// with_amqplib.py installs amqplib and runs this; NODE_PATH says where amqplib is.
+// amqplib's checks; with_amqplib.py installs amqplib and runs this, foreign.py says how it is asked.
+// NODE_PATH says where amqplib is.
 'use strict';
 
 const assert = require('node:assert/strict');
 const crypto = require('node:crypto');
+const readline = require('node:readline');
 const { setTimeout: sleep } = require('node:timers/promises');
 const amqp = require('amqplib');
 
@@ -370,17 +371,24 @@ const checks = {
   },
 };
 
-async function main([url, name]) {
+async function run(name, url) {
   const connection = await amqp.connect(url);
   connection.on('error', () => {});
-  await checks[name](connection, url);
-  await connection.close().catch(() => {});
+  try {
+    await checks[name](connection, url);
+  } finally {
+    await connection.close().catch(() => {});
+  }
 }
 
-main(process.argv.slice(2)).then(
-  () => process.exit(0),
-  (error) => {
-    console.error(error);
-    process.exit(1);
-  },
-);
+async function main() {
+  for await (const line of readline.createInterface({ input: process.stdin })) {
+    const answer = await run(...line.split(' ')).then(() => 'ok', (error) => {
+      console.error(error);
+      return `failed: ${error.message.replaceAll('\n', ' ')}`;
+    });
+    console.log(answer);
+  }
+}
+
+main();

@@ -388,28 +388,6 @@ func (Checks) OverTls(connection *amqp.Connection, url string) {
 	equal(errors.As(err, &x509.UnknownAuthorityError{}), true, fmt.Sprint(err))
 }
 
-// A shutdown is told with 320; after it the persistent message is there.
-func (Checks) AfterRestart(connection *amqp.Connection, url string) {
-	channel := open(connection)
-	confirms := confirming(channel)
-	queue := unique("go.kept")
-	value(channel.QueueDeclare(queue, true, false, false, false, nil))
-	must(channel.ExchangeDeclare(queue, "direct", true, false, false, false, nil))
-	must(channel.QueueBind(queue, "key", queue, false, nil))
-	publish(channel, queue, "key", amqp.Publishing{DeliveryMode: amqp.Persistent, Body: []byte("kept")})
-	equal(await(confirms, "the confirm").Ack, true, "confirmed")
-	closed := connection.NotifyClose(make(chan *amqp.Error, 1))
-	ask("restart")
-	failure := await(closed, "the connection's end")
-	equal([]any{failure.Code, failure.Reason}, []any{320, "CONNECTION_FORCED - broker forced connection closure with reason 'shutdown'"}, "error")
-	again := value(amqp.Dial(url))
-	defer again.Close()
-	channel = open(again)
-	equal(take(channel, queue), []string{"kept"}, "messages")
-	value(channel.QueueDelete(queue, false, false, false))
-	must(channel.ExchangeDelete(queue, false, false))
-}
-
 // Every type amqp091-go can put into a table.
 func everyType() amqp.Table {
 	return amqp.Table{
@@ -496,11 +474,6 @@ func await[T any](source <-chan T, what string) T {
 }
 
 var input = bufio.NewScanner(os.Stdin)
-
-func ask(word string) {
-	fmt.Println(word)
-	input.Scan()
-}
 
 func dial(url string) *amqp.Connection {
 	if !strings.HasPrefix(url, "amqps:") {

@@ -31,7 +31,7 @@ function unique(string $stem): string
     return $stem . '.' . bin2hex(random_bytes(6));
 }
 
-function connect(string $url, ?string $password = null, int $heartbeat = 0, ?string $authority = null): AbstractConnection
+function connect(string $url, ?string $password = null, ?string $authority = null): AbstractConnection
 {
     $parts = parse_url($url);
     $config = new AMQPConnectionConfig();
@@ -39,7 +39,6 @@ function connect(string $url, ?string $password = null, int $heartbeat = 0, ?str
     $config->setPort($parts['port']);
     $config->setUser($parts['user']);
     $config->setPassword($password ?? $parts['pass']);
-    $config->setHeartbeat($heartbeat);
     $config->setReadTimeout(PATIENCE_S);
     $config->setWriteTimeout(PATIENCE_S);
     if ($parts['scheme'] === 'amqps') {
@@ -107,7 +106,6 @@ class Checks
     public function __construct(
         private AbstractConnection $connection,
         private string $url,
-        private string $authority,
     ) {
     }
 
@@ -442,19 +440,6 @@ class Checks
         ], 'x-death');
     }
 
-    // A connection with a heartbeat of a second that the program sees to lives on.
-    public function heartbeat(): void
-    {
-        $connection = connect($this->url, heartbeat: 1);
-        equal($connection->getHeartbeat(), 1, 'heartbeat');
-        for ($count = 0; $count < 7; $count++) {
-            usleep(500_000);
-            $connection->checkHeartBeat();
-        }
-        own($connection->channel());
-        $connection->close();
-    }
-
     // A publisher is told that the broker is in alarm.
     public function in_alarm(): void
     {
@@ -485,37 +470,13 @@ class Checks
         }
         throw new Exception("the broker's certificate was taken");
     }
-
-    // A shutdown raises AMQPConnectionClosedException; reconnect() works and the message is there.
-    public function after_restart(): void
-    {
-        $channel = $this->connection->channel();
-        $queue = unique('php.kept');
-        $channel->queue_declare($queue, false, true, false, false);
-        $channel->confirm_select();
-        $channel->basic_publish(new AMQPMessage('kept', ['delivery_mode' => 2]), '', $queue);
-        $channel->wait_for_pending_acks(PATIENCE_S);
-        echo "restart\n";
-        try {
-            $channel->wait(null, false, PATIENCE_S);
-            throw new Exception('not told');
-        } catch (AMQPConnectionClosedException $error) {
-            // 320, unless its answer to that fails first.
-            equal(in_array($error->getCode(), [320, SOCKET_EPIPE], true), true, $error->getMessage());
-        }
-        fgets(STDIN);
-        $this->connection->reconnect();
-        $channel = $this->connection->channel();
-        equal(take($channel, $queue), ['kept'], 'messages');
-        $channel->queue_delete($queue);
-    }
 }
 
 function run(string $name, string $url, string $authority): string
 {
     try {
         $connection = connect($url, authority: $authority);
-        (new Checks($connection, $url, $authority))->$name();
+        (new Checks($connection, $url))->$name();
         if ($name !== 'in_alarm') { // Nothing more is read from a blocked publisher.
             $connection->close();
         }

@@ -204,7 +204,7 @@ def deaf_publisher(ground: Ground) -> None:
     channel.connection.send_raw(unit * ground.count(20_000))
 
 
-@attack("404 each; a line of log each, others are served")
+@attack("404 each; lines of log up to a limit, others are served")
 def channel_errors(ground: Ground) -> None:
     """Cause channel errors as fast as one can."""
     channel = ground.connect().channel()

@@ -156,6 +156,8 @@ def known(api: FakeApi) -> FakeApi:
             "PUT settings",
             {"log.level": "debug", "log.console.level": None, "log.file.level": None},
         ),
+        ("change_setting log.level debug", "PUT settings", {"log.level": "debug"}),
+        ("change_setting log.level", "PUT settings", {"log.level": None}),
         ("set_log_level debug queue", "PUT settings", {"log.queue.level": "debug"}),
     ],
 )
@@ -228,6 +230,27 @@ def test_a_dry_run_changes_nothing(line: str, known: FakeApi, ctl: Run) -> None:
         assert (ran.code, ran.err) == (0, "")
         assert ran.out.endswith("\n")
     assert known.written == []
+
+
+def test_peek(known: FakeApi, ctl: Run, leveret: Run) -> None:
+    """Messages are looked at from a position on, which begins with 1; there has to be one."""
+    message = {
+        "position": 4,
+        "exchange": "",
+        "routing_key": "q",
+        "redelivered": False,
+        "properties": {"delivery_mode": 2},
+        "payload": "a\tb",
+    }
+    known.answers["POST /api/queues/%2F/q/peek"] = (200, {"messages": [message], "total": 9})
+    ran = ctl("-s", "peek", "q", "5", "--count", "3", "--dry-run")
+    assert (ran.code, ran.out) == (0, '5\t\tq\tfalse\t{"delivery_mode":2}\ta\\tb\n')
+    assert known.asked[-1][2] == {"offset": 4, "count": 3}
+    known.answers["POST /api/queues/%2F/q/peek"] = (200, {"messages": [], "total": 9})
+    assert ctl("peek", "q").code == 69
+    known.answers["POST /api/queues/%2F/q/peek"] = (404, {"reason": "Not Found"})
+    assert "there is no queue 'q' in vhost '/'" in leveret("peek", "q").err
+    assert ctl("peek", "q", "0").code == 65
 
 
 def test_refusals_are_shown(known: FakeApi, ctl: Run) -> None:
@@ -334,6 +357,38 @@ def test_completion_offers(
     found = {line.split(",")[1] for line in lines}
     assert offered <= found
     assert all(each.startswith(typed.split()[-1]) for each in found)
+
+
+@pytest.mark.parametrize(
+    ("typed", "asked", "offered"),
+    [
+        ("leveret purge_queue a", "queues/%2F", ["ab", "ac"]),
+        ("leveret -p v delete_queue a", "queues/v", ["ab", "ac"]),
+        ("leveret delete_user a", "users", ["ab", "ac"]),
+        ("leveret clear_policy a", "policies/%2F", ["ab", "ac"]),
+        ("leveret purge_queue a", "nothing", []),
+    ],
+)
+def test_completion_of_names(
+    typed: str,
+    asked: str,
+    offered: list[str],
+    api: FakeApi,
+    leveret: Run,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The shell completes names of what there is, of as many as fit; without an answer none."""
+    query = "columns=name&page=1&page_size=100&name=%5Ea&use_regex=true"
+    items = [{"name": name} for name in ("ab", "ac", "b")]
+    api.answers[f"GET /api/{asked}?{query}"] = (200, {"items": items})
+    monkeypatch.setenv("_LEVERET_COMPLETE", "bash_complete")
+    monkeypatch.setenv("COMP_WORDS", typed)
+    monkeypatch.setenv("COMP_CWORD", str(len(typed.split()) - 1))
+    with pytest.raises(SystemExit):
+        leveret()
+    lines = capsys.readouterr().out.split()
+    assert [line.split(",")[1] for line in lines] == offered
 
 
 def test_log_tail(api: FakeApi, leveret: Run) -> None:

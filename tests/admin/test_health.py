@@ -152,3 +152,5 @@ def test_waiting_has_an_end(ctl: Run, tmp_path: Path) -> None:
     """--timeout bounds the wait."""
     ran = ctl("await_startup", "--data-dir", str(tmp_path), "--timeout", "0.01")
     assert (ran.code, "did not answer in time" in ran.err) == (75, True)
+    ran = ctl("await_startup", "--timeout", "0.01")
+    assert (ran.code, "no broker found" in ran.err) == (69, True)

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import shlex
+
+import click
 import pytest
 
 from broker.admin import programs
+from broker.admin.command import Session
+from broker.admin.examples import EXAMPLES
 from broker.admin.refused import REFUSED
+from broker.admin.values import Voice
 from tests.admin.conftest import Run, StandIn
 
 RABBITMQS = {
@@ -99,6 +105,8 @@ def test_every_command_is_there_and_explains_itself(name: str, leveret: Run) -> 
     ran = leveret("help", name)
     assert ran.code == 0
     assert ran.out.startswith(f"Usage: leveret {name}")
+    example = f"\nExample:\n  leveret {EXAMPLES[name]}\n" if name in EXAMPLES else ""
+    assert ran.out.endswith(example)
     assert leveret(name.replace("_", "-"), "--help").code == 0
 
 
@@ -108,3 +116,19 @@ def test_a_command_of_another_program(stand_in: StandIn) -> None:
     assert (ran.code, "Command 'list_queues' not found" in ran.err) == (64, True)
     ran = stand_in("rabbitmqctl")("list_queus")
     assert (ran.code, "Did you mean 'list_queues'?" in ran.err) == (64, True)
+
+
+def test_examples_are_true() -> None:
+    """Every command with words or options of its own has an example, which its parser takes."""
+    program = programs.Program("leveret", "", [*programs.ADMINISTRATION])
+    context = click.Context(program, info_name="leveret", obj=Session("leveret", Voice.LEVERET))
+    for name in NAMES:
+        command = program.get_command(context, name)
+        assert command is not None
+        shown = [p for p in command.params if not (p.name or "").startswith("common_")]
+        shown = [p for p in shown if not getattr(p, "hidden", False)]
+        assert bool(shown) == (name in EXAMPLES), name
+        if name in EXAMPLES:
+            first, *words = shlex.split(EXAMPLES[name])
+            assert first == name
+            command.make_context(name, words, context)

@@ -8,6 +8,7 @@ from tests.amqp.dialogue import (
     bodies,
     consume,
     declare,
+    hear,
     heard,
     names,
     say,
@@ -230,3 +231,24 @@ def test_one_slow_reader_does_not_stop_another() -> None:
     quick = started(world, consume(tag="quick"))
     assert bodies(say(world, quick, stored(b"0"), stored(b"1"))) == [b"0", b"1"]
     assert heard(world, slow) == []
+
+
+def test_consume_ok_leaves_before_the_deliveries() -> None:
+    """A client that waits for consume-ok does not find deliveries in the same read."""
+    world = World()
+    client = started(world, declare())
+    say(world, client, send())
+    client.feed(method(1, consume()))
+    assert names(hear(client.said())) == ["Basic.ConsumeOk"]
+    assert names(heard(world, client)) == ["Basic.Deliver"]
+
+
+def test_consume_ok_waits_for_what_waits_for_the_disk() -> None:
+    """What precedes consume-ok precedes it on the wire, also if it has to wait."""
+    world = World(slow_disk=True)
+    client = started(world, declare("q"))
+    say(world, client, send())
+    client.feed(method(1, declare("d", durable=True)) + method(1, consume()))
+    assert client.said() == b""
+    answers = names(heard(world, client))
+    assert answers == ["Queue.DeclareOk", "Basic.ConsumeOk", "Basic.Deliver"]

@@ -1,5 +1,6 @@
 """The command line: commands, exit codes, and what a start that fails says."""
 
+import os
 import re
 from pathlib import Path
 
@@ -75,6 +76,22 @@ def test_wrong_settings_are_exit_code_78(
     assert len(lines) == 2
     assert all(line.startswith("leveret: --set ") for line in lines)
     assert served == []
+
+
+def test_pid_file(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is there while the broker runs, and one that cannot be written prevents the start."""
+    place = tmp_path / "run" / "pid"
+    seen: list[str] = []
+    monkeypatch.setattr(server, "run", lambda _: seen.append(place.read_text()) or 0)
+    assert cli.main(["--set", f"leveret.pid_file={place}"]) == 0
+    assert seen == [f"{os.getpid()}\n"]
+    assert not place.exists()
+    (tmp_path / "file").touch()
+    assert cli.main(["--set", f"leveret.pid_file={tmp_path}/file/pid"]) == 78
+    assert "leveret.pid_file" in capsys.readouterr().err
+    assert len(seen) == 1
 
 
 def test_warnings_are_logged(served: list[Config], capsys: pytest.CaptureFixture[str]) -> None:

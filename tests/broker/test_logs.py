@@ -1,10 +1,12 @@
 """The log for people: outputs, levels, formats, rotation, and the lines kept in memory."""
 
 import datetime
+import gzip
 import json
 import logging
 import os
 import re
+import threading
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
@@ -219,6 +221,30 @@ def test_rotation_by_size(tmp_path: Path) -> None:
     assert files == ["leveret.log", "leveret.log.1", "leveret.log.2"]
     assert all(path.stat().st_size <= 200 for path in tmp_path.iterdir())
     assert "line 19" in (tmp_path / "leveret.log").read_text()
+
+
+def test_finished_files_are_compressed(tmp_path: Path) -> None:
+    """A finished file is compressed and keeps its lines; so is one that was left plain."""
+    place = tmp_path / "leveret.log"
+    place.with_suffix(".log.1").write_text("left by a crash\n")
+    logs.configure(
+        configured(
+            f"log.dir={tmp_path}",
+            "log.file=leveret.log",
+            "log.file.rotation.size=200",
+            "log.file.rotation.count=2",
+            "log.file.rotation.compress=true",
+        )
+    )
+    for number in range(3):
+        logging.getLogger("leveret.queue").info("line %d %s", number, 150 * "x")
+    for thread in threading.enumerate():
+        if thread is not threading.current_thread():
+            thread.join()
+    names = sorted(file.name for file in tmp_path.iterdir())
+    assert names == ["leveret.log", "leveret.log.1.gz", "leveret.log.2.gz"]
+    for number, name in ((2, "leveret.log.1.gz"), (1, "leveret.log.2.gz")):
+        assert f"line {number - 1} " in gzip.decompress((tmp_path / name).read_bytes()).decode()
 
 
 def test_rotation_by_date(tmp_path: Path) -> None:

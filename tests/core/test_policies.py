@@ -6,11 +6,11 @@ import pytest
 
 from broker.core.broker import Broker
 from broker.core.operations import apply, decode_operation
-from broker.core.parameters import InvalidParameter
 from broker.core.policies import delete_policy, effective_definition, set_policy
 from broker.core.policy_keys import KEYS
 from broker.core.queue import Queue
 from broker.core.settings import QueueSettings
+from broker.core.validation import InvalidParameter
 from broker.core.vhost import Vhost
 from protocol.tables import table
 from tests.core.doubles import (

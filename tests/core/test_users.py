@@ -8,7 +8,6 @@ import pytest
 
 from broker.core.broker import Broker
 from broker.core.operations import apply, decode_operation
-from broker.core.parameters import InvalidParameter
 from broker.core.permissions import (
     VhostAccess,
     clear_permissions,
@@ -37,6 +36,7 @@ from broker.core.users import (
     put_user,
     set_user_limit,
 )
+from broker.core.validation import InvalidParameter
 from broker.core.vhost_settings import set_metadata
 from protocol.errors import NotAllowed
 from tests.core.doubles import ListeningLog

@@ -7,8 +7,8 @@ import pytest
 
 from broker.core.broker import Broker
 from broker.core.operations import apply, decode_operation
-from broker.core.parameters import InvalidParameter
 from broker.core.pattern import Pattern
+from broker.core.validation import InvalidParameter
 from broker.core.vhost import Vhost
 from broker.core.vhost_settings import (
     DefaultLimits,

@@ -1,4 +1,4 @@
-"""What policies and limits of vhosts share: RabbitMQ calls both runtime parameters.
+"""Whether what an operator states makes sense: limits, and the words in which it does not.
 
 An operator's wish that makes no sense is an ``InvalidParameter``; its text is what RabbitMQ's
 management API puts into ``reason``, values written as Erlang terms.
