@@ -98,8 +98,8 @@ class Alarms:
             )
         free, least = free_disk_bytes(self._directory) >> 20, self.disk_free_min >> 20
         return (
-            f"{reason}, {free} MiB are free for {self._directory} and {least} are wanted: make room, "
-            "or lower disk_free_limit"
+            f"{reason}, {free} MiB are free for {self._directory} and {least} are wanted: make "
+            "room, or lower disk_free_limit"
         )
 
     def _disk_is_low(self) -> bool:
