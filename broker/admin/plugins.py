@@ -53,7 +53,8 @@ def list_plugins(
         session.out.lines(names)
         return
     session.out.note(" Configured: E = explicitly enabled; e = implicitly enabled")
-    session.out.note(" | Status: * = running on this machine\n |/")
+    session.out.note(" | Status: * = running on this machine")
+    session.out.note(" |/")
     width = max(map(len, names), default=0)
     for name in names:
         is_on = name in plugins.BUILT_IN

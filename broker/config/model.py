@@ -122,6 +122,11 @@ class Config:
     log_file_rotation_count: int
     log_file_rotation_compress: bool
     log_lines_max: int | None
+    log_exchange: bool
+    log_exchange_level: str | None
+    log_exchange_formatter: str
+    log_exchange_time_format: str
+    log_exchange_level_format: str
     log_category_levels: Mapping[str, str]
 
     collect_statistics: str

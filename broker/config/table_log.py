@@ -137,6 +137,22 @@ LOG_SETTINGS: tuple[Setting, ...] = (
         "Compress finished log files with gzip.",
     ),
     Setting(
+        "log.exchange",
+        "log_exchange",
+        FLAG,
+        False,
+        "Publish the log to the topic exchange amq.rabbitmq.log of default_vhost, by level.",
+    ),
+    Setting(
+        "log.exchange.level",
+        "log_exchange_level",
+        unset_or(LEVEL),
+        None,
+        "Least severe messages to publish; unset is log.level.",
+        live=True,
+    ),
+    *_formatter("exchange"),
+    Setting(
         "leveret.log_lines_max",
         "log_lines_max",
         or_none(integer("lines", 1, 1_000_000), "unlimited"),

@@ -26,14 +26,23 @@ from broker.logs.limiter import Limiter
 from broker.logs.recent import Line, Recent
 from broker.logs.rotation import RotatingFile
 
-__all__ = ["LEVELS", "LIMITER", "NOTICE", "RECENT", "Line", "configure", "set_levels"]
+__all__ = [
+    "LEVELS",
+    "LIMITER",
+    "NOTICE",
+    "RECENT",
+    "Line",
+    "add_exchange",
+    "configure",
+    "set_levels",
+]
 
 RECENT = Recent()
 """The last lines, for whoever wants to show them."""
 LIMITER = Limiter()
 """Holds back what is too much; somebody has to call its ``report`` now and then."""
 _LOGGERS = "leveret."
-_CONSOLE, _FILE = "console", "file"
+_CONSOLE, _FILE, _EXCHANGE = "console", "file", "exchange"
 
 
 def configure(config: Config) -> None:
@@ -69,13 +78,32 @@ def configure(config: Config) -> None:
     set_levels(config)
 
 
+def add_exchange(handler: logging.Handler, config: Config) -> None:
+    """Have another output, made when there is a broker: the log exchange."""
+    handler.name = _EXCHANGE
+    handler.setFormatter(
+        _formatter(
+            config.log_exchange_formatter,
+            config.log_exchange_time_format,
+            config.log_exchange_level_format,
+        )
+    )
+    handler.addFilter(LIMITER)
+    logging.root.addHandler(handler)
+    set_levels(config)
+
+
 def set_levels(config: Config) -> None:
     """Give outputs and categories the levels of these settings; the outputs stay open."""
     LIMITER.lines_max = config.log_lines_max
     common = LEVELS[config.log_category_levels.get("default", config.log_level)]
     # An output without a level of its own must let a category through that asks for more.
     inherited = min([common, *(LEVELS[level] for level in config.log_category_levels.values())])
-    chosen = {_CONSOLE: config.log_console_level, _FILE: config.log_file_level}
+    chosen = {
+        _CONSOLE: config.log_console_level,
+        _FILE: config.log_file_level,
+        _EXCHANGE: config.log_exchange_level if config.log_exchange else None,
+    }
     outputs = [handler for handler in logging.root.handlers if handler.name in chosen]
     for output in outputs:
         level = chosen[output.name or ""]
