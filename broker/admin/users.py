@@ -99,9 +99,10 @@ def delete_user(session: Session, username: str) -> None:
 @completion.username
 @click.argument("tag", nargs=-1)
 def set_user_tags(session: Session, username: str, tag: tuple[str, ...]) -> None:
-    """Replace a user's tags: administrator, monitoring, policymaker, management or your own.
+    """Replace a user's tags, which say what it may do in the management API.
 
-    Without TAG the user has none, and may not use the management API.
+    There are administrator, monitoring, policymaker and management; others are your own. Without
+    TAG the user has none, and may not use the management API.
     """
     session.out.note(f'Setting tags for user "{username}" to [{", ".join(tag)}] ...')
     user = _user(session.api, username)
@@ -238,7 +239,10 @@ def list_user_topic_permissions(session: Session, username: str) -> None:
 @completion.username
 @click.argument("definition")
 def set_user_limits(session: Session, username: str, definition: str) -> None:
-    """Limit a user's connections and channels: '{"max-connections": 5, "max-channels": 20}'."""
+    """Limit how many connections and channels a user may have.
+
+    DEFINITION is JSON with max-connections, max-channels or both.
+    """
     session.out.note(f'Setting user limits to "{definition}" for user "{username}" ...')
     _user(session.api, username, EX_UNAVAILABLE)
     for name, value in parse(definition).items():
