@@ -6,14 +6,19 @@ step is a method that asks for one permission, and is allowed, or refused in Rab
 
 from __future__ import annotations
 
+import hmac
+import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
+import jwt
 import pytest
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 from conformance import directory
-from conformance.backends import Chained, chained, token
+from conformance.backends import Chained, chained, forged, public_key, token
 from conformance.channel import Channel
 from conformance.codec import Method
 from conformance.conftest import PRIVATE, URL
@@ -294,6 +299,51 @@ def test_what_was_sent_before_the_answer(url: str) -> None:
 
 
 # -- tokens ----------------------------------------------------------------------------
+
+
+STRANGER = rsa.generate_private_key(65537, 2048)
+STRANGERS = json.loads(jwt.algorithms.RSAAlgorithm.to_jwk(STRANGER.public_key()))
+
+
+def _by_stranger(signed: bytes) -> bytes:
+    return STRANGER.sign(signed, padding.PKCS1v15(), hashes.SHA256())
+
+
+def _hmac(secret: bytes) -> Callable[[bytes], bytes]:
+    return lambda signed: hmac.digest(secret, signed, "sha256")
+
+
+RS256 = {"alg": "RS256", "typ": "JWT"}
+FORGERIES = {
+    "no signature": ({"alg": "none", "kid": "k"}, lambda _: b""),
+    "no signature, oddly": ({"alg": "nOnE", "kid": "k"}, lambda _: b""),
+    "no algorithm": ({"kid": "k"}, _by_stranger),
+    "the signature left out": ({**RS256, "kid": "k"}, lambda _: b""),
+    "the public key as a secret": ({"alg": "HS256", "kid": "k"}, _hmac(public_key())),
+    "no secret": ({"alg": "HS256", "kid": "k"}, _hmac(b"")),
+    "another key": ({**RS256, "kid": "k"}, _by_stranger),
+    "a key of its own": ({**RS256, "kid": "k", "jwk": STRANGERS}, _by_stranger),
+    "a key elsewhere": (
+        {**RS256, "kid": "k", "jku": "http://127.0.0.1:1/", "x5u": "http://127.0.0.1:1/"},
+        _by_stranger,
+    ),
+    "a file as a key": ({"alg": "HS256", "kid": "../../../../../../dev/null"}, _hmac(b"")),
+    "a query as a key": ({**RS256, "kid": "k' OR '1'='1"}, _by_stranger),
+    "a pattern as a key": ({**RS256, "kid": "*"}, _by_stranger),
+    "a giant as a key": ({**RS256, "kid": "k" * 2000}, _by_stranger),
+    "a list as a key": ({**RS256, "kid": ["k"]}, _by_stranger),
+    "an algorithm that is no text": ({"alg": ["RS256"], "kid": "k"}, _by_stranger),
+}
+
+
+@pytest.mark.parametrize("kind", FORGERIES)
+def test_forged_tokens(kind: str, url: str) -> None:
+    """Nothing that a token says of itself makes up for the signature."""
+    with Connection(
+        url, user="ann", password=forged(*FORGERIES[kind]), stage="start"
+    ) as connection:
+        connection.send_start_ok()
+        connection.expect("connection.close", reply_code=403, reply_text=REFUSED)
 
 
 def renewed(connection: Connection, secret: str) -> Method:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
 import urllib.request
@@ -11,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from conformance.brokers import Broker, Leveret, free_port
+from conformance.brokers import Broker, Leveret, free_port, speaks_amqp
 from conformance.certificates import Certificates
 from conformance.conftest import PRIVATE, URL
 from conformance.fields import Api
@@ -266,6 +267,25 @@ def test_settings_change_all_or_none(api: Api) -> None:
     assert api.get("/settings") == before
     assert api.ask("PUT", "/settings", {"log.level": ["info"]})[0] == 400
     assert api.ask("PUT", "/settings", {}, user="guest:wrong")[0] == 401
+
+
+def test_maintenance(process: Broker, api: Api) -> None:
+    """A suspended broker is not in service; it resumes as soon as its port is free."""
+    node = api.get("/overview?columns=node")["node"]
+    steps = f"/nodes/{node}/maintenance"
+    assert api.ask("POST", f"{steps}/suspend")[0] == api.ask("POST", f"{steps}/suspend")[0] == 204
+    assert api.ask("GET", "/health/checks/is-in-service")[0] == 503
+    with socket.socket() as taken:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        taken.bind(("127.0.0.1", process.port))
+        taken.listen()
+        status, answer, _ = api.ask("POST", f"{steps}/resume")
+        assert (status, "cannot listen again" in answer["reason"]) == (503, True)
+    assert api.ask("POST", f"{steps}/resume")[0] == 204
+    assert api.ask("GET", "/health/checks/is-in-service")[0] == 200
+    assert speaks_amqp(process.port)
+    assert api.ask("POST", f"{steps}/nonsense")[0] == 404
+    assert api.ask("POST", "/nodes/other@host/maintenance/drain")[0] == 404
 
 
 def test_the_log_can_be_followed(api: Api) -> None:

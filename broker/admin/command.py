@@ -151,7 +151,7 @@ class _Command(click.Command):
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write an example."""
-        if example := EXAMPLES.get(self.name or ""):
+        if example := EXAMPLES.get(ctx.info_name or ""):
             with formatter.section("Example"):
                 formatter.write(f"  {ctx.find_root().info_name} {example}\n")
 

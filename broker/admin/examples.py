@@ -12,6 +12,7 @@ EXAMPLES = {
     "set_vm_memory_high_watermark": "set_vm_memory_high_watermark absolute 2GB",
     "set_disk_free_limit": "set_disk_free_limit 5GB",
     "set_log_level": "set_log_level debug connection",
+    "change_setting": "change_setting log.file.level debug",
     "resolve_hostname": "resolve_hostname ldap.example.com --address-family IPv6",
     "cipher_suites": "cipher_suites --all",
     "list_unresponsive_queues": "list_unresponsive_queues name",

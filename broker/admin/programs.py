@@ -22,7 +22,7 @@ import click
 from broker import __version__
 from broker.admin.command import CONTEXT, Session, common_options, list_options
 from broker.admin.failure import EX_DATAERR, EX_INTERRUPTED, EX_PIPE, EX_USAGE, Failure
-from broker.admin.refused import REFUSED, refusal
+from broker.admin.refused import REASONS, REFUSED, refusal
 from broker.admin.telling import tell, tell_usage
 from broker.admin.values import Voice
 
@@ -35,7 +35,7 @@ ADMINISTRATION: Mapping[str, tuple[str, str]] = {
     ),
     "Settings": (
         "settings",
-        "environment set_vm_memory_high_watermark set_disk_free_limit set_log_level",
+        "environment set_vm_memory_high_watermark set_disk_free_limit set_log_level change_setting",
     ),
     "Looking closer": (
         "diagnostics",
@@ -155,8 +155,6 @@ class Program(click.Group):
             title: names.split() for title, (_, names) in self._sections.items()
         }
         brief = FOR_SCRIPTS.split() if self.name == LEVERET else []
-        if self._sections and not brief:
-            sections["Not possible"] = [*REFUSED]
         for title, names in sections.items():
             with formatter.section(title):
                 found = {name: self.get_command(ctx, name) for name in names if name not in brief}
@@ -166,6 +164,10 @@ class Program(click.Group):
         if brief:
             with formatter.section("Also there, for scripts written for RabbitMQ"):
                 formatter.write_text(", ".join(brief))
+        elif self._sections:
+            with formatter.section("Not possible"):
+                for refused, why in REASONS.items():
+                    formatter.write_text(f"{', '.join(refused.split())}: {why}")
 
 
 @click.command("help", context_settings=CONTEXT)
@@ -250,7 +252,9 @@ STAND_INS: Mapping[str, Sequence[str]] = {
 def stand_in(original: str, arguments: Sequence[str]) -> int:
     """Run what takes the place of one of RabbitMQ's programs."""
     meaning = f"Administer Leveret with the commands, output and exit codes of {original}."
-    own: Mapping[str, click.Command] = {}
+    own: Mapping[str, click.Command | str] = {}
+    if original == "rabbitmqctl":
+        own = {"eval": "broker.admin.evaluation"}
     if original == "rabbitmq-plugins":
         own = import_module("broker.admin.plugins").COMMANDS
     program = Program(f"leveret-{original}", meaning, STAND_INS[original], **own)

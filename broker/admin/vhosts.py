@@ -44,7 +44,10 @@ def add_vhost(
     tag_list: str | None,
     default_queue_type: str | None,
 ) -> None:
-    """Create a virtual host, where nobody may do anything yet. One that exists is left alone."""
+    """Create a virtual host; one that exists is left alone.
+
+    Who makes it over HTTP may do everything in it; set_permissions lets others in.
+    """
     session.out.note(f'Adding vhost "{vhost_name}" ...')
     body: dict[str, Any] = {}
     if description is not None:
@@ -82,7 +85,10 @@ def set_vhost_tags(session: Session, vhost_name: str, tag: tuple[str, ...]) -> N
 @command
 @click.argument("definition")
 def set_vhost_limits(session: Session, definition: str) -> None:
-    """Limit what a virtual host may have: '{"max-queues": 50, "max-connections": 100}'."""
+    """Limit how many queues and connections a virtual host may have.
+
+    DEFINITION is JSON with max-queues, max-connections or both.
+    """
     session.out.note(f'Setting vhost limits to "{definition}" for vhost "{session.vhost}" ...')
     session.check_vhost()
     for name, value in parse(definition).items():

@@ -156,6 +156,8 @@ def known(api: FakeApi) -> FakeApi:
             "PUT settings",
             {"log.level": "debug", "log.console.level": None, "log.file.level": None},
         ),
+        ("change_setting log.level debug", "PUT settings", {"log.level": "debug"}),
+        ("change_setting log.level", "PUT settings", {"log.level": None}),
         ("set_log_level debug queue", "PUT settings", {"log.queue.level": "debug"}),
     ],
 )

@@ -128,6 +128,7 @@ function words(reason) {
   return reason.map(words).join(" ").replaceAll("_", " ");
 }
 
+/** Begins a sentence, unless with a name such as channel_max. */
 function capital(text) {
-  return text.charAt(0).toUpperCase() + text.slice(1);
+  return /^[a-z]+\b(?![._-])/.test(text) ? text.charAt(0).toUpperCase() + text.slice(1) : text;
 }
