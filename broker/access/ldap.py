@@ -151,7 +151,7 @@ class Ldap:
                 if self._options.use_starttls:
                     connection.start_tls()
             except (LDAPException, OSError) as error:
-                text, whose = "LDAP server %s: %s", {"source": ""}
+                text, whose = "LDAP server %s cannot be used: %s", {"source": ""}
                 _log.warning(text, server.host, type(error).__name__, extra=whose)
             else:
                 return connection

@@ -254,7 +254,9 @@ STAND_INS: Mapping[str, Sequence[str]] = {
 def stand_in(original: str, arguments: Sequence[str]) -> int:
     """Run what takes the place of one of RabbitMQ's programs."""
     meaning = f"Administer Leveret with the commands, output and exit codes of {original}."
-    own: Mapping[str, click.Command] = {}
+    own: Mapping[str, click.Command | str] = {}
+    if original == "rabbitmqctl":
+        own = {"eval": "broker.admin.evaluation"}
     if original == "rabbitmq-plugins":
         own = import_module("broker.admin.plugins").COMMANDS
     program = Program(f"leveret-{original}", meaning, STAND_INS[original], **own)

@@ -6,6 +6,8 @@ scripts find out at once and `help` explains; they end with the exit code of wro
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from broker.admin.failure import EX_USAGE, Failure
@@ -59,6 +61,13 @@ REASONS = {
 REFUSED = {name: why for names, why in REASONS.items() for name in names.split()}
 
 
+ANY_ARGUMENTS: dict[str, Any] = {
+    "ignore_unknown_options": True,
+    "help_option_names": ["-h", "--help"],
+}
+"""Settings of a command that says no whatever it is asked."""
+
+
 def refusal(name: str) -> click.Command:
     """Make the command that refuses, whatever its arguments."""
 
@@ -66,7 +75,7 @@ def refusal(name: str) -> click.Command:
         name,
         help=REFUSED[name],
         short_help=REFUSED[name],
-        context_settings={"ignore_unknown_options": True, "help_option_names": ["-h", "--help"]},
+        context_settings=ANY_ARGUMENTS,
     )
     @click.argument("words", metavar="...", nargs=-1)
     def refuse(words: tuple[str, ...]) -> None:

@@ -115,27 +115,31 @@ def set_user_tags(session: Session, username: str, tag: tuple[str, ...]) -> None
     session.out.done()
 
 
+def is_password_of(session: Session, username: str, password: str) -> bool:
+    """Whether a user could log in with that password."""
+    chosen = session.target
+    theirs = Target(
+        chosen.url, chosen.data_dir, username=username, password=password, ca_file=chosen.ca_file
+    )
+    try:
+        Api(theirs, session.timeout_s).get("whoami")
+    except Refused as refusal:
+        # A user without a tag may not use the API, but proved to be who they are.
+        return refusal.status == 401 and "login failed" not in refusal.reason.lower()
+    return True
+
+
 @command
 @completion.username
 @click.argument("password", required=False)
 def authenticate_user(session: Session, username: str, password: str | None) -> None:
     """Tell whether a password is a user's."""
     session.out.note(f'Authenticating user "{username}" ...')
-    secret = session.new_secret(password, "Password")
-    chosen = session.target
-    theirs = Target(
-        chosen.url, chosen.data_dir, username=username, password=secret, ca_file=chosen.ca_file
-    )
-    try:
-        Api(theirs, session.timeout_s).get("whoami")
-    except Refused as refusal:
-        # A user without a tag may not use the API, but proved to be who they are.
-        if refusal.status != 401 or "login failed" in refusal.reason.lower():
-            raise Failure(
-                f'failed to authenticate user "{username}"\n'
-                f"user '{username}' - invalid credentials",
-                EX_DATAERR,
-            ) from None
+    if not is_password_of(session, username, session.new_secret(password, "Password")):
+        raise Failure(
+            f"failed to authenticate user \"{username}\"\nuser '{username}' - invalid credentials",
+            EX_DATAERR,
+        )
     session.out.answer("Success", {"message": "Success"})
 
 
