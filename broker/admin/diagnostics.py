@@ -191,7 +191,7 @@ def discover_peers(session: Session) -> None:
 
 @command
 def report(session: Session) -> None:
-    """Show everything at once, for whoever is to help: status, settings, what there is."""
+    """Show status, settings and what there is at once, for whoever is to help."""
     session.out.heading(f"Reporting server status of node {session.node} ...")
     for one in _REPORT:
         session.out.lines([""])

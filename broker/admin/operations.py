@@ -39,9 +39,10 @@ def purge_queue(session: Session, queue: str) -> None:
 @click.argument("position", type=click.IntRange(1), default=1)
 @click.option("--count", type=click.IntRange(1), default=1, metavar="N", help="So many from there.")
 def peek(session: Session, queue: str, position: int, count: int) -> None:
-    """Look at ready messages, from POSITION on (1 is the next), and leave them as they are.
+    """Look at messages that are ready, and leave them as they are.
 
-    Unlike with get, nothing about them changes, not even whether they were redelivered.
+    POSITION 1 is the next that a consumer would get. Unlike with get,
+    nothing about them changes, not even whether they were redelivered.
     """
     node = session.node
     session.out.heading(f"Peeking at queue {queue} at position {position} on node {node} ...")
@@ -120,9 +121,10 @@ def close_all_user_connections(session: Session, username: str, reason: str) -> 
 @click.argument("file")
 @click.option("--format", "kind", type=click.Choice(["json"]), default="json", hidden=True)
 def export_definitions(session: Session, file: str, kind: str) -> None:
-    """Write users, vhosts, permissions, policies, exchanges, queues and bindings to FILE, or `-`.
+    """Write what the broker has to FILE, or `-`, as JSON; all but messages.
 
-    It holds hashes of passwords, so the file is made readable for you only.
+    These are users, vhosts, permissions, policies, exchanges, queues and bindings. It holds
+    hashes of passwords, so the file is made readable for you only.
     """
     if file != "-":
         session.out.note(f'Exporting definitions in JSON to a file at "{file}" ...')
@@ -143,7 +145,7 @@ def export_definitions(session: Session, file: str, kind: str) -> None:
 @click.argument("file")
 @click.option("--format", "kind", type=click.Choice(["json"]), default="json", hidden=True)
 def import_definitions(session: Session, file: str, kind: str) -> None:
-    """Add what FILE (or standard input, `-`) defines to what there is; nothing is deleted."""
+    """Add what FILE, or `-`, defines to what there is; nothing is deleted."""
     where = "standard input" if file == "-" else f'a file at "{file}"'
     session.out.note(f"Importing definitions in JSON from {where} ...")
     session.api.post("definitions", body=load(file))

@@ -28,7 +28,7 @@ _KEYS = """
     background_gc_target_interval vhost_restart_strategy product motd_file
     log.console.use_colors log.console.color_esc_seqs log.console.formatter.single_line
     log.console.formatter.plaintext log.console.formatter.json
-    log.journald log.syslog log.file.formatter.single_line
+    log.journald log.syslog.multiline_mode log.syslog.ssl_options log.file.formatter.single_line
     log.file.formatter.plaintext log.file.formatter.json
     log.connection.file log.connection.rotation log.channel.file log.channel.rotation
     log.mirroring.file log.mirroring.rotation log.queue.file log.queue.rotation

@@ -127,6 +127,18 @@ class Config:
     log_exchange_formatter: str
     log_exchange_time_format: str
     log_exchange_level_format: str
+    log_syslog: bool
+    log_syslog_level: str | None
+    log_syslog_formatter: str
+    log_syslog_time_format: str
+    log_syslog_level_format: str
+    log_syslog_host: str
+    log_syslog_ip: str | None
+    log_syslog_port: int
+    log_syslog_transport: str
+    log_syslog_protocol: str
+    log_syslog_identity: str
+    log_syslog_facility: str
     log_category_levels: Mapping[str, str]
 
     collect_statistics: str

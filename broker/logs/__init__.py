@@ -20,11 +20,12 @@ import sys
 from pathlib import Path
 
 from broker.config import Config, ConfigError
-from broker.logs.formats import JsonFormatter, LineFormatter
+from broker.logs.formats import JsonFormatter, LineFormatter, UntimedFormatter
 from broker.logs.levels import LEVELS, NOTICE
 from broker.logs.limiter import Limiter
 from broker.logs.recent import Line, Recent
 from broker.logs.rotation import RotatingFile
+from broker.logs.syslog import Syslog
 
 __all__ = [
     "LEVELS",
@@ -42,7 +43,7 @@ RECENT = Recent()
 LIMITER = Limiter()
 """Holds back what is too much; somebody has to call its ``report`` now and then."""
 _LOGGERS = "leveret."
-_CONSOLE, _FILE, _EXCHANGE = "console", "file", "exchange"
+_CONSOLE, _FILE, _EXCHANGE, _SYSLOG = "console", "file", "exchange", "syslog"
 
 
 def configure(config: Config) -> None:
@@ -72,6 +73,8 @@ def configure(config: Config) -> None:
             )
         )
         handlers.append(file)
+    if config.log_syslog:
+        handlers.append(_open_syslog(config))
     for handler in handlers:
         handler.addFilter(LIMITER)  # which is there once, however often that is done
     logging.basicConfig(handlers=handlers, force=True)
@@ -103,6 +106,7 @@ def set_levels(config: Config) -> None:
         _CONSOLE: config.log_console_level,
         _FILE: config.log_file_level,
         _EXCHANGE: config.log_exchange_level if config.log_exchange else None,
+        _SYSLOG: config.log_syslog_level if config.log_syslog else None,
     }
     outputs = [handler for handler in logging.root.handlers if handler.name in chosen]
     for output in outputs:
@@ -133,3 +137,22 @@ def _open_file(config: Config, name: str) -> logging.Handler:
     except OSError as error:
         reason = f"log.file {place} cannot be opened ({error.strerror}); check log.dir"
         raise ConfigError([reason]) from None
+
+
+def _open_syslog(config: Config) -> logging.Handler:
+    host = config.log_syslog_ip or config.log_syslog_host
+    try:
+        syslog = Syslog(
+            host,
+            config.log_syslog_port,
+            config.log_syslog_facility,
+            config.log_syslog_identity,
+            config.log_syslog_protocol,
+        )
+    except OSError as error:
+        reason = f"log.syslog.host {host} is not known ({error.strerror})"
+        raise ConfigError([reason]) from None
+    syslog.name = _SYSLOG
+    kind = JsonFormatter if config.log_syslog_formatter == "json" else UntimedFormatter
+    syslog.setFormatter(kind(config.log_syslog_time_format, config.log_syslog_level_format))
+    return syslog
