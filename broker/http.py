@@ -12,6 +12,7 @@ Invariants:
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
@@ -23,6 +24,8 @@ from broker.services import Listening
 if TYPE_CHECKING:
     import socket
 
+_log = logging.getLogger("leveret.management")
+
 STOP_S = 0.5  # how long requests may go on when the broker stops
 REQUEST_TIMEOUT_S = 10.0
 TLS_TIMEOUT_S = 10.0
@@ -32,6 +35,9 @@ class _SentAway(asyncio.Protocol):
     """What a connection gets that is one too many."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        host = (transport.get_extra_info("peername") or ("?",))[0]
+        text = "refused a connection from %s: too many are open (a twentieth of LimitNOFILE, or %d)"
+        _log.warning(text, host, resources.HTTP_MAX // 2, extra={"source": host})
         transport.close()
 
 

@@ -50,6 +50,8 @@ def http_silence(ground: Ground) -> None:
     for peer in peers:
         closes(peer)
     assert ask(ground, "/api/whoami") == 200
+    if len(peers) > 250:
+        assert "too many are open (a twentieth of LimitNOFILE" in ground.logged()
 
 
 @attack("closed after request_timeout; others are served")
