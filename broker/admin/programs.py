@@ -58,14 +58,16 @@ ADMINISTRATION: Mapping[str, tuple[str, str]] = {
     "Users and permissions": (
         "users",
         "list_users add_user change_password clear_password delete_user set_user_tags"
-        " authenticate_user list_permissions list_user_permissions set_permissions"
+        " authenticate_user hash_password list_permissions list_user_permissions set_permissions"
         " clear_permissions list_topic_permissions list_user_topic_permissions"
         " set_topic_permissions clear_topic_permissions list_user_limits set_user_limits"
         " clear_user_limits",
     ),
     "Virtual hosts": (
         "vhosts",
-        "list_vhosts add_vhost delete_vhost set_vhost_tags list_vhost_limits set_vhost_limits"
+        "list_vhosts add_vhost update_vhost_metadata delete_vhost set_vhost_tags"
+        " enable_vhost_protection_from_deletion disable_vhost_protection_from_deletion"
+        " list_vhost_limits set_vhost_limits"
         " clear_vhost_limits trace_on trace_off",
     ),
     "Policies and parameters": (

@@ -35,7 +35,7 @@ REASONS = {
     "update_cluster_nodes sync_queue cancel_sync_queue grow shrink add_member delete_member "
     "add_replica delete_replica restart_stream transfer_leadership": _ONE_NODE,
     "eval eval_file exec remote_shell observer runtime_thread_stats maybe_stuck "
-    "schema_info": _NO_ERLANG,
+    "schema_info metadata_store_status force_standalone_khepri_boot": _NO_ERLANG,
     "erlang_cookie_hash erlang_cookie_sources": "There is no Erlang cookie: whoever may open "
     "admin.sock in the data directory administers the broker.",
     "encode decode list_ciphers list_hashes": _NO_ENCRYPTION,
@@ -47,6 +47,12 @@ REASONS = {
     "enable_auth_attempt_source_tracking disable_auth_attempt_source_tracking": "Logins are "
     "counted by protocol only (list_node_auth_attempt_stats); the log has each with its "
     "source, in the category audit.",
+    "list_stream_connections list_stream_consumers list_stream_publishers "
+    "list_stream_consumer_groups list_stream_group_consumers list_stream_tracking "
+    "add_super_stream delete_super_stream": "Streams are classic queues: list_queues and "
+    "list_consumers show them.",
+    "activate_free_disk_space_monitoring deactivate_free_disk_space_monitoring": "Free disk space "
+    "is always looked at: `set_disk_free_limit 0` blocks nobody.",
     "set_stream_retention_policy": "Set the policy keys max-length-bytes and message-ttl.",
     "reclaim_quorum_memory": "Memory and disk are given back without being asked.",
 }

@@ -6,7 +6,10 @@ first: somebody who changes the same user in that moment may be overruled.
 
 from __future__ import annotations
 
+import base64
 import contextlib
+import hashlib
+import os
 
 import click
 
@@ -138,6 +141,17 @@ def authenticate_user(session: Session, username: str, password: str | None) -> 
             EX_DATAERR,
         )
     session.out.answer("Success", {"message": "Success"})
+
+
+@command
+@click.argument("password", required=False)
+def hash_password(session: Session, password: str | None) -> None:
+    """Show the hash of a password, for definitions and add_user --pre-hashed-password."""
+    secret = session.new_secret(password, "Password")
+    salt = os.urandom(4)
+    hashed = salt + hashlib.sha256(salt + secret.encode()).digest()
+    shown = base64.b64encode(hashed).decode()
+    session.out.answer(shown, {"result": "ok", "value": shown})
 
 
 @command

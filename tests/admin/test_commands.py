@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -99,6 +101,16 @@ def known(api: FakeApi) -> FakeApi:
             "add_vhost v/1 --description words --tags a,b --default-queue-type quorum",
             "PUT vhosts/v%2F1",
             {"description": "words", "tags": "a,b", "default_queue_type": "quorum"},
+        ),
+        (
+            "update_vhost_metadata / --default-queue-type quorum",
+            "PUT vhosts/%2F",
+            {"default_queue_type": "quorum"},
+        ),
+        (
+            "enable_vhost_protection_from_deletion v",
+            "POST vhosts/v/deletion/protection",
+            {},
         ),
         ("delete_vhost v/1", "DELETE vhosts/v%2F1", None),
         ('set_vhost_limits {"max-queues":5}', "PUT vhost-limits/%2F/max-queues", {"value": 5}),
@@ -206,6 +218,9 @@ def test_a_command_is_one_change(
         ("check_port_listener x", 65, "Error (argument validation): Bad argument: "),
         ("delete_user ", 65, "Bad argument: a name cannot be an empty string"),
         ("list_policies -p nov", 65, "Virtual host 'nov' does not exist"),
+        ("update_vhost_metadata nov --tags a", 65, "Virtual host 'nov' does not exist"),
+        ("update_vhost_metadata /", 65, "name at least one of --description"),
+        ("disable_vhost_protection_from_deletion nov", 65, "Virtual host 'nov' does not exist"),
         ("set_vhost_tags nov a", 65, "Virtual host 'nov' does not exist"),
         ("import_definitions nosuchfile", 65, "cannot read nosuchfile"),
         ("ping -n other@host", 69, f"is node {NODE}, not other@host"),
@@ -232,6 +247,14 @@ def test_a_dry_run_changes_nothing(line: str, known: FakeApi, ctl: Run) -> None:
     assert known.written == []
 
 
+def test_hash_password(ctl: Run) -> None:
+    """The hash is a salt of four octets and SHA-256 of it and the password; no broker is asked."""
+    ran = ctl("hash_password", stdin="secret\n")
+    octets = base64.b64decode(ran.out)
+    assert octets[4:] == hashlib.sha256(octets[:4] + b"secret").digest()
+    assert ctl("hash_password", stdin="secret\n").out != ran.out
+
+
 def test_peek(known: FakeApi, ctl: Run, leveret: Run) -> None:
     """Messages are looked at from a position on, which begins with 1; there has to be one."""
     message = {
@@ -251,6 +274,12 @@ def test_peek(known: FakeApi, ctl: Run, leveret: Run) -> None:
     known.answers["POST /api/queues/%2F/q/peek"] = (404, {"reason": "Not Found"})
     assert "there is no queue 'q' in vhost '/'" in leveret("peek", "q").err
     assert ctl("peek", "q", "0").code == 65
+
+
+@pytest.mark.parametrize("node", [NODE, NODE.partition("@")[0]])
+def test_a_node_may_be_named(node: str, known: FakeApi, ctl: Run) -> None:
+    """The node's name is right with its host and without, as tools of configuration give it."""
+    assert ctl("-n", node, "-q", "ping").out == "Ping succeeded\n"
 
 
 def test_refusals_are_shown(known: FakeApi, ctl: Run) -> None:
