@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from aiohttp import web
 
+from broker.amqp import audit
 from broker.core.validation import InvalidParameter
 from broker.management.errors import ApiError, bad_request, missing_keys, not_found, refused
 from protocol.constants import SHORTSTR_MAX
@@ -121,6 +122,10 @@ class Call:
         """Meanwhile, what is changed is the caller's doing: nothing may be awaited."""
         self.server.tick.read_clock()
         return self.broker.events.acting(self.caller.name)
+
+    def record(self, event: str, **facts: Any) -> None:
+        """Tell the audit log what the caller did that is no change of definitions."""
+        audit.record(event, by=self.caller.name, **facts)
 
     async def durable(self) -> None:
         """Wait until what was changed so far survives a crash."""

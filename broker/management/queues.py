@@ -332,7 +332,8 @@ async def purge(call: Call) -> web.StreamResponse:
     if queue.owner is not None:
         raise ApiError(400, "bad_request", _locked(queue).text)
     queue.refresh()
-    queue.purge()
+    count = queue.purge()
+    call.record("queue.purge", vhost=queue.vhost, name=queue.name, messages=count)
     await call.durable()
     return answers.empty(204)
 

@@ -375,6 +375,29 @@ def test_settings_while_the_broker_runs(page: Browser, api: Api) -> None:
     assert all("400" in line for line in page.complaints())
 
 
+def test_trace(page: Browser, api: Api, tmp_path: Path) -> None:
+    """What is published while a trace runs is in its file, which is downloaded and deleted here."""
+    behaviour = {"behavior": "allow", "downloadPath": str(tmp_path)}
+    page.driver.execute_cdp_cmd("Browser.setDownloadBehavior", behaviour)
+    page.go("/traces")
+    page.unfold("Start a trace")
+    page.fill("Name", "ui.seen")
+    page.button("Start trace").click()
+    page.button("Stop the trace ui.seen")
+    api.queue("ui.traced")
+    api.publish("ui.traced", "traced payload")
+    page.until("the file", lambda: api.call("GET", "/trace-files")[0]["size"])
+    page.button("Stop the trace ui.seen").click()
+    page.one("dialog button.danger").click()
+    page.sees("No trace is running")
+    page.button("Download ui.seen.log").click()
+    saved = tmp_path / "ui.seen.log"
+    page.until("the payload", lambda: saved.exists() and "traced payload" in saved.read_text())
+    page.button("Delete ui.seen.log").click()
+    page.one("dialog button.danger").click()
+    page.sees("No trace has written a file")
+
+
 def test_maintenance(page: Browser, api: Api, client: pika.BlockingConnection) -> None:
     """Clients are turned away for maintenance, and served again."""
     page.go(f"/nodes/{quote(api.call('GET', '/overview')['node'], safe='')}")
