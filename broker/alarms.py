@@ -77,15 +77,30 @@ class Alarms:
         self.reasons = tuple(found)
         if self.reasons == before:
             return
-        if self.reasons:
-            _log.warning("publishers are blocked: %s", self.text)
-        else:
+        for reason in self.reasons:
+            if reason not in before:
+                _log.warning("publishers are blocked: %s", self._explained(reason))
+        if not self.reasons:
             _log.info("publishers may go on")
         for session in sessions:
             if self.reasons:
                 session.alarm_raised()
             else:
                 session.alarm_cleared()
+
+    def _explained(self, reason: str) -> str:
+        """How bad it is, and what to do."""
+        if reason == MEMORY:
+            used, most = resident_bytes() >> 20, self.memory_max >> 20
+            return (
+                f"{reason}, {used} MiB of {most} are used: have messages consumed or purged, or "
+                "raise vm_memory_high_watermark"
+            )
+        free, least = free_disk_bytes(self._directory) >> 20, self.disk_free_min >> 20
+        return (
+            f"{reason}, {free} MiB are free for {self._directory} and {least} are wanted: make "
+            "room, or lower disk_free_limit"
+        )
 
     def _disk_is_low(self) -> bool:
         spare = free_disk_bytes(self._directory) - self.disk_free_min

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import resource
 
-RESERVED = 100  # descriptors that are not for clients
+RESERVED = 100  # descriptors that are neither for clients nor for HTTP
+HTTP_MAX = 500
 _FILES = "/proc/self/fd"
 
 
@@ -26,8 +27,13 @@ def open_files_max() -> int:
 def clients_max() -> int:
     """Take as many descriptors as we may have; how many of them clients can use.
 
-    The others are for the log, the management API and what else must not fail for many clients.
+    The others are for the log, for HTTP and what else must not fail for many clients.
     """
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    return most - min(RESERVED, most // 2)
+    return most - min(RESERVED + http_max(), most // 2)
+
+
+def http_max() -> int:
+    """How many HTTP connections there may be."""
+    return min(HTTP_MAX, max(open_files_max() // 10, 1))

@@ -31,6 +31,7 @@ from broker.ending import EX_IOERR, Ending
 from broker.engine import Engine
 from broker.garbage import Collector
 from broker.host import AmqpHost
+from broker.log_exchange import LogExchange
 from broker.logs import limiter
 from broker.maintenance import Maintenance
 from broker.net import tls
@@ -100,6 +101,7 @@ class Server:
             self.engine,
             self.upkeep,
             self.sessions,
+            *([LogExchange(self)] if config.log_exchange else []),
             *self.services,
             self.amqp,
         )

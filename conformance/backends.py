@@ -7,11 +7,12 @@ directory's queries in its advanced.config only.
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -43,12 +44,28 @@ QUERIES = {
 }
 
 
-def token(seconds: float = 600, key: Any = KEY, **claims: Any) -> str:
+def public_key() -> bytes:
+    """Who may know it: everybody."""
+    return KEY.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+
+
+def token(seconds: float = 600, **claims: Any) -> str:
     """A token of ann's for so long; a claim that is None is left out."""
     ends = int(time.time() + seconds)
     content = {"sub": "ann", "aud": "rabbitmq", "scope": EVERYTHING, "exp": ends, **claims}
     content = {name: value for name, value in content.items() if value is not None}
-    return jwt.encode(content, key, "RS256", headers={"kid": "k"})
+    return jwt.encode(content, KEY, "RS256", headers={"kid": "k"})
+
+
+def forged(header: Mapping[str, Any], sign: Callable[[bytes], bytes]) -> str:
+    """The same with another header, and a signature of somebody else's making."""
+
+    def base64url(octets: bytes) -> bytes:
+        return base64.urlsafe_b64encode(octets).rstrip(b"=")
+
+    _, content, _ = token().encode().split(b".")
+    signed = base64url(json.dumps(header).encode()) + b"." + content
+    return (signed + b"." + base64url(sign(signed))).decode()
 
 
 class Service(ThreadingHTTPServer):
@@ -104,7 +121,7 @@ def chained(kind: str, place: Path) -> Iterator[Chained]:
     service = Service()
     threading.Thread(target=service.serve_forever, daemon=True).start()
     key = place / "key.pem"
-    key.write_bytes(KEY.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
+    key.write_bytes(public_key())
     with contextlib.ExitStack() as running:
         running.callback(service.shutdown)
         port = running.enter_context(directory.serving(place))

@@ -179,9 +179,9 @@ def replay(target: Target) -> Iterator[Replay]:
     replay.close()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def measured(target: Target) -> Iterator[Broker]:
-    """A broker with metrics, which only these tests use."""
+    """A broker with metrics, which only tests of metrics use."""
     if URL:
         pytest.skip("where a foreign broker has its metrics is not known")
     settings = {"collect_statistics_interval": "200"}

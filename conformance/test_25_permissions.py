@@ -278,10 +278,11 @@ def definitions() -> dict[str, Any]:
             {"name": "ann", "password": "ann", "tags": ""},
             {"name": "ben", "password": "ben", "tags": ""},
             {"name": "cat", "password": "cat", "tags": ""},
+            {"name": "d.n", "password": "d.n", "tags": ""},
             *(user(number) for number in numbers),
         ],
         "permissions": [
-            *({"user": name, "vhost": "/", **every} for name in ("guest", "ann", "ben")),
+            *({"user": name, "vhost": "/", **every} for name in ("guest", "ann", "ben", "d.n")),
             {"user": "cat", "vhost": "/"} | dict.fromkeys(KINDS, r"^(pm\.cat|amq\.default)$"),
             *(
                 {"user": f"pm-{number}", "vhost": "/"}
@@ -292,6 +293,7 @@ def definitions() -> dict[str, Any]:
         "topic_permissions": [
             {"user": "ann", **topic, "write": r"^{username}\.", "read": "^ok$"},
             {"user": "ben", **topic, "write": "", "read": "^{vhost}"},
+            {"user": "d.n", **topic, "write": "^{client_id}$", "read": "^{username}-{vhost}-{x}$"},
         ],
         "policies": [
             {
@@ -405,6 +407,9 @@ def topic_refusal(user_name: str, key: str) -> str:
         ("ben", "", True, False),
         ("ben", "/x", False, True),
         ("guest", "anything", True, True),
+        ("d.n", "{client_id}", True, False),  # only MQTT has such an id
+        ("d.n", "d.n-/-{x}", False, True),
+        ("d.n", "dan-/-{x}", False, True),  # a name is put in as it is, as a pattern
     ],
 )
 def test_topic_permissions(

@@ -6,14 +6,19 @@ step is a method that asks for one permission, and is allowed, or refused in Rab
 
 from __future__ import annotations
 
+import hmac
+import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
+import jwt
 import pytest
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 from conformance import directory
-from conformance.backends import Chained, chained, token
+from conformance.backends import Chained, chained, forged, public_key, token
 from conformance.channel import Channel
 from conformance.codec import Method
 from conformance.conftest import PRIVATE, URL
@@ -29,6 +34,7 @@ REFUSED = (
     "For details see the broker logfile."
 )
 BOUND = "bound"
+SOON_S = 3  # a token for so long is still good when a slow machine uses it
 NO_LOGIN, NO_VHOST = "no login", "no vhost"
 
 
@@ -296,6 +302,51 @@ def test_what_was_sent_before_the_answer(url: str) -> None:
 # -- tokens ----------------------------------------------------------------------------
 
 
+STRANGER = rsa.generate_private_key(65537, 2048)
+STRANGERS = json.loads(jwt.algorithms.RSAAlgorithm.to_jwk(STRANGER.public_key()))
+
+
+def _by_stranger(signed: bytes) -> bytes:
+    return STRANGER.sign(signed, padding.PKCS1v15(), hashes.SHA256())
+
+
+def _hmac(secret: bytes) -> Callable[[bytes], bytes]:
+    return lambda signed: hmac.digest(secret, signed, "sha256")
+
+
+RS256 = {"alg": "RS256", "typ": "JWT"}
+FORGERIES = {
+    "no signature": ({"alg": "none", "kid": "k"}, lambda _: b""),
+    "no signature, oddly": ({"alg": "nOnE", "kid": "k"}, lambda _: b""),
+    "no algorithm": ({"kid": "k"}, _by_stranger),
+    "the signature left out": ({**RS256, "kid": "k"}, lambda _: b""),
+    "the public key as a secret": ({"alg": "HS256", "kid": "k"}, _hmac(public_key())),
+    "no secret": ({"alg": "HS256", "kid": "k"}, _hmac(b"")),
+    "another key": ({**RS256, "kid": "k"}, _by_stranger),
+    "a key of its own": ({**RS256, "kid": "k", "jwk": STRANGERS}, _by_stranger),
+    "a key elsewhere": (
+        {**RS256, "kid": "k", "jku": "http://127.0.0.1:1/", "x5u": "http://127.0.0.1:1/"},
+        _by_stranger,
+    ),
+    "a file as a key": ({"alg": "HS256", "kid": "../../../../../../dev/null"}, _hmac(b"")),
+    "a query as a key": ({**RS256, "kid": "k' OR '1'='1"}, _by_stranger),
+    "a pattern as a key": ({**RS256, "kid": "*"}, _by_stranger),
+    "a giant as a key": ({**RS256, "kid": "k" * 2000}, _by_stranger),
+    "a list as a key": ({**RS256, "kid": ["k"]}, _by_stranger),
+    "an algorithm that is no text": ({"alg": ["RS256"], "kid": "k"}, _by_stranger),
+}
+
+
+@pytest.mark.parametrize("kind", FORGERIES)
+def test_forged_tokens(kind: str, url: str) -> None:
+    """Nothing that a token says of itself makes up for the signature."""
+    with Connection(
+        url, user="ann", password=forged(*FORGERIES[kind]), stage="start"
+    ) as connection:
+        connection.send_start_ok()
+        connection.expect("connection.close", reply_code=403, reply_text=REFUSED)
+
+
 def renewed(connection: Connection, secret: str) -> Method:
     """Send a new secret; gives the answer."""
     connection.send("connection.update-secret", new_secret=secret, reason="r")
@@ -306,11 +357,11 @@ def renewed(connection: Connection, secret: str) -> Method:
 
 def test_a_new_token_in_time(url: str) -> None:
     """update-secret brings other permissions and more time."""
-    with Connection(url, user="x", password=token(2)) as connection:
+    with Connection(url, user="x", password=token(SOON_S)) as connection:
         new = token(scope="rabbitmq.read:*/*")
         assert renewed(connection, new).name == "connection.update-secret-ok"
         channel = connection.channel()
-        time.sleep(2.1)
+        time.sleep(SOON_S + 0.1)
         channel.sync()
         check("configure q", False, channel, "ann")
 
@@ -352,9 +403,9 @@ def test_a_new_secret_where_none_is_used(url: str) -> None:
 @leveret_only
 def test_an_expired_token_closes(url: str) -> None:
     """As with RabbitMQ since 3.13, the connection ends with its token if no new one comes."""
-    connection = Connection(url, user="x", password=token(2))
+    connection = Connection(url, user="x", password=token(SOON_S))
     text = "CONNECTION_FORCED - credential expired"
-    connection.expect("connection.close", timeout=5.0, reply_code=320, reply_text=text)
+    connection.expect("connection.close", timeout=SOON_S + 5, reply_code=320, reply_text=text)
     connection.drop()
 
 

@@ -22,11 +22,10 @@ from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
     Encoding,
     PrivateFormat,
-    PublicFormat,
     load_pem_private_key,
 )
 
-from conformance.backends import KEY, token
+from conformance.backends import public_key, token
 from conformance.brokers import REPOSITORY, BrokerError, Leveret, free_port
 from conformance.certificates import Certificates
 from conformance.conftest import PRIVATE, URL
@@ -48,7 +47,7 @@ QUERIES = ("overview", "nodes", "connections", "channels", "users", "whoami", "p
 def configuration(directory: Path) -> Path:
     """A file with every setting that is or has a secret."""
     certificates, key = Certificates(directory), directory / "key.pem"
-    key.write_bytes(KEY.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
+    key.write_bytes(public_key())
     server = certificates.server()
     locked = load_pem_private_key(server.read_bytes(), None).private_bytes(
         Encoding.PEM,
@@ -178,7 +177,7 @@ def test_no_secret_is_shown(tmp_path: Path) -> None:
         places = [("an answer", answer) for answer in answers] + list(shown_of(broker))
         broker.stop()
         places.append(("the log", broker.log_text()))
-    assert "login refused" in places[-1][1]
+    assert "login_refused" in places[-1][1]
     assert [one for place, text in places for one in find(place, text)] == []
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
 import urllib.request
@@ -11,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from conformance.brokers import Broker, Leveret, free_port
+from conformance.brokers import Broker, Leveret, free_port, speaks_amqp
 from conformance.certificates import Certificates
 from conformance.conftest import PRIVATE, URL
 from conformance.fields import Api
@@ -247,6 +248,46 @@ def test_topology_shows_other_ways_and_what_is_near(api: Api) -> None:
     api.ask("DELETE", "/exchanges/%2F/b.first")
 
 
+def test_settings_change_all_or_none(api: Api) -> None:
+    """A fault names the key and nothing is changed; null is the default again."""
+    before = api.get("/settings")
+    wrong = {"disk_free_limit.absolute": "1MB", "heartbeat": 5, "log.queue.level": "loud"}
+    status, answer, _ = api.ask("PUT", "/settings", wrong)
+    assert (status, answer["error"]) == (400, "bad_request")
+    assert "heartbeat cannot be changed" in answer["reason"]
+    assert "log.queue.level must be one of" in answer["reason"]
+    assert api.get("/settings") == before
+    changes = {"disk_free_limit.absolute": "1MB", "log.queue.level": "debug"}
+    assert api.ask("PUT", "/settings", changes)[0] == 204
+    assert api.get("/settings") == before | {
+        "disk_free_limit.absolute": "1MB",
+        "log.CATEGORY.level": "queue=debug",
+    }
+    assert api.ask("PUT", "/settings", dict.fromkeys(changes))[0] == 204
+    assert api.get("/settings") == before
+    assert api.ask("PUT", "/settings", {"log.level": ["info"]})[0] == 400
+    assert api.ask("PUT", "/settings", {}, user="guest:wrong")[0] == 401
+
+
+def test_maintenance(process: Broker, api: Api) -> None:
+    """A suspended broker is not in service; it resumes as soon as its port is free."""
+    node = api.get("/overview?columns=node")["node"]
+    steps = f"/nodes/{node}/maintenance"
+    assert api.ask("POST", f"{steps}/suspend")[0] == api.ask("POST", f"{steps}/suspend")[0] == 204
+    assert api.ask("GET", "/health/checks/is-in-service")[0] == 503
+    with socket.socket() as taken:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        taken.bind(("127.0.0.1", process.port))
+        taken.listen()
+        status, answer, _ = api.ask("POST", f"{steps}/resume")
+        assert (status, "cannot listen again" in answer["reason"]) == (503, True)
+    assert api.ask("POST", f"{steps}/resume")[0] == 204
+    assert api.ask("GET", "/health/checks/is-in-service")[0] == 200
+    assert speaks_amqp(process.port)
+    assert api.ask("POST", f"{steps}/nonsense")[0] == 404
+    assert api.ask("POST", "/nodes/other@host/maintenance/drain")[0] == 404
+
+
 def test_the_log_can_be_followed(api: Api) -> None:
     """The last lines of the log are there, and only those behind a number if one is given."""
     api.ask("GET", "/whoami", user="guest:wrong")
@@ -298,3 +339,16 @@ def test_an_expiring_certificate_fails_the_check(tmp_path: Path) -> None:
             "https",
             settings["management.ssl.port"],
         )
+        (place,) = api.get("/certificates")
+        assert str(place["port"]) == settings["management.ssl.port"]
+        (file,) = place["files"]
+        assert file["path"] == certificate
+        assert all(one["not_before"] < one["not_after"] for one in file["certificates"])
+
+
+def test_the_environment_without_its_secrets() -> None:
+    """Variables meant for the broker are shown, passwords among them are not."""
+    with Leveret(env={"RABBITMQ_DEFAULT_PASS": "guest", "RABBITMQ_LOG": "info"}) as broker:
+        found = Api(f"http://guest:guest@127.0.0.1:{broker.management_port}").get("/environment")
+    assert found["RABBITMQ_LOG"] == "info"
+    assert found["RABBITMQ_DEFAULT_PASS"] == "(not shown)"

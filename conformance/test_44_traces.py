@@ -94,6 +94,23 @@ def test_a_trace_tells_of_publishes_and_deliveries(api: Api, name: str, process:
     assert received == {**common, "type": "received", "queue": "traced", "routed_queues": "none"}
 
 
+@pytest.mark.skipif(RABBITMQ, reason="RabbitMQ's trace fails at such a message")
+def test_other_messages_are_no_trace(api: Api, name: str, process: Broker) -> None:
+    """What comes to the exchange of traces by a binding is not written, and stops nothing."""
+    start(api, name, pattern="#")
+    with Connection(process.url) as connection:
+        channel = connection.channel()
+        where = {"source": "amq.fanout", "destination": "amq.rabbitmq.trace"}
+        channel.call("exchange.bind", **where)
+        channel.publish("amq.fanout", "key", "x")
+        channel.sync()
+        channel.call("exchange.unbind", **where)
+        channel.publish("amq.direct", "last", "x")
+        channel.sync()
+    records = [json.loads(line) for line in written(api, name, 2).splitlines()]
+    assert [record["exchange"] for record in records] == ["amq.fanout", "amq.direct"]
+
+
 def test_text_is_for_people(api: Api, name: str) -> None:
     """The other format has a line for each fact, and the payload as it is; HTTP is traced too."""
     start(api, name, pattern="publish.amq.topic", format="text")

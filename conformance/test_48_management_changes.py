@@ -60,6 +60,15 @@ MADE: list[tuple[str, str, Any, str]] = [
     ("DELETE", "/parameters/shovel/c/s", None, "parameter.clear"),
     ("PUT", "/global-parameters/c", {"value": "secret"}, "global_parameter.set"),
     ("DELETE", "/global-parameters/c", None, "global_parameter.clear"),
+    ("DELETE", "/queues/%2F/c.audited/contents", None, "queue.purge"),
+    ("POST", "/queues/%2F/c.audited/delete-messages", {"all": True}, "queue.delete_messages"),
+    (
+        "POST",
+        "/queues/%2F/c.audited/move",
+        {"all": True, "destination": {"queue": "c.audited"}},
+        "queue.move",
+    ),
+    ("DELETE", "/connections/username/guest", None, "connection.close"),
     ("PUT", "/traces/c/t", {"format": "json", "pattern": "#"}, "trace.start"),
     ("DELETE", "/traces/c/t", None, "trace.stop"),
     ("POST", "/definitions", {"vhosts": [{"name": "c_imported"}]}, "vhost.declare"),
@@ -84,13 +93,16 @@ def api(process: Broker) -> Api:
     return api
 
 
-def test_the_audit_log_names_who_changed_what(api: Api) -> None:
+def test_the_audit_log_names_who_changed_what(api: Api, process: Broker) -> None:
     """Each change over HTTP is a line with the caller's name, and none has a secret in it."""
     api.ask("PUT", "/users/c_auditor", {"password": "p", "tags": "administrator"})
-    after = api.get("/logs")["last"]
-    for method, path, body, _ in MADE:
-        status, answer, _ = api.ask(method, path, body, user=AUDITOR)
-        assert status in (201, 204), (method, path, answer)
+    api.ask("PUT", "/permissions/%2F/c_auditor", {"configure": "", "write": ".*", "read": ".*"})
+    api.ask("PUT", "/queues/%2F/c.audited", {})
+    with Connection(process.url):
+        after = api.get("/logs")["last"]
+        for method, path, body, _ in MADE:
+            status, answer, _ = api.ask(method, path, body, user=AUDITOR)
+            assert status in (200, 201, 204), (method, path, answer)
     lines = api.get(f"/logs?after={after}")["lines"]
     audited = [json.loads(line["message"]) for line in lines if line["category"] == "audit"]
     assert {line["by"] for line in audited} == {"c_auditor"}
@@ -98,6 +110,21 @@ def test_the_audit_log_names_who_changed_what(api: Api) -> None:
     assert [event for _, _, _, event in MADE if event not in told] == []  # in this order
     assert "secret" not in json.dumps(lines)
     api.ask("DELETE", "/users/c_auditor")
+    api.ask("DELETE", "/queues/%2F/c.audited")
+
+
+def test_only_administrators_close_others_connections(api: Api, process: Broker) -> None:
+    """A monitor sees whose they are, and closes only its own."""
+    api.ask("PUT", "/users/c_monitor", {"password": "p", "tags": "monitoring"})
+    path, monitor = "/connections/username/guest", "c_monitor:p"
+    with Connection(process.url) as connection:
+        assert len(api.ask("GET", path, user=monitor)[1]) == 1
+        assert api.ask("DELETE", path, user=monitor)[0] == 401
+        connection.channel()
+        assert api.ask("DELETE", path)[0] == 204
+        connection.expect_connection_close(320, "CONNECTION_FORCED - Closed via management plugin")
+    assert api.ask("DELETE", "/connections/username/c_monitor", user=monitor)[0] == 204
+    api.ask("DELETE", "/users/c_monitor")
 
 
 def test_a_protected_vhost_stays(api: Api) -> None:

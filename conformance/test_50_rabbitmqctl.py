@@ -389,3 +389,12 @@ def test_wrong_usage(ctl: Ctl, words: tuple[str, ...]) -> None:
     ran = ctl(*words)
     assert (ran.code, ran.out) == (64, "")
     assert ran.err
+
+
+@pytest.mark.parametrize(("password", "answer"), [("guest", "{ok,{user,<<"), ("no", "{refused,<<")])
+def test_what_puppet_evaluates(ctl: Ctl, password: str, answer: str) -> None:
+    """Puppet's module asks by an Erlang expression whether a password is a user's."""
+    login = f'check_user_pass_login(list_to_binary("guest"), list_to_binary("{password}"))'
+    ran = ctl("eval", f"rabbit_access_control:{login}.")
+    assert (ran.code, ran.err) == (0, "")
+    assert ran.out.startswith(answer)

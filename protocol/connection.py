@@ -67,6 +67,9 @@ REFUSAL_DELAY_S = 3.0  # RabbitMQ's ?SILENT_CLOSE_DELAY
 WORK_MAX, WORK_SHARED = 1 << 20, 1 << 14
 FRAME_WORK, OCTET_WORK = WORK_MAX // 64, 8  # what decoding takes of it
 
+# Class and method.
+_CONNECTION_CLOSE, _CONNECTION_CLOSE_OK = (10, 50), (10, 51)
+_CHANNEL_OPEN, _CHANNEL_CLOSE, _CHANNEL_CLOSE_OK = (20, 10), (20, 40), (20, 41)
 _BASIC_PUBLISH = (60, 40)
 _PUBLISH_ID = 0x003C0028
 _method_id_at = Struct(">I").unpack_from
@@ -233,10 +236,10 @@ class Connection:
 
     def _while_closing(self, kind: int, payload: bytes) -> Iterator[Event]:
         if kind == FRAME_METHOD and self.channel == 0:
-            if self._ids == (10, 51):
+            if self._ids == _CONNECTION_CLOSE_OK:
                 self.state = CLOSED
                 yield events.Closed(confirmed=True)
-            elif self._ids == (10, 50):
+            elif self._ids == _CONNECTION_CLOSE:
                 self.send(0, commands.Connection.CloseOk)
 
     # -- channels ----------------------------------------------------------------------
@@ -288,11 +291,11 @@ class Connection:
     def _on_closing_channel(self, number: int, channel: ChannelState, kind: int) -> Iterator[Event]:
         if kind != FRAME_METHOD:
             return
-        if self._ids == (20, 41):
+        if self._ids == _CHANNEL_CLOSE_OK:
             del self.channels[number]
-        elif self._ids == (20, 40):
+        elif self._ids == _CHANNEL_CLOSE:
             self.send(number, commands.Channel.CloseOk)
-        elif self._ids == (20, 10):
+        elif self._ids == _CHANNEL_OPEN:
             raise ChannelMisuse("second 'channel.open' seen")
         yield from ()
 

@@ -24,11 +24,15 @@ Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 @dataclass(frozen=True)
 class Layer:
-    """What the modules of one folder may import: `ours` as prefixes, others by top-level name."""
+    """What the modules of one folder may import: `ours` as prefixes, others by top-level name.
+
+    `never` are parts of `ours` that are left out.
+    """
 
     folder: str
     ours: tuple[str, ...]
     packages: frozenset[str]
+    never: tuple[str, ...] = ()
 
 
 STDLIB = frozenset(sys.stdlib_module_names)
@@ -36,6 +40,10 @@ DEPENDENCIES = frozenset(
     {"aiohttp", "click", "cryptography", "pamqp", "prometheus_client", "uvloop"}
 )
 CLOCK_AND_IO = frozenset({"asyncio", "os", "time", "random", "socket", "threading"})
+
+WHOLE = ("broker", "protocol")
+SERVICES = ("broker.management", "broker.metrics")
+COMMANDS = ("broker.admin", "broker.cli", "broker.logtool")
 
 # The first layer whose folder contains a file is its layer.
 LAYERS = (
@@ -72,7 +80,18 @@ LAYERS = (
         ("broker.admin", "broker.local_socket", "broker.plugins", "broker.__version__"),
         STDLIB - {"asyncio"} | {"click", "tabulate"},
     ),
-    Layer("broker", ("broker", "protocol"), STDLIB | DEPENDENCIES),
+    Layer(
+        "broker/logtool",
+        ("broker.logtool", "broker.core", "broker.wal", "protocol"),
+        STDLIB - {"asyncio"} | {"click"},
+    ),
+    Layer("broker/management", WHOLE, STDLIB | DEPENDENCIES, (*COMMANDS, "broker.metrics")),
+    Layer("broker/metrics", WHOLE, STDLIB | DEPENDENCIES, (*COMMANDS, "broker.management")),
+    # The two places that choose: what the process serves, and what a command is.
+    Layer("broker/services.py", WHOLE, STDLIB, COMMANDS),
+    Layer("broker/cli.py", WHOLE, STDLIB | {"click"}, SERVICES),
+    Layer("broker/__main__.py", ("broker.cli",), STDLIB),
+    Layer("broker", WHOLE, STDLIB | DEPENDENCIES, (*COMMANDS, *SERVICES)),
 )
 OURS = frozenset({"broker", "protocol", "tests", "conformance"})
 
@@ -108,6 +127,12 @@ def test_layering_check_sees_an_edge() -> None:
         "import uvloop",
     ):
         assert len(layering_faults(path, line)) == 1, line
+    for path_of, line in (
+        ("broker/server.py", "from broker.management.service import Management"),
+        ("broker/metrics/node.py", "from broker.management import nodes"),
+        ("broker/management/nodes.py", "from broker import admin"),
+    ):
+        assert len(layering_faults(Path(path_of), line)) == 1, line
     assert layering_faults(path, "import heapq\nfrom protocol import errors\nfrom . import x") == []
 
 
@@ -256,8 +281,13 @@ def layer_allows(layer: Layer, name: str) -> bool:
     """Tell whether a module of this layer may import this full name."""
     top = name.split(".")[0]
     if top in OURS:
-        return any(name == own or name.startswith(f"{own}.") for own in layer.ours)
+        return is_within(name, layer.ours) and not is_within(name, layer.never)
     return top in layer.packages
+
+
+def is_within(name: str, prefixes: tuple[str, ...]) -> bool:
+    """Tell whether a full name is one of these, or within one."""
+    return any(name == prefix or name.startswith(f"{prefix}.") for prefix in prefixes)
 
 
 def functions(tree: ast.Module) -> Iterator[Function]:

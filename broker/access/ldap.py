@@ -95,7 +95,12 @@ class Ldap:
         dn = filled(pattern, {"username": name}, str if pattern == USERNAME else escape_dn)
         if self._options.dn_lookup_attribute is not None:
             with self._bound(self._lookups, dn, secret) as connection:
-                dn = self._look_up(connection, name)
+                found = self._look_up(connection, name)
+            if len(found) != 1 and secret is None:
+                attribute = self._options.dn_lookup_attribute
+                raise Refused(f"user '{name}' - {len(found)} entries with this {attribute}")
+            # As RabbitMQ has it: who is not found may still be whom the pattern names, by a bind.
+            dn = found[0] if len(found) == 1 else dn
         if secret is not None:
             pattern = self._options.user_bind_pattern or "${user_dn}"
             as_user = filled(pattern, {"username": name, "user_dn": dn}, escape_dn)
@@ -112,15 +117,13 @@ class Ldap:
 
         return Granted(name, may, tags, asks_outside=True)
 
-    def _look_up(self, connection: Any, name: str) -> str:
+    def _look_up(self, connection: Any, name: str) -> list[str]:
         attribute = self._options.dn_lookup_attribute
         connection.search(
             self._options.dn_lookup_base, f"({attribute}={escape_filter_chars(name)})"
         )
-        found = [entry["dn"] for entry in connection.response if entry["type"] == "searchResEntry"]
-        if len(found) != 1:
-            raise Refused(f"user '{name}' - {len(found)} entries with this {attribute}")
-        return str(found[0])
+        answers = connection.response
+        return [str(entry["dn"]) for entry in answers if entry["type"] == "searchResEntry"]
 
     def _bind(self, dn: str | None, secret: str | None) -> Any:
         if dn is not None and not secret:
@@ -148,7 +151,8 @@ class Ldap:
                 if self._options.use_starttls:
                     connection.start_tls()
             except (LDAPException, OSError) as error:
-                _log.warning("LDAP server %s: %s", server.host, type(error).__name__)
+                text, whose = "LDAP server %s cannot be used: %s", {"source": ""}
+                _log.warning(text, server.host, type(error).__name__, extra=whose)
             else:
                 return connection
         raise Unavailable(f"LDAP: no answer from {', '.join(self._options.servers)}")

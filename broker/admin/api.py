@@ -83,8 +83,10 @@ class Api:
         """Create or replace something."""
         self._request("PUT", path, {}, body)
 
-    def post(self, *path: str, body: Json) -> Json:
-        """Ask for an action."""
+    def post(self, *path: str, body: Json, changes: bool = True) -> Json:
+        """Ask for an action, or with a question that is too long for a path."""
+        if self._only_reads and changes:
+            return None
         return self._request("POST", path, {}, body)
 
     def delete(
@@ -103,7 +105,7 @@ class Api:
     ) -> Json:
         if "" in path:  # would name the list that it is missing from
             raise WrongArgument("a name cannot be an empty string")
-        if self._only_reads and method != "GET":
+        if self._only_reads and method in ("PUT", "DELETE"):
             return None
         url = "/".join([f"{self._prefix}/api", *(quote(part, safe="") for part in path)])
         if query:

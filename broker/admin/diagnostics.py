@@ -191,11 +191,11 @@ def discover_peers(session: Session) -> None:
 
 @command
 def report(session: Session) -> None:
-    """Show everything at once, for whoever is to help: status, settings, what there is."""
-    session.out.heading(f"Reporting server status of node {session.node} ...\n")
+    """Show status, settings and what there is at once, for whoever is to help."""
+    session.out.heading(f"Reporting server status of node {session.node} ...")
     for one in _REPORT:
-        click.get_current_context().invoke(one)
         session.out.lines([""])
+        click.get_current_context().invoke(one)
 
 
 def _own(session: Session, what: str) -> Any:

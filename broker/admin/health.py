@@ -132,7 +132,7 @@ def check_certificate_expiration(session: Session, within: int, unit: str) -> No
 
 @command
 def check_if_node_is_quorum_critical(session: Session) -> None:
-    """Fail if queues would lose their majority without this node: never so on one node."""
+    """Fail if queues would lose their majority without this node: never here."""
     _check_critical(session, "quorum", "quorum of any quorum queues")
 
 
@@ -164,7 +164,7 @@ def check_port_listener(session: Session, port: int) -> None:
 @command
 @click.argument("protocol")
 def check_protocol_listener(session: Session, protocol: str) -> None:
-    """Fail if the broker does not listen for PROTOCOL: amqp, amqps, http, ..."""
+    """Fail if the broker does not listen for PROTOCOL: amqp, amqps or http."""
     node = session.node
     session.out.heading(
         f"Asking node {node} if there's an active listener for protocol {protocol} ..."

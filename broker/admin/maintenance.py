@@ -21,7 +21,10 @@ _ALONE = "Target node seems to be the only one in a single node cluster, the com
 @command
 @click.argument("pid_file", required=False)
 def stop(session: Session, pid_file: str | None) -> None:
-    """Tell the broker of this machine to end, and wait until it has (PID_FILE is not needed)."""
+    """Tell the broker of this machine to end, and wait until it has.
+
+    PID_FILE, which RabbitMQ needs, is not looked at.
+    """
     session.out.note("Stopping and halting the broker ...")
     _stop(session)
 

@@ -14,7 +14,14 @@ from broker.admin.api import NotFound, absent_is
 from broker.admin.command import Session, command
 from broker.admin.documents import load
 from broker.admin.failure import EX_DATAERR, EX_USAGE, Failure
-from broker.admin.values import compact, printable
+from broker.admin.listings import Column, show
+from broker.admin.values import Kind, compact, printable
+
+_PEEKED = {
+    **{name: Column(name) for name in ("position", "exchange", "routing_key", "redelivered")},
+    "properties": Column("properties", Kind.DOCUMENT),
+    "payload": Column("payload"),
+}
 
 
 @command
@@ -25,6 +32,29 @@ def purge_queue(session: Session, queue: str) -> None:
     with absent_is(session.absent(_named(session, queue), "not_found")):
         session.api.delete("queues", session.vhost, queue, "contents")
     session.out.done()
+
+
+@command
+@completion.queue
+@click.argument("position", type=click.IntRange(1), default=1)
+@click.option("--count", type=click.IntRange(1), default=1, metavar="N", help="So many from there.")
+def peek(session: Session, queue: str, position: int, count: int) -> None:
+    """Look at messages that are ready, and leave them as they are.
+
+    POSITION 1 is the next that a consumer would get. Unlike with get,
+    nothing about them changes, not even whether they were redelivered.
+    """
+    node = session.node
+    session.out.heading(f"Peeking at queue {queue} at position {position} on node {node} ...")
+    asked = {"offset": position - 1, "count": count}
+    missing = f"Target queue was not found in virtual host '{session.vhost}'"
+    with absent_is(session.absent(_named(session, queue), missing)):
+        found = session.api.post("queues", session.vhost, queue, "peek", body=asked, changes=False)
+    if not found["messages"]:
+        raise Failure(f"queue '{queue}' has {found['total']} messages, none at {position}")
+    for message in found["messages"]:
+        message["position"] += 1
+    show(session, _PEEKED, found["messages"])
 
 
 @command
@@ -91,9 +121,10 @@ def close_all_user_connections(session: Session, username: str, reason: str) -> 
 @click.argument("file")
 @click.option("--format", "kind", type=click.Choice(["json"]), default="json", hidden=True)
 def export_definitions(session: Session, file: str, kind: str) -> None:
-    """Write users, vhosts, permissions, policies, exchanges, queues and bindings to FILE, or `-`.
+    """Write what the broker has to FILE, or `-`, as JSON; all but messages.
 
-    It holds hashes of passwords, so the file is made readable for you only.
+    These are users, vhosts, permissions, policies, exchanges, queues and bindings. It holds
+    hashes of passwords, so the file is made readable for you only.
     """
     if file != "-":
         session.out.note(f'Exporting definitions in JSON to a file at "{file}" ...')
@@ -114,7 +145,7 @@ def export_definitions(session: Session, file: str, kind: str) -> None:
 @click.argument("file")
 @click.option("--format", "kind", type=click.Choice(["json"]), default="json", hidden=True)
 def import_definitions(session: Session, file: str, kind: str) -> None:
-    """Add what FILE (or standard input, `-`) defines to what there is; nothing is deleted."""
+    """Add what FILE, or `-`, defines to what there is; nothing is deleted."""
     where = "standard input" if file == "-" else f'a file at "{file}"'
     session.out.note(f"Importing definitions in JSON from {where} ...")
     session.api.post("definitions", body=load(file))

@@ -53,7 +53,8 @@ def list_plugins(
         session.out.lines(names)
         return
     session.out.note(" Configured: E = explicitly enabled; e = implicitly enabled")
-    session.out.note(" | Status: * = running on this machine\n |/")
+    session.out.note(" | Status: * = running on this machine")
+    session.out.note(" |/")
     width = max(map(len, names), default=0)
     for name in names:
         is_on = name in plugins.BUILT_IN
@@ -69,7 +70,7 @@ def list_plugins(
 @click.argument("names", metavar="PLUGIN...", nargs=-1)
 @click.option("--all", "every", is_flag=True, help="All that are part of the broker.")
 def enable(session: Session, names: Sequence[str], every: bool) -> None:
-    """Succeed if the PLUGINs are part of the broker, which are on; otherwise say why not."""
+    """Succeed if the PLUGINs are part of the broker and so on, or say why not."""
     if not names and not every:
         raise WrongArgument("not enough arguments.", EX_USAGE)
     chosen = sorted(plugins.BUILT_IN) if every else list(names)
@@ -90,7 +91,10 @@ def set_plugins(session: Session, names: Sequence[str]) -> None:
 @click.argument("names", metavar="PLUGIN...", nargs=-1)
 @click.option("--all", "every", is_flag=True, help="All.")
 def disable(session: Session, names: Sequence[str], every: bool) -> None:
-    """Change nothing: what is part of the broker stays on, which is said and is no failure."""
+    """Change nothing: what is part of the broker stays on.
+
+    That is said, and no failure: tools disable what they do not know.
+    """
     if not names and not every:
         raise WrongArgument("not enough arguments.", EX_USAGE)
     session.out.note("Disabling plugins on this machine:")

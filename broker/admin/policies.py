@@ -31,9 +31,9 @@ _apply_to = click.option("--apply-to", default="all", help="queues, exchanges or
 def set_policy(
     session: Session, name: str, pattern: str, definition: str, priority: int, apply_to: str
 ) -> None:
-    """Give settings to the queues and exchanges whose names match the regular expression PATTERN.
+    """Give settings to queues and exchanges whose names match PATTERN.
 
-    DEFINITION is JSON, such as '{"max-length": 1000}'.
+    PATTERN is a regular expression. DEFINITION is JSON, such as '{"max-length": 1000}'.
     """
     session.out.note(
         f'Setting policy "{name}" for pattern "{pattern}" to "{definition}" '

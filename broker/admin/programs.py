@@ -22,7 +22,7 @@ import click
 from broker import __version__
 from broker.admin.command import CONTEXT, Session, common_options, list_options
 from broker.admin.failure import EX_DATAERR, EX_INTERRUPTED, EX_PIPE, EX_USAGE, Failure
-from broker.admin.refused import REFUSED, refusal
+from broker.admin.refused import REASONS, REFUSED, refusal
 from broker.admin.telling import tell, tell_usage
 from broker.admin.values import Voice
 
@@ -35,7 +35,7 @@ ADMINISTRATION: Mapping[str, tuple[str, str]] = {
     ),
     "Settings": (
         "settings",
-        "environment set_vm_memory_high_watermark set_disk_free_limit set_log_level",
+        "environment set_vm_memory_high_watermark set_disk_free_limit set_log_level change_setting",
     ),
     "Looking closer": (
         "diagnostics",
@@ -58,14 +58,16 @@ ADMINISTRATION: Mapping[str, tuple[str, str]] = {
     "Users and permissions": (
         "users",
         "list_users add_user change_password clear_password delete_user set_user_tags"
-        " authenticate_user list_permissions list_user_permissions set_permissions"
+        " authenticate_user hash_password list_permissions list_user_permissions set_permissions"
         " clear_permissions list_topic_permissions list_user_topic_permissions"
         " set_topic_permissions clear_topic_permissions list_user_limits set_user_limits"
         " clear_user_limits",
     ),
     "Virtual hosts": (
         "vhosts",
-        "list_vhosts add_vhost delete_vhost set_vhost_tags list_vhost_limits set_vhost_limits"
+        "list_vhosts add_vhost update_vhost_metadata delete_vhost set_vhost_tags"
+        " enable_vhost_protection_from_deletion disable_vhost_protection_from_deletion"
+        " list_vhost_limits set_vhost_limits"
         " clear_vhost_limits trace_on trace_off",
     ),
     "Policies and parameters": (
@@ -76,7 +78,7 @@ ADMINISTRATION: Mapping[str, tuple[str, str]] = {
     ),
     "Operations": (
         "operations",
-        "purge_queue delete_queue close_connection close_all_connections"
+        "peek purge_queue delete_queue close_connection close_all_connections"
         " close_all_user_connections export_definitions import_definitions set_cluster_name",
     ),
     "Replicated queues": ("replicas", "quorum_status stream_status rebalance"),
@@ -155,8 +157,6 @@ class Program(click.Group):
             title: names.split() for title, (_, names) in self._sections.items()
         }
         brief = FOR_SCRIPTS.split() if self.name == LEVERET else []
-        if self._sections and not brief:
-            sections["Not possible"] = [*REFUSED]
         for title, names in sections.items():
             with formatter.section(title):
                 found = {name: self.get_command(ctx, name) for name in names if name not in brief}
@@ -166,6 +166,10 @@ class Program(click.Group):
         if brief:
             with formatter.section("Also there, for scripts written for RabbitMQ"):
                 formatter.write_text(", ".join(brief))
+        elif self._sections:
+            with formatter.section("Not possible"):
+                for refused, why in REASONS.items():
+                    formatter.write_text(f"{', '.join(refused.split())}: {why}")
 
 
 @click.command("help", context_settings=CONTEXT)
@@ -240,7 +244,7 @@ STAND_INS: Mapping[str, Sequence[str]] = {
     "rabbitmqctl": [*ADMINISTRATION],
     "rabbitmq-diagnostics": [*ADMINISTRATION],
     "rabbitmq-plugins": [],
-    "rabbitmq-queues": ["Replicated queues", "Health checks"],
+    "rabbitmq-queues": ["Replicated queues", "Operations", "Health checks"],
     "rabbitmq-streams": ["Replicated queues"],
     "rabbitmq-upgrade": ["Life of the broker"],
 }
@@ -250,7 +254,9 @@ STAND_INS: Mapping[str, Sequence[str]] = {
 def stand_in(original: str, arguments: Sequence[str]) -> int:
     """Run what takes the place of one of RabbitMQ's programs."""
     meaning = f"Administer Leveret with the commands, output and exit codes of {original}."
-    own: Mapping[str, click.Command] = {}
+    own: Mapping[str, click.Command | str] = {}
+    if original == "rabbitmqctl":
+        own = {"eval": "broker.admin.evaluation"}
     if original == "rabbitmq-plugins":
         own = import_module("broker.admin.plugins").COMMANDS
     program = Program(f"leveret-{original}", meaning, STAND_INS[original], **own)

@@ -19,7 +19,7 @@ _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?")
 @click.argument("fraction", metavar="FRACTION|absolute")
 @click.argument("value", metavar="[SIZE]", required=False)
 def set_vm_memory_high_watermark(session: Session, fraction: str, value: str | None) -> None:
-    """Block publishers above a share of memory (0.4), or above a size (absolute 2GB).
+    """Block publishers above a share of memory (0.4) or a size (absolute 2GB).
 
     It has effect at once and until the broker ends; vm_memory_high_watermark.relative and .absolute
     in its file last.
@@ -41,7 +41,7 @@ def set_vm_memory_high_watermark(session: Session, fraction: str, value: str | N
 @click.argument("limit", metavar="SIZE|mem_relative")
 @click.argument("fraction", metavar="[FRACTION]", required=False)
 def set_disk_free_limit(session: Session, limit: str, fraction: str | None) -> None:
-    """Block publishers below a free disk space (2GB), or a multiple of memory (mem_relative 1.5).
+    """Block publishers below a free disk space: a size, or a multiple of memory.
 
     It has effect at once and until the broker ends; disk_free_limit.absolute and .relative in its
     file last.
@@ -88,6 +88,19 @@ def environment(session: Session) -> None:
         settings = session.api.get("settings")
     lines = (f"{key} = {value}".rstrip() for key, value in settings.items())
     session.out.answer("\n".join(lines), settings)
+
+
+@command
+@click.argument("key")
+@click.argument("value", required=False)
+def change_setting(session: Session, key: str, value: str | None) -> None:
+    """Change a setting that may change while the broker runs.
+
+    Without VALUE it has its default. It has effect until the broker ends. `leveret
+    settings` tells which these are.
+    """
+    what = "its default" if value is None else f'"{value}"'
+    _change(session, f"Changing setting {key} to {what} ...", {key: value})
 
 
 def _change(session: Session, words: str, changes: dict[str, str | None]) -> None:

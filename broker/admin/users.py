@@ -6,7 +6,10 @@ first: somebody who changes the same user in that moment may be overruled.
 
 from __future__ import annotations
 
+import base64
 import contextlib
+import hashlib
+import os
 
 import click
 
@@ -99,9 +102,10 @@ def delete_user(session: Session, username: str) -> None:
 @completion.username
 @click.argument("tag", nargs=-1)
 def set_user_tags(session: Session, username: str, tag: tuple[str, ...]) -> None:
-    """Replace a user's tags: administrator, monitoring, policymaker, management or your own.
+    """Replace a user's tags, which say what it may do in the management API.
 
-    Without TAG the user has none, and may not use the management API.
+    There are administrator, monitoring, policymaker and management; others are your own. Without
+    TAG the user has none, and may not use the management API.
     """
     session.out.note(f'Setting tags for user "{username}" to [{", ".join(tag)}] ...')
     user = _user(session.api, username)
@@ -111,28 +115,43 @@ def set_user_tags(session: Session, username: str, tag: tuple[str, ...]) -> None
     session.out.done()
 
 
+def is_password_of(session: Session, username: str, password: str) -> bool:
+    """Whether a user could log in with that password."""
+    chosen = session.target
+    theirs = Target(
+        chosen.url, chosen.data_dir, username=username, password=password, ca_file=chosen.ca_file
+    )
+    try:
+        Api(theirs, session.timeout_s).get("whoami")
+    except Refused as refusal:
+        # A user without a tag may not use the API, but proved to be who they are.
+        return refusal.status == 401 and "login failed" not in refusal.reason.lower()
+    return True
+
+
 @command
 @completion.username
 @click.argument("password", required=False)
 def authenticate_user(session: Session, username: str, password: str | None) -> None:
     """Tell whether a password is a user's."""
     session.out.note(f'Authenticating user "{username}" ...')
-    secret = session.new_secret(password, "Password")
-    chosen = session.target
-    theirs = Target(
-        chosen.url, chosen.data_dir, username=username, password=secret, ca_file=chosen.ca_file
-    )
-    try:
-        Api(theirs, session.timeout_s).get("whoami")
-    except Refused as refusal:
-        # A user without a tag may not use the API, but proved to be who they are.
-        if refusal.status != 401 or "login failed" in refusal.reason.lower():
-            raise Failure(
-                f'failed to authenticate user "{username}"\n'
-                f"user '{username}' - invalid credentials",
-                EX_DATAERR,
-            ) from None
+    if not is_password_of(session, username, session.new_secret(password, "Password")):
+        raise Failure(
+            f"failed to authenticate user \"{username}\"\nuser '{username}' - invalid credentials",
+            EX_DATAERR,
+        )
     session.out.answer("Success", {"message": "Success"})
+
+
+@command
+@click.argument("password", required=False)
+def hash_password(session: Session, password: str | None) -> None:
+    """Show the hash of a password, for definitions and add_user --pre-hashed-password."""
+    secret = session.new_secret(password, "Password")
+    salt = os.urandom(4)
+    hashed = salt + hashlib.sha256(salt + secret.encode()).digest()
+    shown = base64.b64encode(hashed).decode()
+    session.out.answer(shown, {"result": "ok", "value": shown})
 
 
 @command
@@ -234,7 +253,10 @@ def list_user_topic_permissions(session: Session, username: str) -> None:
 @completion.username
 @click.argument("definition")
 def set_user_limits(session: Session, username: str, definition: str) -> None:
-    """Limit a user's connections and channels: '{"max-connections": 5, "max-channels": 20}'."""
+    """Limit how many connections and channels a user may have.
+
+    DEFINITION is JSON with max-connections, max-channels or both.
+    """
     session.out.note(f'Setting user limits to "{definition}" for user "{username}" ...')
     _user(session.api, username, EX_UNAVAILABLE)
     for name, value in parse(definition).items():

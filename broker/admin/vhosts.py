@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 import click
 
@@ -12,14 +12,22 @@ from broker.admin import completion
 from broker.admin.api import NotFound, absent_is
 from broker.admin.command import Session, command
 from broker.admin.documents import parse
-from broker.admin.failure import NoVhost
+from broker.admin.failure import NoVhost, WrongArgument
 from broker.admin.listings import Column, choose, show
 from broker.admin.values import Kind, compact, tags
 
 VHOSTS = {
     name: Column(name)
-    for name in ("name", "description", "tracing", "default_queue_type", "messages")
+    for name in (
+        "name",
+        "description",
+        "tracing",
+        "default_queue_type",
+        "messages",
+        "protected_from_deletion",
+    )
 } | {"tags": Column("tags", Kind.TAGS), "cluster_state": Column("cluster_state")}
+_Function = TypeVar("_Function", bound=Callable[..., None])
 LIMITS = ("max-connections", "max-queues")
 
 
@@ -32,28 +40,60 @@ def list_vhosts(session: Session, columns: Sequence[str]) -> None:
     show(session, chosen, session.api.get("vhosts"))
 
 
+def _metadata(function: _Function) -> _Function:
+    """Take what a virtual host says about itself."""
+    queue_type = click.option(
+        "--default-queue-type", metavar="TYPE", help="Type of queues declared without one."
+    )
+    tag_list = click.option("--tags", "tag_list", metavar="TAG,TAG", help="Words to find it by.")
+    description = click.option("--description", metavar="TEXT", help="What it is for.")
+    return description(tag_list(queue_type(function)))
+
+
 @command
 @click.argument("vhost_name", metavar="VHOST")
-@click.option("--description", metavar="TEXT", help="What it is for.")
-@click.option("--tags", "tag_list", metavar="TAG,TAG", help="Words to find it by.")
-@click.option("--default-queue-type", metavar="TYPE", help="Type of queues declared without one.")
-def add_vhost(
-    session: Session,
-    vhost_name: str,
-    description: str | None,
-    tag_list: str | None,
-    default_queue_type: str | None,
-) -> None:
-    """Create a virtual host, where nobody may do anything yet. One that exists is left alone."""
+@_metadata
+def add_vhost(session: Session, vhost_name: str, **metadata: str | None) -> None:
+    """Create a virtual host; one that exists is left alone.
+
+    Who makes it over HTTP may do everything in it; set_permissions lets others in.
+    """
     session.out.note(f'Adding vhost "{vhost_name}" ...')
-    body: dict[str, Any] = {}
-    if description is not None:
-        body["description"] = description
-    if tag_list is not None:
-        body["tags"] = ",".join(tags(tag_list))
-    if default_queue_type is not None:
-        body["default_queue_type"] = default_queue_type
+    session.api.put("vhosts", vhost_name, body=_body(**metadata))
+    session.out.done()
+
+
+@command
+@completion.vhost
+@_metadata
+def update_vhost_metadata(session: Session, vhost_name: str, **metadata: str | None) -> None:
+    """Change what a virtual host says about itself; what is not named stays."""
+    body = _body(**metadata)
+    if not body:
+        raise WrongArgument("name at least one of --description, --tags, --default-queue-type")
+    session.out.note(f'Updating metadata of vhost "{vhost_name}" ...')
+    _exists(session, vhost_name)
     session.api.put("vhosts", vhost_name, body=body)
+    session.out.done()
+
+
+@command
+@completion.vhost
+def enable_vhost_protection_from_deletion(session: Session, vhost_name: str) -> None:
+    """Refuse to delete a virtual host from now on."""
+    session.out.note(f'Protecting vhost "{vhost_name}" from deletion ...')
+    with absent_is(NoVhost(vhost_name)):
+        session.api.post("vhosts", vhost_name, "deletion", "protection", body={})
+    session.out.done()
+
+
+@command
+@completion.vhost
+def disable_vhost_protection_from_deletion(session: Session, vhost_name: str) -> None:
+    """Let a virtual host be deleted again."""
+    session.out.note(f'Removing the protection from deletion of vhost "{vhost_name}" ...')
+    with absent_is(NoVhost(vhost_name)):
+        session.api.delete("vhosts", vhost_name, "deletion", "protection")
     session.out.done()
 
 
@@ -73,8 +113,7 @@ def delete_vhost(session: Session, vhost_name: str) -> None:
 def set_vhost_tags(session: Session, vhost_name: str, tag: tuple[str, ...]) -> None:
     """Replace the words to find a virtual host by."""
     session.out.note(f'Setting tags for virtual host "{vhost_name}" to [{", ".join(tag)}] ...')
-    with absent_is(NoVhost(vhost_name)):  # otherwise it would be made
-        session.api.get("vhosts", vhost_name)
+    _exists(session, vhost_name)
     session.api.put("vhosts", vhost_name, body={"tags": ",".join(tag)})
     session.out.done()
 
@@ -82,7 +121,10 @@ def set_vhost_tags(session: Session, vhost_name: str, tag: tuple[str, ...]) -> N
 @command
 @click.argument("definition")
 def set_vhost_limits(session: Session, definition: str) -> None:
-    """Limit what a virtual host may have: '{"max-queues": 50, "max-connections": 100}'."""
+    """Limit how many queues and connections a virtual host may have.
+
+    DEFINITION is JSON with max-queues, max-connections or both.
+    """
     session.out.note(f'Setting vhost limits to "{definition}" for vhost "{session.vhost}" ...')
     session.check_vhost()
     for name, value in parse(definition).items():
@@ -136,3 +178,20 @@ def _trace(session: Session, tracing: bool) -> None:
     session.api.put("vhosts", session.vhost, body={"tracing": tracing})
     words = f"Trace {state} for vhost {session.vhost}"
     session.out.answer(words, {"result": "ok", "message": words})
+
+
+def _exists(session: Session, vhost_name: str) -> None:
+    """Fail if there is no such virtual host, before a change that would make it."""
+    with absent_is(NoVhost(vhost_name)):
+        session.api.get("vhosts", vhost_name)
+
+
+def _body(
+    *, description: str | None, tag_list: str | None, default_queue_type: str | None
+) -> dict[str, Any]:
+    given = {
+        "description": description,
+        "tags": None if tag_list is None else ",".join(tags(tag_list)),
+        "default_queue_type": default_queue_type,
+    }
+    return {name: value for name, value in given.items() if value is not None}

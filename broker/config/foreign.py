@@ -28,7 +28,7 @@ _KEYS = """
     background_gc_target_interval vhost_restart_strategy product motd_file
     log.console.use_colors log.console.color_esc_seqs log.console.formatter.single_line
     log.console.formatter.plaintext log.console.formatter.json
-    log.exchange log.journald log.syslog log.file.formatter.single_line
+    log.journald log.syslog.multiline_mode log.syslog.ssl_options log.file.formatter.single_line
     log.file.formatter.plaintext log.file.formatter.json
     log.connection.file log.connection.rotation log.channel.file log.channel.rotation
     log.mirroring.file log.mirroring.rotation log.queue.file log.queue.rotation
@@ -44,7 +44,7 @@ _KEYS = """
     management.require_auth_for_api_desc_page management.enable_uaa management.uaa_client_id
     management.uaa_location management.extra_paths management.tcp.shutdown_timeout
     management.tcp.max_keepalive management.tcp.idle_timeout management.tcp.inactivity_timeout
-    management.tcp.request_timeout management.tcp.compress management.ssl.backlog
+    management.tcp.compress management.ssl.backlog
     management.ssl.shutdown_timeout management.ssl.max_keepalive management.ssl.idle_timeout
     management.ssl.inactivity_timeout management.ssl.request_timeout management.ssl.compress
     management.oauth_enabled management.oauth_client_id management.oauth_client_secret

@@ -122,6 +122,23 @@ class Config:
     log_file_rotation_count: int
     log_file_rotation_compress: bool
     log_lines_max: int | None
+    log_exchange: bool
+    log_exchange_level: str | None
+    log_exchange_formatter: str
+    log_exchange_time_format: str
+    log_exchange_level_format: str
+    log_syslog: bool
+    log_syslog_level: str | None
+    log_syslog_formatter: str
+    log_syslog_time_format: str
+    log_syslog_level_format: str
+    log_syslog_host: str
+    log_syslog_ip: str | None
+    log_syslog_port: int
+    log_syslog_transport: str
+    log_syslog_protocol: str
+    log_syslog_identity: str
+    log_syslog_facility: str
     log_category_levels: Mapping[str, str]
 
     collect_statistics: str
@@ -137,6 +154,7 @@ class Config:
     management_disable_stats: bool
     management_enable_queue_totals: bool
     management_body_max_bytes: int
+    management_request_timeout_ms: int
     management_cors_origins: tuple[str, ...]
     management_cors_max_age_s: int | None
     management_csp: str | None

@@ -22,6 +22,11 @@ from broker.config.rows import Family, Setting
 
 _FORMATTER = choice("plaintext", "json")
 _TIMES = choice("rfc3339_space", "rfc3339_T", "epoch_usecs", "epoch_secs", "lager_default")
+_FACILITIES = (
+    *("kern", "user", "mail", "daemon", "auth", "syslog", "lpr", "news", "uucp", "cron"),
+    *("authpriv", "ftp"),
+    *(f"local{number}" for number in range(8)),
+)
 _LEVELS = choice("lc", "uc", "lc3", "uc3", "lc4", "uc4")
 
 
@@ -135,6 +140,88 @@ LOG_SETTINGS: tuple[Setting, ...] = (
         FLAG,
         False,
         "Compress finished log files with gzip.",
+    ),
+    Setting(
+        "log.exchange",
+        "log_exchange",
+        FLAG,
+        False,
+        "Publish the log to the topic exchange amq.rabbitmq.log of default_vhost, by level.",
+    ),
+    Setting(
+        "log.exchange.level",
+        "log_exchange_level",
+        unset_or(LEVEL),
+        None,
+        "Least severe messages to publish; unset is log.level.",
+        live=True,
+    ),
+    *_formatter("exchange"),
+    Setting(
+        "log.syslog",
+        "log_syslog",
+        FLAG,
+        False,
+        "Send the log to a syslog server.",
+    ),
+    Setting(
+        "log.syslog.level",
+        "log_syslog_level",
+        unset_or(LEVEL),
+        None,
+        "Least severe messages to send; unset is log.level.",
+        live=True,
+    ),
+    *_formatter("syslog"),
+    Setting(
+        "log.syslog.host",
+        "log_syslog_host",
+        TEXT,
+        "127.0.0.1",
+        "The syslog server, by name or address.",
+    ),
+    Setting(
+        "log.syslog.ip",
+        "log_syslog_ip",
+        unset_or(TEXT),
+        None,
+        "The same; when set, it is this one.",
+    ),
+    Setting(
+        "log.syslog.port",
+        "log_syslog_port",
+        integer("port", 1, 65535),
+        514,
+        "Its port.",
+    ),
+    Setting(
+        "log.syslog.transport",
+        "log_syslog_transport",
+        choice("udp"),
+        "udp",
+        "How lines get there. With TCP a slow server would hold up the broker: for that, have a "
+        "server on this machine forward them.",
+    ),
+    Setting(
+        "log.syslog.protocol",
+        "log_syslog_protocol",
+        choice("rfc3164", "rfc5424"),
+        "rfc3164",
+        "The form of the messages.",
+    ),
+    Setting(
+        "log.syslog.identity",
+        "log_syslog_identity",
+        TEXT,
+        "leveret",
+        "What the broker calls itself in them.",
+    ),
+    Setting(
+        "log.syslog.facility",
+        "log_syslog_facility",
+        choice(*_FACILITIES),
+        "daemon",
+        "Their facility.",
     ),
     Setting(
         "leveret.log_lines_max",

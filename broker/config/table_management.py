@@ -3,7 +3,7 @@
 Owns: `MANAGEMENT_SETTINGS`. See `table` for what a row means and how to add one.
 """
 
-from broker.config.kinds import FLAG, TEXT, choice, integer, or_none, size, unset_or
+from broker.config.kinds import FLAG, MAX_MS, TEXT, choice, integer, or_none, size, unset_or
 from broker.config.rows import Family, Setting, member_values
 from broker.config.table_tls import tls_rows
 
@@ -73,6 +73,13 @@ MANAGEMENT_SETTINGS: tuple[Setting, ...] = (
         FLAG,
         False,
         "Show lengths of queues all the same when statistics are not shown.",
+    ),
+    Setting(
+        "management.tcp.request_timeout",
+        "management_request_timeout_ms",
+        integer("milliseconds", 100, MAX_MS),
+        10_000,
+        "Time a client has for the head of a request, and may be silent between two.",
     ),
     Setting(
         "management.http.max_body_size",

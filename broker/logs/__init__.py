@@ -20,20 +20,30 @@ import sys
 from pathlib import Path
 
 from broker.config import Config, ConfigError
-from broker.logs.formats import JsonFormatter, LineFormatter
+from broker.logs.formats import JsonFormatter, LineFormatter, UntimedFormatter
 from broker.logs.levels import LEVELS, NOTICE
 from broker.logs.limiter import Limiter
 from broker.logs.recent import Line, Recent
 from broker.logs.rotation import RotatingFile
+from broker.logs.syslog import Syslog
 
-__all__ = ["LEVELS", "LIMITER", "NOTICE", "RECENT", "Line", "configure", "set_levels"]
+__all__ = [
+    "LEVELS",
+    "LIMITER",
+    "NOTICE",
+    "RECENT",
+    "Line",
+    "add_exchange",
+    "configure",
+    "set_levels",
+]
 
 RECENT = Recent()
 """The last lines, for whoever wants to show them."""
 LIMITER = Limiter()
 """Holds back what is too much; somebody has to call its ``report`` now and then."""
 _LOGGERS = "leveret."
-_CONSOLE, _FILE = "console", "file"
+_CONSOLE, _FILE, _EXCHANGE, _SYSLOG = "console", "file", "exchange", "syslog"
 
 
 def configure(config: Config) -> None:
@@ -63,9 +73,26 @@ def configure(config: Config) -> None:
             )
         )
         handlers.append(file)
+    if config.log_syslog:
+        handlers.append(_open_syslog(config))
     for handler in handlers:
         handler.addFilter(LIMITER)  # which is there once, however often that is done
     logging.basicConfig(handlers=handlers, force=True)
+    set_levels(config)
+
+
+def add_exchange(handler: logging.Handler, config: Config) -> None:
+    """Have another output, made when there is a broker: the log exchange."""
+    handler.name = _EXCHANGE
+    handler.setFormatter(
+        _formatter(
+            config.log_exchange_formatter,
+            config.log_exchange_time_format,
+            config.log_exchange_level_format,
+        )
+    )
+    handler.addFilter(LIMITER)
+    logging.root.addHandler(handler)
     set_levels(config)
 
 
@@ -75,7 +102,12 @@ def set_levels(config: Config) -> None:
     common = LEVELS[config.log_category_levels.get("default", config.log_level)]
     # An output without a level of its own must let a category through that asks for more.
     inherited = min([common, *(LEVELS[level] for level in config.log_category_levels.values())])
-    chosen = {_CONSOLE: config.log_console_level, _FILE: config.log_file_level}
+    chosen = {
+        _CONSOLE: config.log_console_level,
+        _FILE: config.log_file_level,
+        _EXCHANGE: config.log_exchange_level if config.log_exchange else None,
+        _SYSLOG: config.log_syslog_level if config.log_syslog else None,
+    }
     outputs = [handler for handler in logging.root.handlers if handler.name in chosen]
     for output in outputs:
         level = chosen[output.name or ""]
@@ -105,3 +137,22 @@ def _open_file(config: Config, name: str) -> logging.Handler:
     except OSError as error:
         reason = f"log.file {place} cannot be opened ({error.strerror}); check log.dir"
         raise ConfigError([reason]) from None
+
+
+def _open_syslog(config: Config) -> logging.Handler:
+    host = config.log_syslog_ip or config.log_syslog_host
+    try:
+        syslog = Syslog(
+            host,
+            config.log_syslog_port,
+            config.log_syslog_facility,
+            config.log_syslog_identity,
+            config.log_syslog_protocol,
+        )
+    except OSError as error:
+        reason = f"log.syslog.host {host} is not known ({error.strerror})"
+        raise ConfigError([reason]) from None
+    syslog.name = _SYSLOG
+    kind = JsonFormatter if config.log_syslog_formatter == "json" else UntimedFormatter
+    syslog.setFormatter(kind(config.log_syslog_time_format, config.log_syslog_level_format))
+    return syslog

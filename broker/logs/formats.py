@@ -84,8 +84,18 @@ class LineFormatter(_Formatter):
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802
         """Write one record as one line."""
-        time, level = self._time(record.created), self._level(record)
-        return f"{time} [{level}] {category(record)}: {one_line(record.message)}"
+        return f"{self._time(record.created)} {self._untimed(record)}"
+
+    def _untimed(self, record: logging.LogRecord) -> str:
+        return f"[{self._level(record)}] {category(record)}: {one_line(record.message)}"
+
+
+class UntimedFormatter(LineFormatter):
+    """The same for outputs that have the time elsewhere."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802
+        """Write one record as one line."""
+        return self._untimed(record)
 
 
 class JsonFormatter(_Formatter):

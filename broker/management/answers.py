@@ -107,7 +107,10 @@ async def stream_object(
     fields: Iterable[tuple[str, Any]],
     headers: Mapping[str, str] | None = None,
 ) -> web.StreamResponse:
-    """An object, field by field; a value that is an iterator is a list, made row by row."""
+    """An object, field by field; a value that is an iterator is a list, made row by row.
+
+    A row that is None is left out: whoever looks through much for little says so now and then.
+    """
     return await _streamed(request, _of_object(fields), headers)
 
 
@@ -115,8 +118,11 @@ def _of_list(rows: Iterable[Any]) -> Iterator[bytes]:
     yield b"["
     separator = b""
     for row in rows:
-        yield separator + encode(row)
-        separator = b","
+        if row is None:
+            yield b""
+        else:
+            yield separator + encode(row)
+            separator = b","
     yield b"]"
 
 

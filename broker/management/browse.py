@@ -132,6 +132,7 @@ async def move(call: Call) -> web.StreamResponse:
         if everything and not stayed and moved < rest:
             wanted = _chosen(body, queue)
         await answers.rest()
+    call.record("queue.move", vhost=queue.vhost, name=queue.name, messages=moved)
     await call.durable()
     missing = max(0, chosen - moved - stuck)
     return answers.answer({"moved": moved, "unroutable": stuck, "missing": missing})
@@ -173,6 +174,7 @@ async def delete_messages(call: Call) -> web.StreamResponse:
     for start in range(0, len(wanted), AT_ONCE_MAX):
         deleted += browsing.take_out(queue, wanted[start : start + AT_ONCE_MAX])
         await answers.rest()
+    call.record("queue.delete_messages", vhost=queue.vhost, name=queue.name, messages=deleted)
     await call.durable()
     return answers.answer({"deleted": deleted, "missing": max(0, len(wanted) - deleted)})
 
@@ -218,6 +220,7 @@ async def delete_delayed(call: Call) -> web.StreamResponse:
         access = ResourceAccess(store.vhost, EXCHANGE, store.name, WRITE)
         await call.caller.require(access)
         if store.cancel([int(number)]):
+            call.record("delayed.cancel", vhost=store.vhost, exchange=store.name, id=int(number))
             await call.durable()
             return answers.empty(204)
     raise not_found()

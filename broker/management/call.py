@@ -7,14 +7,22 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from aiohttp import web
 
+from broker.amqp import audit
 from broker.core.validation import InvalidParameter
-from broker.management.errors import ApiError, bad_request, missing_keys, not_found, refused
+from broker.management.errors import (
+    ApiError,
+    bad_request,
+    missing_keys,
+    no_vhost,
+    not_found,
+    refused,
+)
 from protocol.constants import SHORTSTR_MAX
 from protocol.errors import AccessRefused, AmqpError, NotFound
 from protocol.tables import Table, json_table
@@ -27,6 +35,8 @@ if TYPE_CHECKING:
     from broker.management.state import State
 
 Made = TypeVar("Made")
+Body = TypeVar("Body")
+BODY_S = 120.0  # the time for a body to come
 DEFAULT_EXCHANGE = "amq.default"  # what paths call the exchange without a name
 
 
@@ -90,7 +100,7 @@ class Call:
         """The vhost that the path names, for making something in it."""
         vhost = self.broker.vhosts.get(self.path("vhost"))
         if vhost is None:
-            raise ApiError(404, "not_found", "vhost_not_found")
+            raise no_vhost()
         return vhost
 
     def check_new_name(self, kind: str, name: str) -> None:
@@ -119,6 +129,10 @@ class Call:
         """Meanwhile, what is changed is the caller's doing: nothing may be awaited."""
         self.server.tick.read_clock()
         return self.broker.events.acting(self.caller.name)
+
+    def record(self, event: str, **facts: Any) -> None:
+        """Tell the audit log what the caller did that is no change of definitions."""
+        audit.record(event, by=self.caller.name, **facts)
 
     async def durable(self) -> None:
         """Wait until what was changed so far survives a crash."""
@@ -156,11 +170,19 @@ class Call:
     async def read_json(self, fault: str) -> Any:
         """Read the body as JSON, whatever it is; an empty one and null are an empty object."""
         try:
-            text = await self.request.text()
+            text = await self.received(self.request.text())
             body = json.loads(text) if text.strip() else None
         except (ValueError, RecursionError):
             raise bad_request(fault) from None
         return {} if body is None else body
+
+    async def received(self, reading: Awaitable[Body]) -> Body:
+        """Wait for a body, but not for ever, and not for one whose client has gone."""
+        try:
+            async with asyncio.timeout(BODY_S):
+                return await reading
+        except (TimeoutError, ConnectionError):
+            raise ApiError(408) from None
 
     def need(self, *names: str) -> None:
         """Raise unless the body has these keys."""

@@ -59,6 +59,12 @@ def row(call: Call, channel: Channel) -> dict[str, Any]:
     return shown
 
 
+def channels_of(call: Call) -> Iterator[Channel]:
+    """All channels there are; some may have gone when it is their turn."""
+    for session in list(call.server.sessions):
+        yield from list(session.channels.values())
+
+
 def _items(sessions: Iterable[Session]) -> Iterator[Item]:
     for session in sessions:
         for channel in list(session.channels.values()):
@@ -126,7 +132,7 @@ async def get_consumers(call: Call) -> web.StreamResponse:
         consumer
         for vhost in vhosts
         for queue in list(vhost.queues.values())
-        for consumer in queue.consumers
+        for consumer in list(queue.consumers)
         if isinstance(consumer, AmqpConsumer)
     )
     items = (

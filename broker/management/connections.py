@@ -163,21 +163,21 @@ async def get_of_user(call: Call) -> web.StreamResponse:
                 "user": session.user,
                 "node": call.state.node,
             }
-            for session in _of_user(call)
+            for session in _of_user(call, call.caller.is_monitor)
         ]
     )
 
 
 async def delete_of_user(call: Call) -> web.StreamResponse:
     """DELETE /api/connections/username/{user}: close all."""
-    for session in _of_user(call):
+    for session in _of_user(call, call.caller.is_administrator):
         _close(call, session)
     return answers.empty(204)
 
 
-def _of_user(call: Call) -> list[Session]:
+def _of_user(call: Call, may_others: bool) -> list[Session]:
     user = call.path("user")
-    if user != call.caller.name and not call.caller.is_monitor:
+    if user != call.caller.name and not may_others:
         raise refused("User not authorised to access object")
     return [one for one in call.server.sessions if one.opened and one.user == user]
 
@@ -185,3 +185,4 @@ def _of_user(call: Call) -> list[Session]:
 def _close(call: Call, session: Session) -> None:
     reason = call.request.headers.get("X-Reason", "Closed via management plugin")[:REASON_MAX]
     session.close_for(ConnectionForced(reason, about_method=False))
+    call.record("connection.close", name=session.name, user=session.user, reason=reason)

@@ -63,7 +63,7 @@ async def _document(call: Call) -> Any:
     if kind == "application/json":
         document = await call.read_json(NOT_JSON)
     elif kind == "multipart/form-data":
-        part = (await call.request.post()).get("file")
+        part = (await call.received(call.request.post())).get("file")
         document = _parsed(part.file.read() if isinstance(part, web.FileField) else part)
     else:
         raise ApiError(415)

@@ -11,6 +11,7 @@ from aiohttp import web
 from broker.core.exchanges import EXCHANGE_TYPES
 from broker.core.permissions import CONFIGURE, EXCHANGE, READ, WRITE, ResourceAccess
 from broker.management import answers, details, rows, shapes
+from broker.management.channels import channels_of
 from broker.management.errors import bad_request, refused
 from broker.management.listing import Columns, Item, reply, reply_rows
 from broker.management.series import Track, Window
@@ -80,27 +81,36 @@ def _message_stats(now: tuple[int, ...], track: Track, window: Window | None) ->
     return details.shown(_COLUMNS, now, track, wanted, window)
 
 
-def _detail(call: Call, exchange: Exchange, vhost: Vhost) -> dict[str, Any]:
-    """An exchange with who publishes to it, and which queues that reaches."""
-    incoming = []
-    for session in list(call.server.sessions):
-        for channel in session.channels.values():
-            channel.counters.count()
-            tally = channel.counters.tallies.get(exchange)
-            if tally is not None:
-                stats = dict(zip(rows.PUBLISHES, rows.of_publishes(tally), strict=True))
-                channel_details = shapes.channel_details(channel, call.state.node)
-                incoming.append({"channel_details": channel_details, "stats": stats})
+async def _detail(call: Call, exchange: Exchange, vhost: Vhost) -> dict[str, Any]:
+    """An exchange with who publishes to it, and which queues that reaches, as iterators."""
+    await call.state.sampler.count()
     call.state.sampler.watch(exchange)
     shown = row(call, exchange, vhost)
-    if call.state.shows_no_statistics(call):
-        return shown
-    outgoing = [
-        {"queue": {"name": queue.name, "vhost": vhost.name}, "stats": {"publish": count}}
-        for queue in vhost.queues.values()
-        if (count := queue.counters.incoming.get(exchange.name))
-    ]
-    return shown | {"incoming": incoming, "outgoing": outgoing}
+    if not call.state.shows_no_statistics(call):
+        shown["incoming"] = _incoming(call, exchange)
+        shown["outgoing"] = _outgoing(exchange, vhost)
+    return shown
+
+
+def _incoming(call: Call, exchange: Exchange) -> Iterator[dict[str, Any] | None]:
+    for channel in channels_of(call):
+        tally = channel.counters.tallies.get(exchange)
+        if tally is None:
+            yield None
+        else:
+            yield {
+                "channel_details": shapes.channel_details(channel, call.state.node),
+                "stats": dict(zip(rows.PUBLISHES, rows.of_publishes(tally), strict=True)),
+            }
+
+
+def _outgoing(exchange: Exchange, vhost: Vhost) -> Iterator[dict[str, Any] | None]:
+    for queue in list(vhost.queues.values()):
+        count = queue.counters.incoming.get(exchange.name)
+        if count:
+            yield {"queue": {"name": queue.name, "vhost": vhost.name}, "stats": {"publish": count}}
+        else:
+            yield None
 
 
 def _items(vhosts: list[Vhost]) -> Iterator[Item]:
@@ -124,8 +134,9 @@ async def get_all(call: Call) -> web.StreamResponse:
 
 async def get(call: Call) -> web.StreamResponse:
     """GET /api/exchanges/{vhost}/{exchange}."""
-    shown = _detail(call, call.exchange, call.vhost)
-    return answers.answer(Columns(call.query.get("columns")).of(shown))
+    shown = await _detail(call, call.exchange, call.vhost)
+    columns = Columns(call.query.get("columns"))
+    return await answers.stream_object(call.request, columns.of(shown).items())
 
 
 async def put(call: Call) -> web.StreamResponse:

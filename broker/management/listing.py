@@ -10,7 +10,7 @@ full, unless the order depends on more.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -244,6 +244,8 @@ def _picked(row: Mapping[str, Any], paths: Sequence[Sequence[str]]) -> Row:
             picked[name] = value
         elif isinstance(value, Mapping):
             picked[name] = _picked(value, inner)
+        elif isinstance(value, Iterator):
+            picked[name] = (None if one is None else _picked(one, inner) for one in value)
         elif isinstance(value, list):
             picked[name] = [_picked(one, inner) for one in value if isinstance(one, Mapping)]
     return picked

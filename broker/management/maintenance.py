@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from broker.amqp import audit
 from broker.management import answers
 from broker.management.errors import ApiError, not_found
 
@@ -26,7 +25,7 @@ async def post(call: Call) -> web.StreamResponse:
     step = steps.get(call.path("step"))
     if step is None or call.path("node") != call.state.node:
         raise not_found()
-    audit.record("maintenance", by=call.caller.name, step=call.path("step"))
+    call.record("maintenance", step=call.path("step"))
     try:
         await step()
     except OSError as error:

@@ -19,6 +19,7 @@ from broker.core.permissions import (
 )
 from broker.core.policies import effective_definition
 from broker.management import answers, details, rows, shapes
+from broker.management.channels import channels_of
 from broker.management.errors import ApiError, bad_request, not_found
 from broker.management.listing import Columns, Item, reply
 from broker.memory import paged_out
@@ -196,35 +197,37 @@ _OF_TYPE: dict[str, Callable[[Call, Queue], dict[str, Any]]] = {
 }
 
 
-def detail(call: Call, queue: Queue) -> dict[str, Any]:
-    """A queue with those who use it."""
-    for session in list(call.server.sessions):
-        for channel in session.channels.values():
-            channel.counters.count()
+async def _detail(call: Call, queue: Queue) -> dict[str, Any]:
+    """A queue with those who use it; they may be many, so lists are iterators."""
+    await call.state.sampler.count()
     call.state.sampler.watch(queue)
-    node = call.state.node
     shown = row(call, queue)
-    if call.state.shows_no_statistics(call):
-        return shown
-    shown["consumer_details"] = [
-        shapes.of_consumer(consumer, node)
-        for consumer in queue.consumers
-        if isinstance(consumer, AmqpConsumer)
-    ]
-    shown["deliveries"] = [
-        {
-            "channel_details": shapes.channel_details(channel, node),
-            "stats": dict(zip(rows.DELIVERIES, rows.of_deliveries(counted), strict=True)),
-        }
-        for session in call.server.sessions
-        for channel in session.channels.values()
-        if (counted := channel.counters.deliveries.get(queue)) is not None
-    ]
-    shown["incoming"] = [
-        {"exchange": {"name": name, "vhost": queue.vhost}, "stats": {"publish": count}}
-        for name, count in queue.counters.incoming.items()
-    ]
+    if not call.state.shows_no_statistics(call):
+        shown["consumer_details"] = _consumers(call, queue)
+        shown["deliveries"] = _deliveries(call, queue)
+        shown["incoming"] = [
+            {"exchange": {"name": name, "vhost": queue.vhost}, "stats": {"publish": count}}
+            for name, count in queue.counters.incoming.items()
+        ]
     return shown
+
+
+def _consumers(call: Call, queue: Queue) -> Iterator[dict[str, Any] | None]:
+    for consumer in list(queue.consumers):
+        if isinstance(consumer, AmqpConsumer):
+            yield shapes.of_consumer(consumer, call.state.node)
+
+
+def _deliveries(call: Call, queue: Queue) -> Iterator[dict[str, Any] | None]:
+    for channel in channels_of(call):
+        counted = channel.counters.deliveries.get(queue)
+        if counted is None:
+            yield None
+        else:
+            yield {
+                "channel_details": shapes.channel_details(channel, call.state.node),
+                "stats": dict(zip(rows.DELIVERIES, rows.of_deliveries(counted), strict=True)),
+            }
 
 
 def _items(vhosts: list[Vhost]) -> Iterator[Item]:
@@ -272,8 +275,8 @@ async def get_all(call: Call) -> web.StreamResponse:
 
 async def get(call: Call) -> web.StreamResponse:
     """GET /api/queues/{vhost}/{queue}."""
-    columns = Columns(call.query.get("columns"))
-    return answers.answer(columns.of(detail(call, call.queue)))
+    shown = Columns(call.query.get("columns")).of(await _detail(call, call.queue))
+    return await answers.stream_object(call.request, shown.items())
 
 
 async def put(call: Call) -> web.StreamResponse:
@@ -329,7 +332,8 @@ async def purge(call: Call) -> web.StreamResponse:
     if queue.owner is not None:
         raise ApiError(400, "bad_request", _locked(queue).text)
     queue.refresh()
-    queue.purge()
+    count = queue.purge()
+    call.record("queue.purge", vhost=queue.vhost, name=queue.name, messages=count)
     await call.durable()
     return answers.empty(204)
 

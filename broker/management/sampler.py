@@ -96,6 +96,15 @@ class Sampler:
             await self._add_up()
         return self._totals, self._overview
 
+    async def count(self) -> None:
+        """Count what channels published on the fast path, so that counters are of this moment."""
+        slices = Slices()
+        for session in list(self._server.sessions):
+            for channel in list(session.channels.values()):
+                channel.counters.count()
+            if slices.over:
+                await slices.rest()
+
     # -- sampling ----------------------------------------------------------------------
 
     async def sample(self) -> None:
@@ -139,12 +148,11 @@ class Sampler:
 
     async def _add_up(self) -> None:
         """Sum up queues and exchanges by vhost."""
+        await self.count()
         slices = Slices()
         totals: dict[str, list[int]] = {}
         octets: dict[str, list[int]] = {}
         for session in list(self._server.sessions):
-            for channel in list(session.channels.values()):
-                channel.counters.count()
             if session.opened:
                 found = octets.setdefault(session.vhost.name, [0, 0])
                 found[0] += session.read_bytes

@@ -25,7 +25,7 @@ class Management:
     def __init__(self, server: Server) -> None:
         self._config = server.config
         self._state = State(server)
-        self._doors = Doors()
+        self._doors = Doors(server.config.management_request_timeout_ms / 1000)
         self.listening = self._doors.listening
 
     async def start(self) -> None:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-from broker.amqp import audit
 from broker.amqp.names import generated
 from broker.management import answers, queues
 from broker.management.errors import bad_request, not_found
@@ -89,13 +88,7 @@ async def put(call: Call) -> web.StreamResponse:
         raise bad_request(f"{traces.directory}: {error.strerror}") from None
     except AmqpError as error:
         raise bad_request(error.text) from None
-    audit.record(
-        "trace.start",
-        by=call.caller.name,
-        vhost=vhost.name,
-        name=name,
-        pattern=settings.pattern,
-    )
+    call.record("trace.start", vhost=vhost.name, name=name, pattern=settings.pattern)
     return answers.empty(201)
 
 
@@ -117,7 +110,7 @@ async def delete(call: Call) -> web.StreamResponse:
     _trace(call)
     vhost, name = call.vhost, call.path("name")
     await call.state.traces.stop(vhost, name)
-    audit.record("trace.stop", by=call.caller.name, vhost=vhost.name, name=name)
+    call.record("trace.stop", vhost=vhost.name, name=name)
     return answers.empty(204)
 
 

@@ -17,7 +17,8 @@ import base64
 import json
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextvars import Context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -50,15 +51,19 @@ class Settings(NamedTuple):
 
 
 class Trace:
-    """One trace that runs."""
+    """One trace that runs; ``ended`` is called when it ends by itself."""
 
-    def __init__(self, queue: Queue, settings: Settings, path: Path) -> None:
+    def __init__(
+        self, queue: Queue, settings: Settings, path: Path, ended: Callable[[], None]
+    ) -> None:
         self.queue = queue
         self.settings = settings
         self._path = path
+        self._ended = ended
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW
         self._file = os.open(path, flags, 0o600)
-        self._task = asyncio.get_running_loop().create_task(self._run())
+        # In a context of its own: what it does later is not the doing of who started it.
+        self._task = asyncio.get_running_loop().create_task(self._run(), context=Context())
 
     async def stop(self) -> None:
         """Write what is there, and end."""
@@ -70,11 +75,13 @@ class Trace:
             while not self.queue.deleted:
                 if not await self._write_some():
                     await asyncio.sleep(POLL_S)
+            self._ended()
         except asyncio.CancelledError:
             while await self._write_some():
                 pass
         except OSError as error:
             _log.error("a trace ended, because %s cannot be written: %s", self._path, error)
+            self._ended()
         finally:
             os.close(self._file)
 
@@ -83,7 +90,8 @@ class Trace:
         slices = Slices()
         described = []
         while not slices.over and (found := self.queue.get(no_ack=True)) is not None:
-            described.append(describe(found[0], self.settings))
+            if found[0].exchange == TRACE:  # and not one bound to it
+                described.append(describe(found[0], self.settings))
         if described:
             octets = "".join(described).encode("utf-8", "replace")
             await asyncio.get_running_loop().run_in_executor(None, self._write, octets)
@@ -94,6 +102,9 @@ class Trace:
             octets = octets[os.write(self._file, octets) :]
 
 
+Key = tuple[str, str]  # vhost and name
+
+
 class Traces:
     """The traces that run, by vhost and name, and the files of all that ever ran."""
 
@@ -101,16 +112,13 @@ class Traces:
         config = server.config
         self.directory = Path(config.tracing_dir or Path(config.data_dir, "traces"))
         self._broker = server.broker
-        self._running: dict[tuple[str, str], Trace] = {}
+        self._running: dict[Key, Trace] = {}
         self._switched_on: set[str] = set()  # vhosts whose firehose is on because of a trace
 
     @property
-    def running(self) -> Mapping[tuple[str, str], Trace]:
-        """Those of vhosts that still exist, and whose queues do."""
-        for key in [key for key, trace in self._running.items() if trace.queue.deleted]:
-            del self._running[key]
-            self._switch_off(key[0])
-        return self._running
+    def running(self) -> Mapping[Key, Trace]:
+        """Those of queues that still exist."""
+        return {key: one for key, one in self._running.items() if not one.queue.deleted}
 
     def start(self, vhost: Vhost, name: str, settings: Settings, queue_name: str) -> None:
         """Begin a trace; raises ``OSError`` if its file cannot be written."""
@@ -124,31 +132,37 @@ class Traces:
             owner=self,
             generated=True,
         )
+        key, path = (vhost.name, name), self.directory / f"{name}{SUFFIX}"
         try:
             vhost.bind(TRACE, queue, settings.pattern, {})
-            trace = Trace(queue, settings, self.directory / f"{name}{SUFFIX}")
+            self._running[key] = Trace(queue, settings, path, lambda: self._forget(key, queue))
         except BaseException:
-            vhost.delete_queue(queue_name, self)
+            vhost.drop_queue(queue)
             raise
-        self._running[vhost.name, name] = trace
         if not vhost.tracing:
             self._switched_on.add(vhost.name)
             vhost.trace(on=True)
 
     async def stop(self, vhost: Vhost, name: str) -> None:
         """End a trace."""
-        trace = self._running.pop((vhost.name, name))
-        self._switch_off(vhost.name)
+        key = vhost.name, name
+        trace = self._running[key]
         await trace.stop()
-        if not trace.queue.deleted:
-            vhost.delete_queue(trace.queue.name, self)
+        self._forget(key, trace.queue)
 
-    def _switch_off(self, vhost_name: str) -> None:
-        if not any(place == vhost_name for place, _ in self._running):
-            vhost = self._broker.vhosts.get(vhost_name)
-            if vhost_name in self._switched_on and vhost is not None:
-                vhost.trace(on=False)
-            self._switched_on.discard(vhost_name)
+    def _forget(self, key: Key, queue: Queue) -> None:
+        trace = self._running.get(key)
+        if trace is None or trace.queue is not queue:
+            return  # another one has its name meanwhile
+        del self._running[key]
+        vhost = self._broker.vhosts.get(key[0])
+        if vhost is None:
+            self._switched_on.discard(key[0])
+            return
+        vhost.drop_queue(queue)
+        if vhost.name in self._switched_on and all(place != key[0] for place, _ in self._running):
+            self._switched_on.discard(vhost.name)
+            vhost.trace(on=False)
 
     async def stop_all(self) -> None:
         """End all: the broker stops."""

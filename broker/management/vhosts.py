@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-from broker.amqp import audit
 from broker.core import vhost_settings
 from broker.core.permissions import set_permissions
 from broker.management import answers, details, rows
@@ -100,7 +99,7 @@ async def put(call: Call) -> web.StreamResponse:
         call.change(lambda: vhost_settings.set_protection(vhost, on=wanted[PROTECTED]))
     if "tracing" in wanted:
         vhost.trace(on=wanted["tracing"])
-        audit.record("vhost.trace", by=call.caller.name, vhost=name, on=vhost.tracing)
+        call.record("vhost.trace", vhost=name, on=vhost.tracing)
     await call.durable()
     return answers.empty(201 if is_new else 204)
 

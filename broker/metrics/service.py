@@ -87,17 +87,16 @@ class Prometheus:
     # -- pages -------------------------------------------------------------------------
 
     def _default(self, _: web.Request) -> Steps:
-        scope = self._scope_of_all()
-        if not self._server.config.prometheus_per_object_metrics:
-            scope = Scope(self._server)
+        per_object = self._server.config.prometheus_per_object_metrics
+        scope = self._scope_of_each() if per_object else Scope(self._server)
         yield from registries.default(scope)
         yield self._loop_lag()
 
     def _per_object(self, _: web.Request) -> Steps:
-        yield from registries.per_object(self._scope_of_all())
+        yield from registries.per_object(self._scope_of_each())
         yield self._loop_lag()
 
-    def _scope_of_all(self) -> Scope:
+    def _scope_of_each(self) -> Scope:
         return Scope(self._server, per_object=True, endpoint=PER_OBJECT)
 
     def _detailed(self, request: web.Request) -> Steps:

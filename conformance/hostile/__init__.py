@@ -87,9 +87,11 @@ class Ground:
         self._held.append(connection)
         return connection
 
-    def dial(self, *, tls: bool = False, octets: bytes = b"") -> socket.socket:
-        """A bare socket, with these octets sent."""
-        port = self.tls_port if tls else self.broker.port
+    def dial(
+        self, *, tls: bool = False, octets: bytes = b"", port: int | None = None
+    ) -> socket.socket:
+        """A bare socket, to the port for AMQP unless told otherwise, with these octets sent."""
+        port = port or (self.tls_port if tls else self.broker.port)
         dialled = socket.create_connection(("127.0.0.1", port), timeout=10.0)
         self._held.append(dialled)
         with suppress(OSError):

@@ -284,3 +284,14 @@ def heartbeats_before_login(ground: Ground) -> None:
         connection = ground.connect(stage="start")
         connection.send_raw(beats)
     ground.connect().channel()
+
+
+@attack("the broker answers with its own header and closes: nobody is whom a header says")
+def proxy_headers_not_asked_for(ground: Ground) -> None:
+    """Send headers of the PROXY protocol where it is not spoken, claiming to be this machine."""
+    second = b"\r\n\r\n\x00\r\nQUIT\n\x21\x11\x00\x0c" + bytes([127, 0, 0, 1] * 2) + b"\x00\x01" * 2
+    for header in (b"PROXY TCP4 127.0.0.1 127.0.0.1 1 2\r\n", second, b"PROXY " + b"9" * 5000):
+        peer = ground.dial(octets=header + PROTOCOL_HEADER)
+        with suppress(OSError):
+            assert peer.recv(8)[:4] in (b"AMQP", b"")
+        closes(peer)

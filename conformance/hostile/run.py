@@ -18,6 +18,7 @@ from conformance.hostile import (  # noqa: F401 - the attacks enter themselves i
     exhaustion,
     frames,
     logins,
+    requests,
     resident_mb,
     tls,
 )
@@ -50,6 +51,7 @@ def field() -> Iterator[Field]:
             "auth_mechanisms.1": "PLAIN",
             "auth_mechanisms.2": "AMQPLAIN",
             "auth_mechanisms.3": "EXTERNAL",
+            "management.tcp.request_timeout": 2000,
         }
         with Leveret(settings=settings) as broker:
             yield Field(broker, certificates, port)

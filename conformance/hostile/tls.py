@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import random
+import shutil
 import socket
 import ssl
 import struct
+import subprocess
 import warnings
 from contextlib import suppress
 
@@ -154,3 +156,15 @@ def tls_tiny_records(ground: Ground) -> None:
     connection.expect("connection.start")
     for octet in b"\x01\x00\x00\x00\x00\x10\x00" + bytes(ground.count(2000)):
         connection.send_raw(bytes([octet]))
+
+
+@attack("refused, and the connection closes; others are served")
+def tls_renegotiation(ground: Ground) -> None:
+    """Ask again and again for another handshake on an open connection of TLS 1.2."""
+    if shutil.which("openssl") is None:
+        return
+    words = ["openssl", "s_client", "-tls1_2", "-connect", f"127.0.0.1:{ground.tls_port}"]
+    asking = b"R\n" * ground.count(50)
+    done = subprocess.run(words, input=asking, capture_output=True, timeout=20, check=False)
+    assert b"RENEGOTIATING" in done.stdout + done.stderr
+    assert done.stderr.count(b"depth=0") == 1, "it has renegotiated"

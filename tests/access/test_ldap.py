@@ -194,8 +194,10 @@ def test_entries_found_by_an_attribute(directory: int) -> None:
     ldap = backend(directory, dn_lookup_attribute="sn", dn_lookup_base="dc=test", **lookup)
     log_in(ldap, "Smith", b"secret")
     for name in ("*", "Smith)(cn=*", "nobody"):
-        with pytest.raises(Refused):
-            log_in(ldap, name, b"secret")
+        for password in (b"secret", None):
+            with pytest.raises(Refused):
+                log_in(ldap, name, password)
+    log_in(ldap, "bob", b"secret")  # not found, but the pattern's
 
 
 def test_users_that_others_authenticated(directory: int) -> None:

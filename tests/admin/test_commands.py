@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -100,6 +102,16 @@ def known(api: FakeApi) -> FakeApi:
             "PUT vhosts/v%2F1",
             {"description": "words", "tags": "a,b", "default_queue_type": "quorum"},
         ),
+        (
+            "update_vhost_metadata / --default-queue-type quorum",
+            "PUT vhosts/%2F",
+            {"default_queue_type": "quorum"},
+        ),
+        (
+            "enable_vhost_protection_from_deletion v",
+            "POST vhosts/v/deletion/protection",
+            {},
+        ),
         ("delete_vhost v/1", "DELETE vhosts/v%2F1", None),
         ('set_vhost_limits {"max-queues":5}', "PUT vhost-limits/%2F/max-queues", {"value": 5}),
         ("trace_on", "PUT vhosts/%2F", {"tracing": True}),
@@ -156,6 +168,8 @@ def known(api: FakeApi) -> FakeApi:
             "PUT settings",
             {"log.level": "debug", "log.console.level": None, "log.file.level": None},
         ),
+        ("change_setting log.level debug", "PUT settings", {"log.level": "debug"}),
+        ("change_setting log.level", "PUT settings", {"log.level": None}),
         ("set_log_level debug queue", "PUT settings", {"log.queue.level": "debug"}),
     ],
 )
@@ -204,6 +218,9 @@ def test_a_command_is_one_change(
         ("check_port_listener x", 65, "Error (argument validation): Bad argument: "),
         ("delete_user ", 65, "Bad argument: a name cannot be an empty string"),
         ("list_policies -p nov", 65, "Virtual host 'nov' does not exist"),
+        ("update_vhost_metadata nov --tags a", 65, "Virtual host 'nov' does not exist"),
+        ("update_vhost_metadata /", 65, "name at least one of --description"),
+        ("disable_vhost_protection_from_deletion nov", 65, "Virtual host 'nov' does not exist"),
         ("set_vhost_tags nov a", 65, "Virtual host 'nov' does not exist"),
         ("import_definitions nosuchfile", 65, "cannot read nosuchfile"),
         ("ping -n other@host", 69, f"is node {NODE}, not other@host"),
@@ -228,6 +245,41 @@ def test_a_dry_run_changes_nothing(line: str, known: FakeApi, ctl: Run) -> None:
         assert (ran.code, ran.err) == (0, "")
         assert ran.out.endswith("\n")
     assert known.written == []
+
+
+def test_hash_password(ctl: Run) -> None:
+    """The hash is a salt of four octets and SHA-256 of it and the password; no broker is asked."""
+    ran = ctl("hash_password", stdin="secret\n")
+    octets = base64.b64decode(ran.out)
+    assert octets[4:] == hashlib.sha256(octets[:4] + b"secret").digest()
+    assert ctl("hash_password", stdin="secret\n").out != ran.out
+
+
+def test_peek(known: FakeApi, ctl: Run, leveret: Run) -> None:
+    """Messages are looked at from a position on, which begins with 1; there has to be one."""
+    message = {
+        "position": 4,
+        "exchange": "",
+        "routing_key": "q",
+        "redelivered": False,
+        "properties": {"delivery_mode": 2},
+        "payload": "a\tb",
+    }
+    known.answers["POST /api/queues/%2F/q/peek"] = (200, {"messages": [message], "total": 9})
+    ran = ctl("-s", "peek", "q", "5", "--count", "3", "--dry-run")
+    assert (ran.code, ran.out) == (0, '5\t\tq\tfalse\t{"delivery_mode":2}\ta\\tb\n')
+    assert known.asked[-1][2] == {"offset": 4, "count": 3}
+    known.answers["POST /api/queues/%2F/q/peek"] = (200, {"messages": [], "total": 9})
+    assert ctl("peek", "q").code == 69
+    known.answers["POST /api/queues/%2F/q/peek"] = (404, {"reason": "Not Found"})
+    assert "there is no queue 'q' in vhost '/'" in leveret("peek", "q").err
+    assert ctl("peek", "q", "0").code == 65
+
+
+@pytest.mark.parametrize("node", [NODE, NODE.partition("@")[0]])
+def test_a_node_may_be_named(node: str, known: FakeApi, ctl: Run) -> None:
+    """The node's name is right with its host and without, as tools of configuration give it."""
+    assert ctl("-n", node, "-q", "ping").out == "Ping succeeded\n"
 
 
 def test_refusals_are_shown(known: FakeApi, ctl: Run) -> None:

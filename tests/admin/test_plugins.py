@@ -51,6 +51,8 @@ def test_listing(ran_plugins: Run) -> None:
     """Names alone, marked, or as JSON; a pattern chooses."""
     names = ran_plugins("list", "-E", "-m", "-q").out.splitlines()
     assert names == sorted(plugins.BUILT_IN)
+    legend = ran_plugins("list", "^none$").out.splitlines()
+    assert [line[:3] for line in legend] == ["Lis", " Co", " | ", " |/"]
     lines = ran_plugins("list", "-s", "^rabbitmq_m").out.splitlines()
     assert [line.split()[0] for line in lines] == ["[E*]", "[E*]", "[E*]", "["]
     shown = json.loads(ran_plugins("list", "--formatter", "json", "mqtt").out)["plugins"]

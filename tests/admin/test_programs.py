@@ -83,7 +83,7 @@ NAMES = sorted({n for _, names in programs.ADMINISTRATION.values() for n in name
 def test_every_command_of_rabbitmqs_is_known(original: str, stand_in: StandIn) -> None:
     """What RabbitMQ's program can do is possible, or refused with a reason; help names it."""
     run = stand_in(original)
-    listed = run("--help").out.split()
+    listed = [word.strip(",:") for word in run("--help").out.split()]
     unknown = [name for name in RABBITMQS[original].split() if name not in listed]
     assert unknown == []
 
@@ -105,7 +105,16 @@ def test_every_command_is_there_and_explains_itself(name: str, leveret: Run) -> 
     ran = leveret("help", name)
     assert ran.code == 0
     assert ran.out.startswith(f"Usage: leveret {name}")
+    example = f"\nExample:\n  leveret {EXAMPLES[name]}\n" if name in EXAMPLES else ""
+    assert ran.out.endswith(example)
     assert leveret(name.replace("_", "-"), "--help").code == 0
+
+
+def test_help_is_not_cut(leveret: Run, stand_in: StandIn) -> None:
+    """What a command does fits into the list of commands."""
+    for run in (leveret, stand_in("rabbitmq-plugins"), stand_in("rabbitmqctl")):
+        words = run("--help").out.partition("\n")[2].split()
+        assert [word for word in words if word.endswith("...")] == []
 
 
 def test_a_command_of_another_program(stand_in: StandIn) -> None:

@@ -151,3 +151,21 @@ def test_memory_that_cannot_be_measured(monkeypatch: pytest.MonkeyPatch) -> None
     assert alarms.resident_bytes() == 0
     monkeypatch.setattr(Path, "read_text", lambda self: "x")
     assert alarms.resident_bytes() == 0
+
+
+def test_the_log_says_how_bad_it_is(
+    machine: Machine, limited: Alarms, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A line names what is short, how much there is, and the setting; each alarm has its own."""
+    limited.memory_max, limited.disk_free_min = 400 << 20, 50 << 20
+    machine.resident, machine.free = 412 << 20, 60 << 20
+    limited.look([])
+    machine.free = 40 << 20
+    limited.look([])
+    limited.look([])
+    memory, disk = [record.getMessage() for record in caplog.records]
+    assert "low on memory, 412 MiB of 400 are used" in memory
+    assert "vm_memory_high_watermark" in memory
+    assert "low on disk, 40 MiB are free" in disk
+    assert "50 are wanted" in disk
+    assert "disk_free_limit" in disk

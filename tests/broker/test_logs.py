@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import re
+import socket
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -199,6 +200,43 @@ def test_level_formats() -> None:
         assert len(shown) == len(logs.LEVELS)
         assert {len(word) for word in shown} == {width}
     assert level_text("warning", "uc") == "WARNING"
+
+
+# -- syslog ---------------------------------------------------------------------------------------
+
+HEADS = {
+    "rfc3164": r"<29>[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d \S+ leveret\[\d+\]: ",
+    "rfc5424": r"<29>1 \d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+\+00:00 \S+ leveret \d+ queue - ",
+}
+
+
+@pytest.mark.parametrize("protocol", list(HEADS))
+def test_syslog(protocol: str) -> None:
+    """A line is one datagram in the form asked for, with its severity, and still one line."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+        server.bind(("127.0.0.1", 0))
+        server.settimeout(10)
+        port = server.getsockname()[1]
+        logs.configure(
+            configured(
+                "log.syslog=true",
+                f"log.syslog.port={port}",
+                f"log.syslog.protocol={protocol}",
+                "log.syslog.level=notice",
+            )
+        )
+        logging.getLogger("leveret.queue").info("not severe enough")
+        logging.getLogger("leveret.queue").log(logs.NOTICE, "declared %s", "a\nb")
+        text = server.recv(10_000).decode()
+    head = re.match(HEADS[protocol], text)
+    assert head is not None
+    assert text[head.end() :] == "[notice] queue: declared a\\nb"
+
+
+def test_a_syslog_server_that_is_not_known() -> None:
+    """A name that nobody knows is a fault of the settings."""
+    with pytest.raises(ConfigError, match=r"log\.syslog\.host nowhere\.invalid is not known"):
+        logs.configure(configured("log.syslog=true", "log.syslog.host=nowhere.invalid"))
 
 
 # -- rotation -------------------------------------------------------------------------------------

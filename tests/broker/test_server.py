@@ -11,12 +11,14 @@ from typing import Any
 import pytest
 
 from broker.config import Config, load
+from broker.core import purging
 from broker.ending import EX_IOERR, Ending
 from broker.engine import Engine
 from broker.server import Server
 from broker.sessions import Sessions
 from broker.upkeep import Job, Upkeep
 from broker.wal import DirectoryInUse, LogFailed
+from tests.core.doubles import make_queue, publish
 
 
 def config_of(directory: Path, *overrides: str) -> Config:
@@ -114,6 +116,29 @@ def test_a_log_that_failed_ends_the_process(tmp_path: Path) -> None:
         sessions.add(client)
         await sessions.stop()
         assert client.heard == ["abort"]
+
+    run(scene)
+
+
+def test_a_purge_is_finished_before_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever stops the broker in order, however soon, finds nothing of what was purged."""
+    monkeypatch.setattr(purging, "SLICE_MESSAGES", 10)
+
+    async def scene() -> None:
+        loop = asyncio.get_running_loop()
+        engine = Engine(config_of(tmp_path), loop, Ending(), lambda: None)
+        vhost = engine.broker.vhosts["/"]
+        queue = make_queue(vhost, "q", durable=True)
+        for _ in range(25):
+            publish(vhost, "q", delivery_mode=2)
+        assert queue.purge() == 25
+        assert vhost.broker.purging
+        await engine.stop()
+        again = Engine(config_of(tmp_path), loop, Ending(), lambda: None)
+        assert len(again.broker.vhosts["/"].queues["q"]) == 0
+        await again.stop()
 
     run(scene)
 

@@ -3,6 +3,7 @@
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
+from protocol.connection import WORK_MAX, WORK_SHARED
 from tests.frames import ack, channel_open, message, publish
 from tests.property.wires import (
     CHANNEL_MAX,
@@ -22,9 +23,11 @@ def reference(octets: bytes) -> tuple[object, ...]:
     return application.journal, connection.out, connection.ended
 
 
-def product(pieces: list[bytes], *, fast: bool) -> tuple[tuple[object, ...], int]:
+def product(
+    pieces: list[bytes], *, fast: bool, work: int = WORK_MAX
+) -> tuple[tuple[object, ...], int]:
     """What the product makes of them, and how many octets the fast path consumed."""
-    connection = Product(Application(), fast)
+    connection = Product(Application(), fast, work)
     for piece in pieces:
         connection.feed(piece)
     return (connection.application.journal, connection.out, connection.ended), connection.scanned
@@ -42,17 +45,18 @@ def test_the_fast_path_is_in_use() -> None:
 @given(st.data())
 def test_any_stream_in_any_chunks(data: st.DataObject) -> None:
     """F1 to F5: valid, damaged and cut streams give the same calls, replies and end as the twin's,
-    in any chunks, with the fast path and without.
+    in any chunks, with the fast path and without, acted on at once or a little at a time.
 
     Topology changes between publishes are among the methods: a route kept beyond one (F2) would
     be noted with an old generation.
     """
     octets = data.draw(streams())
     pieces = data.draw(chunks(octets))
+    work = data.draw(st.sampled_from([WORK_MAX, WORK_SHARED, 0]))
     expected = reference(octets)
-    with_scan, scanned = product(pieces, fast=True)
+    with_scan, scanned = product(pieces, fast=True, work=work)
     assert with_scan == expected
-    assert product(pieces, fast=False)[0] == expected
+    assert product(pieces, fast=False, work=work)[0] == expected
     event(f"ended: {expected[2] or 'open'}")
     event("fast path used" if scanned else "fast path not used")
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from pamqp import commands
 
 from protocol import content
+from protocol.connection import WORK_MAX
 from protocol.errors import AmqpError, Drop, NotFound, PreconditionFailed
 from protocol.events import (
     ChannelClosed,
@@ -189,6 +190,7 @@ class Product:
 
     application: Application
     fast: bool
+    work: int = WORK_MAX  # what one call of ``receive`` may do
     ended: str = ""
     scanned: int = 0
     routes: dict[bytes, Callable[..., None]] = field(default_factory=dict)
@@ -212,10 +214,10 @@ class Product:
         if self.ended:
             return
         try:
-            for event in self.connection.receive(octets):
+            for event in self.connection.receive(octets, self.work):
                 self._act(event)
             while self.connection.behind:
-                for event in self.connection.receive(b""):
+                for event in self.connection.receive(b"", max(1, self.work)):
                     self._act(event)
         except Drop:
             self.ended = "dropped"
@@ -223,6 +225,8 @@ class Product:
     def _scan(self, buffer: bytes, position: int) -> int:
         if self.generation != self.application.generation:
             self._forget()
+        if self.connection.work_left <= 0:
+            return position
         after = scan(buffer, position, self.routes, self.acks, FRAME_MAX, len(buffer))
         self.scanned += after - position
         return after

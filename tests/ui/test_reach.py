@@ -24,6 +24,7 @@ PAGES = (
     "/topology",
     "/delayed",
     "/logs",
+    "/traces",
     "/users",
     "/users/guest",
     f"/users/{quote(EVIL, safe='')}",

@@ -357,6 +357,60 @@ def test_parameters(page: Browser, api: Api) -> None:
     page.sees_not("ui.note", "main table")
 
 
+def test_settings_while_the_broker_runs(page: Browser, api: Api) -> None:
+    """A setting is changed until the broker ends; one that cannot be is said in words."""
+    page.go("/settings?name=disk_free")
+    page.unfold("Change a setting")
+    page.fill("Setting", "channel_max")
+    page.fill("Value", "1")
+    page.button("Change setting").click()
+    page.sees("channel_max cannot be changed while the broker runs")
+    page.fill("Setting", "disk_free_limit.absolute")
+    page.fill("Value", "77MB")
+    page.button("Change setting").click()
+    page.sees("77MB", "main table")
+    assert api.call("GET", "/settings")["disk_free_limit.absolute"] == "77MB"
+    api.call("PUT", "/settings", {"disk_free_limit.absolute": None})
+    # The browser itself notes the refused request.
+    assert all("400" in line for line in page.complaints())
+
+
+def test_trace(page: Browser, api: Api, tmp_path: Path) -> None:
+    """What is published while a trace runs is in its file, which is downloaded and deleted here."""
+    behaviour = {"behavior": "allow", "downloadPath": str(tmp_path)}
+    page.driver.execute_cdp_cmd("Browser.setDownloadBehavior", behaviour)
+    page.go("/traces")
+    page.unfold("Start a trace")
+    page.fill("Name", "ui.seen")
+    page.button("Start trace").click()
+    page.button("Stop the trace ui.seen")
+    api.queue("ui.traced")
+    api.publish("ui.traced", "traced payload")
+    page.until("the file", lambda: api.call("GET", "/trace-files")[0]["size"])
+    page.button("Stop the trace ui.seen").click()
+    page.one("dialog button.danger").click()
+    page.sees("No trace is running")
+    page.button("Download ui.seen.log").click()
+    saved = tmp_path / "ui.seen.log"
+    page.until("the payload", lambda: saved.exists() and "traced payload" in saved.read_text())
+    page.button("Delete ui.seen.log").click()
+    page.one("dialog button.danger").click()
+    page.sees("No trace has written a file")
+
+
+def test_maintenance(page: Browser, api: Api, client: pika.BlockingConnection) -> None:
+    """Clients are turned away for maintenance, and served again."""
+    page.go(f"/nodes/{quote(api.call('GET', '/overview')['node'], safe='')}")
+    page.button("Turn clients away…").click()
+    page.one("dialog button.danger").click()
+    page.sees("clients are turned away")
+    with pytest.raises(pika.exceptions.ConnectionClosedByBroker, match="maintenance"):
+        client.process_data_events(5)
+    page.button("Serve clients again").click()
+    page.button("Turn clients away…")
+    pika.BlockingConnection(pika.ConnectionParameters("127.0.0.1", api.amqp_port)).close()
+
+
 def test_close_connection_with_reason(
     page: Browser, api: Api, client: pika.BlockingConnection
 ) -> None:

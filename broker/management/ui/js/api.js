@@ -53,8 +53,8 @@ export const credentials = {
   },
 };
 
-/** Calls the API and gives the decoded answer, or null where there is none. */
-export async function call(method, address, { query, body, headers, signal } = {}) {
+/** Calls the API and gives the decoded answer, or null where there is none; with `isText`, the text. */
+export async function call(method, address, { query, body, headers, signal, isText } = {}) {
   const search = new URLSearchParams();
   for (const [name, value] of Object.entries(query ?? {})) {
     if (value !== undefined && value !== null && value !== "") search.set(name, value);
@@ -76,6 +76,7 @@ export async function call(method, address, { query, body, headers, signal } = {
     throw new ApiError(0, "The broker does not answer. It may be stopped, or the network is down.");
   }
   const text = await response.text();
+  if (response.ok && isText) return text;
   const answer = parsed(text);
   if (response.ok) return answer;
   const error = new ApiError(response.status, sentence(response.status, answer), answer?.error);
@@ -86,6 +87,7 @@ export async function call(method, address, { query, body, headers, signal } = {
 }
 
 export const get = (address, query, signal) => call("GET", address, { query, signal });
+export const getText = (address) => call("GET", address, { isText: true });
 export const put = (address, body = {}) => call("PUT", address, { body });
 export const post = (address, body = {}, signal) => call("POST", address, { body, signal });
 export const remove = (address, headers) => call("DELETE", address, { headers });
@@ -128,6 +130,7 @@ function words(reason) {
   return reason.map(words).join(" ").replaceAll("_", " ");
 }
 
+/** Begins a sentence, unless with a name such as channel_max. */
 function capital(text) {
-  return text.charAt(0).toUpperCase() + text.slice(1);
+  return /^[a-z]+\b(?![._-])/.test(text) ? text.charAt(0).toUpperCase() + text.slice(1) : text;
 }

@@ -3,6 +3,7 @@
 import { createChart, differences, levels, levelsSinceStart, rates } from "./chart.js";
 import { h } from "./dom.js";
 import { bytes, compact, rate } from "./format.js";
+import { preference } from "./session.js";
 
 const PERIODS = [
   [60, 5, "last minute"],
@@ -33,8 +34,15 @@ const RATES = [
 export function periodChoice(onChange) {
   const select = h(
     "select",
-    { onchange: onChange },
-    PERIODS.map(([age, , text]) => h("option", { value: age, selected: age === 600 }, text)),
+    {
+      onchange: () => {
+        preference.chartSeconds = Number(select.value);
+        onChange();
+      },
+    },
+    PERIODS.map(([age, , text]) =>
+      h("option", { value: age, selected: age === preference.chartSeconds }, text),
+    ),
   );
   return {
     element: h("label", { class: "inline" }, "Charts of the", select),

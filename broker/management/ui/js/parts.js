@@ -13,6 +13,11 @@ export function nameLink(href, name) {
   return h("a", { href, class: "name", title: name.length >= TIP_MIN ? name : null }, name);
 }
 
+/** What people chose, such as a name, where it leads nowhere. */
+export function given(text) {
+  return text ? h("span", { class: "name" }, text) : "";
+}
+
 export function queueLink(vhost, name) {
   return nameLink(link`/queues/${vhost}/${name}`, name);
 }
@@ -34,13 +39,13 @@ export function vhostLink(name) {
 }
 
 export function userLink(name) {
-  return session.may("administrator") ? nameLink(link`/users/${name}`, name) : name;
+  return session.may("administrator") ? nameLink(link`/users/${name}`, name) : given(name);
 }
 
 /** The column for the virtual host, unless one is chosen. */
 export function vhostColumn() {
   if (preference.vhost || session.vhosts.length < 2) return [];
-  return [{ key: "vhost", label: "Virtual host", sort: "vhost", cell: (row) => row.vhost }];
+  return [{ key: "vhost", label: "Virtual host", sort: "vhost", cell: (row) => given(row.vhost) }];
 }
 
 /** The address of a list, for the chosen virtual host only if there is one. */

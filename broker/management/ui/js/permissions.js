@@ -3,7 +3,7 @@
 import { path, put } from "./api.js";
 import { h } from "./dom.js";
 import { createForm } from "./form.js";
-import { userLink, vhostLink } from "./parts.js";
+import { given, userLink, vhostLink } from "./parts.js";
 import { removalColumn } from "./removal.js";
 import { local } from "./sources.js";
 import { createTable } from "./table.js";
@@ -72,7 +72,7 @@ export function topicTable(view, { load, of }) {
       {
         key: "exchange",
         label: "Exchange",
-        cell: (row) => row.exchange || "(all topic exchanges)",
+        cell: (row) => given(row.exchange || "(all topic exchanges)"),
       },
       patternColumn("write", "Write"),
       patternColumn("read", "Read"),

@@ -34,7 +34,7 @@ export function nodeCharts() {
   return {
     element: h(
       "div",
-      { class: "charts" },
+      { class: "charts small" },
       charts.map(({ element }) => element),
     ),
     show(node) {

@@ -56,6 +56,14 @@ export const ROUTES = [
     tag: "monitoring",
   },
   {
+    path: "/traces",
+    load: () => import("./pages/traces.js"),
+    nav: "Traces",
+    group: 1,
+    key: "x",
+    tag: "administrator",
+  },
+  {
     path: "/users",
     load: () => import("./pages/users.js"),
     nav: "Users",

@@ -76,6 +76,12 @@ export const preference = {
   set singleKeys(on) {
     store("single_keys", on);
   },
+  get chartSeconds() {
+    return stored("chart_s", 600);
+  },
+  set chartSeconds(seconds) {
+    store("chart_s", seconds);
+  },
   get pageSize() {
     return stored("page_size", 50);
   },

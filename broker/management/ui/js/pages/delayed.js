@@ -4,7 +4,7 @@ import { path, remove } from "../api.js";
 import { attempt, confirmLoss } from "../dialog.js";
 import { h, update } from "../dom.js";
 import { ago, bytes, moment } from "../format.js";
-import { exchangeLink } from "../parts.js";
+import { exchangeLink, given } from "../parts.js";
 import { preference, session } from "../session.js";
 import { remote } from "../sources.js";
 import { createTable } from "../table.js";
@@ -73,7 +73,7 @@ export async function show(view) {
         key: "id",
         label: "Message id",
         narrow: false,
-        cell: (row) => row.properties?.message_id ?? "",
+        cell: (row) => given(row.properties?.message_id),
       },
     ],
   });

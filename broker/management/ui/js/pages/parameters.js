@@ -3,7 +3,7 @@
 import { ApiError, get, path, put } from "../api.js";
 import { h } from "../dom.js";
 import { createForm, folded } from "../form.js";
-import { listInScope, section, vhostColumn, vhostField } from "../parts.js";
+import { given, listInScope, section, vhostColumn, vhostField } from "../parts.js";
 import { removalColumn } from "../removal.js";
 import { local } from "../sources.js";
 import { createTable } from "../table.js";
@@ -20,7 +20,12 @@ const KINDS = [
     address: ({ component, vhost, name }) => path`/parameters/${component}/${vhost}/${name}`,
     when: ({ component }) => component !== "operator_policy",
     columns: () => [
-      { key: "component", label: "Component", sort: "component", cell: (row) => row.component },
+      {
+        key: "component",
+        label: "Component",
+        sort: "component",
+        cell: (row) => given(row.component),
+      },
       ...vhostColumn(),
     ],
     fields: () => [

@@ -1,7 +1,9 @@
 /* Owns the list of the settings that the broker runs with. */
 
-import { get } from "../api.js";
-import { h } from "../dom.js";
+import { get, put } from "../api.js";
+import { freshId, h } from "../dom.js";
+import { createForm, folded } from "../form.js";
+import { given } from "../parts.js";
 import { local } from "../sources.js";
 import { createTable } from "../table.js";
 
@@ -25,9 +27,45 @@ export async function show(view) {
     empty: "There are no settings.",
     columns: [
       { key: "name", label: "Name", sort: "name", cell: (row) => h("code", null, row.name) },
-      { key: "value", label: "Value", cell: (row) => row.value },
+      { key: "value", label: "Value", cell: (row) => given(row.value) },
     ],
   });
-  view.add(table.element);
+  view.add(folded("Change a setting", changeForm(table)), table.element);
   await table.ready;
+}
+
+function changeForm(table) {
+  const names = h("datalist", { id: freshId("settings") });
+  const form = createForm({
+    submit: "Change setting",
+    done: ({ name }) => `${name} is changed until the broker ends.`,
+    fields: [
+      {
+        name: "name",
+        label: "Setting",
+        required: true,
+        list: names.id,
+        hint: "One of those that can be changed while the broker runs: limits, alarms, levels of the log.",
+      },
+      {
+        name: "value",
+        label: "Value",
+        hint: "As in the file of settings; left empty, the default. The file is not written: to keep the change, make it there too.",
+      },
+    ],
+    onSubmit: async ({ name, value }) => {
+      await put("/settings", { [name]: value || null });
+      await table.reload();
+    },
+  });
+  form.append(names);
+  form.addEventListener(
+    "focusin",
+    async () => {
+      const known = await get("/settings").catch(() => ({}));
+      names.replaceChildren(...Object.keys(known).map((value) => h("option", { value })));
+    },
+    { once: true },
+  );
+  return form;
 }

@@ -4,7 +4,7 @@ import { get, path, put } from "../api.js";
 import { h } from "../dom.js";
 import { createForm, folded } from "../form.js";
 import { USER_TAGS } from "../known.js";
-import { userLink } from "../parts.js";
+import { given, userLink } from "../parts.js";
 import { local } from "../sources.js";
 import { createTable } from "../table.js";
 
@@ -26,12 +26,16 @@ export async function show(view) {
       {
         key: "tags",
         label: "Tags",
-        cell: (row) => tagsOf(row).join(", ") || h("span", { class: "quiet-text" }, "none"),
+        cell: (row) =>
+          tagsOf(row).length
+            ? given(tagsOf(row).join(", "))
+            : h("span", { class: "quiet-text" }, "none"),
       },
       {
         key: "vhosts",
         label: "Virtual hosts",
-        cell: (row) => row.vhosts.join(", ") || h("b", null, "none: cannot use AMQP"),
+        cell: (row) =>
+          row.vhosts.length ? given(row.vhosts.join(", ")) : h("b", null, "none: cannot use AMQP"),
       },
       { key: "password", label: "Password", cell: (row) => (row.password_hash ? "set" : "none") },
     ],

@@ -45,6 +45,7 @@ export async function show(view, { name }) {
         ],
         ["Default queue type", named(vhost.default_queue_type)],
         ["Tracing", vhost.tracing ? "on" : "off"],
+        ["Deletion", vhost.protected_from_deletion ? "protected from it" : "possible"],
       ]),
     );
   });
@@ -69,7 +70,10 @@ export async function show(view, { name }) {
       topics.element,
       folded("Set topic permissions", topicForm(topics, { vhost: name }, user)),
     ),
-    folded("Change description, default queue type or tracing", changeForm(view, address, vhost)),
+    folded(
+      "Change description, default queue type, tracing or protection",
+      changeForm(view, address, vhost),
+    ),
   );
 }
 
@@ -87,8 +91,14 @@ function changeForm(view, address, vhost) {
         value: vhost.tracing,
       },
     ],
-    onSubmit: async ({ description, tags, type, tracing }) => {
-      await put(address, { description, tags, tracing, default_queue_type: type });
+    onSubmit: async ({ description, tags, type, tracing, isProtected }) => {
+      await put(address, {
+        description,
+        tags,
+        tracing,
+        default_queue_type: type,
+        protected_from_deletion: isProtected,
+      });
       await view.refresh();
     },
   });

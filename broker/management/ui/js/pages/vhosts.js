@@ -3,7 +3,7 @@
 import { get, path, put } from "../api.js";
 import { count } from "../format.js";
 import { createForm, folded } from "../form.js";
-import { rateCell, vhostLink } from "../parts.js";
+import { given, rateCell, vhostLink } from "../parts.js";
 import { session } from "../session.js";
 import { local } from "../sources.js";
 import { createTable } from "../table.js";
@@ -28,7 +28,7 @@ export async function show(view) {
         sort: "name",
         cell: (row) => vhostLink(row.name),
       },
-      { key: "description", label: "Description", cell: (row) => row.description ?? "" },
+      { key: "description", label: "Description", cell: (row) => given(row.description) },
       {
         key: "type",
         label: "Default queue type",
@@ -92,6 +92,12 @@ export function vhostFields(vhost = {}) {
       hint: "For queues declared without one.",
       options: ["classic", "quorum", "stream"],
     },
+    {
+      name: "isProtected",
+      label: "Protected: it cannot be deleted before this is taken back",
+      type: "checkbox",
+      value: vhost.protected_from_deletion,
+    },
   ];
 }
 
@@ -101,11 +107,12 @@ function addForm(table) {
     done: ({ name }) =>
       `The virtual host “${name}” is there. Give users permissions for it on its page.`,
     fields: [{ name: "name", label: "Name", required: true }, ...vhostFields()],
-    onSubmit: async ({ name, description, tags, type }) => {
+    onSubmit: async ({ name, description, tags, type, isProtected }) => {
       await put(path`/vhosts/${name}`, {
         description,
         tags,
         ...(type !== "classic" && { default_queue_type: type }),
+        ...(isProtected && { protected_from_deletion: true }),
       });
       await session.loadVhosts();
       document.dispatchEvent(new Event("vhosts"));
