@@ -48,6 +48,14 @@ def words(header: str | None) -> set[str]:
     return {word.strip() for word in (header or "").split(",")} - {""}
 
 
+def test_a_known_origin_may_send_what_a_form_sends(api: Api) -> None:
+    """A page that CORS lets in may post without asking first, as a form does."""
+    body = b'{"properties": {}, "routing_key": "x", "payload": "", "payload_encoding": "string"}'
+    browser = {"Origin": ORIGIN, "Sec-Fetch-Site": "cross-site", "Content-Type": "text/plain"}
+    path = "/exchanges/%2F/amq.default/publish"
+    assert api.ask("POST", path, body, headers=browser)[0] == 200
+
+
 @pytest.mark.parametrize(
     ("path", "methods"),
     [
