@@ -34,6 +34,7 @@ REFUSED = (
     "For details see the broker logfile."
 )
 BOUND = "bound"
+SOON_S = 3  # a token for so long is still good when a slow machine uses it
 NO_LOGIN, NO_VHOST = "no login", "no vhost"
 
 
@@ -356,11 +357,11 @@ def renewed(connection: Connection, secret: str) -> Method:
 
 def test_a_new_token_in_time(url: str) -> None:
     """update-secret brings other permissions and more time."""
-    with Connection(url, user="x", password=token(2)) as connection:
+    with Connection(url, user="x", password=token(SOON_S)) as connection:
         new = token(scope="rabbitmq.read:*/*")
         assert renewed(connection, new).name == "connection.update-secret-ok"
         channel = connection.channel()
-        time.sleep(2.1)
+        time.sleep(SOON_S + 0.1)
         channel.sync()
         check("configure q", False, channel, "ann")
 
@@ -402,9 +403,9 @@ def test_a_new_secret_where_none_is_used(url: str) -> None:
 @leveret_only
 def test_an_expired_token_closes(url: str) -> None:
     """As with RabbitMQ since 3.13, the connection ends with its token if no new one comes."""
-    connection = Connection(url, user="x", password=token(2))
+    connection = Connection(url, user="x", password=token(SOON_S))
     text = "CONNECTION_FORCED - credential expired"
-    connection.expect("connection.close", timeout=5.0, reply_code=320, reply_text=text)
+    connection.expect("connection.close", timeout=SOON_S + 5, reply_code=320, reply_text=text)
     connection.drop()
 
 

@@ -48,6 +48,14 @@ def words(header: str | None) -> set[str]:
     return {word.strip() for word in (header or "").split(",")} - {""}
 
 
+def test_a_known_origin_may_send_what_a_form_sends(api: Api) -> None:
+    """A page that CORS lets in may post without asking first, as a form does."""
+    body = b'{"properties": {}, "routing_key": "x", "payload": "", "payload_encoding": "string"}'
+    browser = {"Origin": ORIGIN, "Sec-Fetch-Site": "cross-site", "Content-Type": "text/plain"}
+    path = "/exchanges/%2F/amq.default/publish"
+    assert api.ask("POST", path, body, headers=browser)[0] == 200
+
+
 @pytest.mark.parametrize(
     ("path", "methods"),
     [
@@ -309,3 +317,39 @@ def test_every_path_of_rabbitmq_is_answered(api: Api, path: str) -> None:
     else:
         assert status == 200
         assert set(PATHS[path]) <= words(headers["Allow"])
+
+
+@pytest.fixture(scope="module")
+def strangers(api: Api) -> Mapping[str, str]:
+    """Users with tags, and without permissions in the vhost /."""
+    users = {"policymaker": "w_policies", "monitoring": "w_monitor", "management": "w_manager"}
+    for tag, name in users.items():
+        assert api.ask("PUT", f"/users/{name}", {"password": "p", "tags": tag})[0] in (201, 204)
+    return {tag: f"{name}:p" for tag, name in users.items()}
+
+
+LIMITS = {"value": {"max-queues": 1000}}
+POLICY = {"pattern": "^nothing", "definition": {"max-length": 1}}
+OBJECT = "User not authorised to access object"
+
+
+@pytest.mark.parametrize("tag", ["policymaker", "monitoring", "management"])
+@pytest.mark.parametrize(
+    ("method", "path", "body", "reason"),
+    [
+        ("PUT", "/parameters/vhost-limits/%2F/limits", LIMITS, OBJECT),
+        ("DELETE", "/parameters/vhost-limits/%2F/limits", None, OBJECT),
+        ("GET", "/parameters/vhost-limits/%2F", None, OBJECT),
+        ("PUT", "/policies/%2F/w", POLICY, OBJECT),
+        ("DELETE", "/policies/%2F/w", None, OBJECT),
+        ("PUT", "/cluster-name", {"name": "w"}, "Not administrator user"),
+        ("POST", "/queues/%2F/w/actions", {"action": "sync"}, "Not administrator user"),
+        ("PUT", "/vhost-limits/%2F/max-queues", {"value": 5}, "Not administrator user"),
+    ],
+)
+def test_who_may_not(
+    api: Api, strangers: Mapping[str, str], tag: str, method: str, path: str, body: Any, reason: str
+) -> None:
+    """A tag is not enough where permissions in the vhost are needed, or another tag."""
+    status, answer, _ = api.ask(method, path, body, user=strangers[tag])
+    assert (status, answer) == (401, {"error": "not_authorised", "reason": reason})

@@ -1,8 +1,12 @@
 """The container: what its files name exists. The image itself is not built here."""
 
 import fnmatch
+import os
 import re
+import subprocess
 from pathlib import Path
+
+import pytest
 
 from broker.config import load
 
@@ -35,6 +39,33 @@ def test_commands_are_there() -> None:
     assert "leveret" in linked
     for name in linked:
         assert re.search(rf"^{name} = ", scripts, re.MULTILINE), name
+
+
+@pytest.mark.parametrize(
+    ("words", "run"),
+    [
+        ([], "leveret serve"),
+        (["serve", "--set", "a=b"], "leveret serve --set a=b"),
+        (["log", "verify", "a b"], "leveret log verify a b"),
+        (["rabbitmq-server"], "leveret serve"),
+        (["rabbitmqctl", "status"], "rabbitmqctl status"),
+        (["sh", "-c", "exec rabbitmq-server"], "leveret serve"),
+    ],
+)
+def test_what_a_container_runs(tmp_path: Path, words: list[str], run: str) -> None:
+    """A command of leveret, or a program, as files made for RabbitMQ's image name them."""
+    for name in ("leveret", "rabbitmqctl"):
+        (tmp_path / name).write_text(f'#!/bin/sh\necho {name} "$@"\n')
+        (tmp_path / name).chmod(0o755)
+    path = f"{tmp_path}:{DOCKER}:{os.environ['PATH']}"
+    done = subprocess.run(
+        [DOCKER / "docker-entrypoint.sh", *words],
+        env={"PATH": path},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == f"{run}\n"
 
 
 def test_defaults_are_settings() -> None:

@@ -82,15 +82,17 @@ class Session:
         """The broker's management API."""
         api = Api(self.target, self.timeout_s, only_reads=self.dry_run)
         expected = self.target.expected_node
-        if expected is not None and expected != (node := _node(api)):
-            raise Failure(f"{self.target} is node {node}, not {expected}")
+        if expected is not None:
+            node = _node(api)
+            # As with rabbitmqctl, a name without a host is that of a node on this machine.
+            if expected not in (node, node.partition("@")[0]):
+                raise Failure(f"{self.target} is node {node}, not {expected}")
         return api
 
     @cached_property
     def node(self) -> str:
         """The broker's own name, as `rabbit@host`."""
-        api = self.api  # which has checked the expected name
-        return self.target.expected_node or _node(api)
+        return _node(self.api)
 
     def absent(self, what: str, as_there: str, exit_code: int = EX_UNAVAILABLE) -> Failure:
         """Say that something does not exist: in words, or as rabbitmqctl does."""

@@ -11,7 +11,7 @@ from typing import Any
 from broker.core import permissions, policies, runtime_parameters, users, vhost_settings
 from broker.core.broker import Broker
 from broker.core.exchange import Exchange
-from broker.core.operations import apply, snapshot
+from broker.core.operations import apply, declare_queue_operation, snapshot
 from broker.core.queue import Queue
 from broker.core.vhost import Vhost
 from broker.definitions.exporting import place_of
@@ -66,6 +66,11 @@ def _copy(broker: Broker) -> Broker:
     copy.events.place = broker.events.place
     for operation in snapshot(broker, transient=True):
         apply(copy, operation)
+    for vhost in broker.vhosts.values():
+        for queue in vhost.queues.values():
+            if queue.owner is not None:  # it counts for limits, and has its name
+                apply(copy, declare_queue_operation(queue))
+    copy.limits = broker.limits
     return copy
 
 

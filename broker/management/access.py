@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from broker.management.errors import not_found, refused
+from broker.management.errors import no_vhost, not_found, refused
 
 if TYPE_CHECKING:
     from broker.management.call import Call
@@ -81,10 +81,12 @@ async def _has_vhost(call: Call) -> None:
 
 
 async def _is_policymaker_in_vhost(call: Call) -> None:
-    await _has_vhost(call)
-    if call.path("vhost") not in call.broker.vhosts:
-        raise not_found()
-    if not call.caller.is_policymaker:
+    """An administrator needs no permission in the vhost, a policymaker does."""
+    await _is_policymaker(call)
+    name = call.path("vhost")
+    if name not in call.broker.vhosts:
+        raise no_vhost() if call.request.method == "PUT" else not_found()
+    if not (call.caller.is_administrator or await call.caller.may_access(name)):
         raise refused("User not authorised to access object")
 
 

@@ -72,7 +72,7 @@ def _handler(state: State, path: Path) -> _Handler:
             and "*/*" not in request.headers["Accept"]
         ):
             raise ApiError(406)
-        refuse_other_sites(request)
+        refuse_other_sites(request, state.server.config.management_cors_origins)
         caller = await identify(request, state) if rule.needs_user else NO_CALLER
         call = Call(request, state, caller)
         await rule.check(call)

@@ -15,7 +15,14 @@ from aiohttp import web
 
 from broker.amqp import audit
 from broker.core.validation import InvalidParameter
-from broker.management.errors import ApiError, bad_request, missing_keys, not_found, refused
+from broker.management.errors import (
+    ApiError,
+    bad_request,
+    missing_keys,
+    no_vhost,
+    not_found,
+    refused,
+)
 from protocol.constants import SHORTSTR_MAX
 from protocol.errors import AccessRefused, AmqpError, NotFound
 from protocol.tables import Table, json_table
@@ -93,7 +100,7 @@ class Call:
         """The vhost that the path names, for making something in it."""
         vhost = self.broker.vhosts.get(self.path("vhost"))
         if vhost is None:
-            raise ApiError(404, "not_found", "vhost_not_found")
+            raise no_vhost()
         return vhost
 
     def check_new_name(self, kind: str, name: str) -> None:

@@ -28,6 +28,11 @@ def not_found() -> ApiError:
     return ApiError(404, "Object Not Found", "Not Found")
 
 
+def no_vhost() -> ApiError:
+    """The path names a vhost to make something in, which does not exist."""
+    return ApiError(404, "not_found", "vhost_not_found")
+
+
 def bad_request(reason: Any) -> ApiError:
     """The request makes no sense; ``reason`` is a text, or a list where RabbitMQ says a term."""
     return ApiError(400, "bad_request", reason)

@@ -46,19 +46,24 @@ _NOTHING, _DO_NOTHING = overview.get_nothing, overview.do_nothing
 
 _BROKER = (
     path("/overview", MANAGER, get=overview.get),
-    path("/cluster-name", MANAGER, get=overview.get_cluster_name, put=overview.put_cluster_name),
+    path(
+        "/cluster-name",
+        MANAGER.but(put=ADMINISTRATOR),
+        get=overview.get_cluster_name,
+        put=overview.put_cluster_name,
+    ),
     path("/version", MANAGER, get=overview.get_version),
     path("/whoami", MANAGER, get=overview.get_whoami),
     path("/auth", ANYBODY, get=overview.get_auth),
     path(
         "/auth/attempts/{node}",
-        MONITOR.but(delete=ADMINISTRATOR),
+        MONITOR,
         get=nodes.get_attempts,
         delete=nodes.reset_attempts,
     ),
     path(
         "/auth/attempts/{node}/source",
-        MONITOR.but(delete=ADMINISTRATOR),
+        MONITOR,
         get=nodes.get_attempts_by_source,
         delete=nodes.reset_attempts,
     ),
@@ -123,7 +128,7 @@ _OBJECTS = (
     ),
     path("/queues/{vhost}/{queue}/bindings", IN_VHOST, get=queues.bindings),
     path("/queues/{vhost}/{queue}/contents", IN_VHOST, delete=queues.purge),
-    path("/queues/{vhost}/{queue}/actions", IN_VHOST, post=queues.act),
+    path("/queues/{vhost}/{queue}/actions", ADMINISTRATOR, post=queues.act),
     path("/queues/{vhost}/{queue}/get", IN_VHOST, post=messages.get),
     path("/bindings", MANAGER, get=bindings.get_all),
     path("/bindings/{vhost}", IN_VHOST, get=bindings.get_all),
@@ -235,7 +240,7 @@ _ADMINISTRATION = (
     ),
     path("/parameters", POLICYMAKER, get=policies.get_parameters),
     path("/parameters/{component}", POLICYMAKER, get=policies.get_parameters),
-    path("/parameters/{component}/{vhost}", POLICYMAKER, get=policies.get_parameters),
+    path("/parameters/{component}/{vhost}", POLICYMAKER_IN_VHOST, get=policies.get_parameters),
     path("/global-parameters", POLICYMAKER, get=policies.get_global_parameters),
     path(
         "/global-parameters/{name}",
@@ -246,7 +251,7 @@ _ADMINISTRATION = (
     ),
     path(
         "/parameters/{component}/{vhost}/{name}",
-        POLICYMAKER,
+        POLICYMAKER_IN_VHOST,
         get=policies.get_parameter,
         put=policies.put_parameter,
         delete=policies.delete_parameter,
@@ -255,8 +260,8 @@ _ADMINISTRATION = (
 
 _HEALTH = (
     path("/aliveness-test/{vhost}", IN_VHOST, get=health.aliveness),
-    path("/healthchecks/node", MONITOR, get=health.node),
-    path("/healthchecks/node/{node}", MONITOR, get=health.node),
+    path("/healthchecks/node", MANAGER, get=health.node),
+    path("/healthchecks/node/{node}", MANAGER, get=health.node),
     path("/health/checks/alarms", MANAGER, get=health.alarms),
     path("/health/checks/local-alarms", MANAGER, get=health.local_alarms),
     path(

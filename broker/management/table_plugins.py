@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from broker.management import absent, traces
-from broker.management.access import ADMINISTRATOR, IN_VHOST, MONITOR, POLICYMAKER_IN_VHOST
+from broker.management.access import ADMINISTRATOR, IN_VHOST, MANAGER, MONITOR, POLICYMAKER_IN_VHOST
 from broker.management.route import Path, path
 
 _TRACES = (
@@ -50,7 +50,7 @@ _LINKS = (
 )
 _STREAMS = (
     *(
-        path(f"/stream/{kind}{place}", IN_VHOST if place else MONITOR, get=absent.get_nothing)
+        path(f"/stream/{kind}{place}", IN_VHOST if place else MANAGER, get=absent.get_nothing)
         for kind in ("connections", "publishers", "consumers")
         for place in ("", "/{vhost}")
     ),

@@ -276,6 +276,12 @@ def test_peek(known: FakeApi, ctl: Run, leveret: Run) -> None:
     assert ctl("peek", "q", "0").code == 65
 
 
+@pytest.mark.parametrize("node", [NODE, NODE.partition("@")[0]])
+def test_a_node_may_be_named(node: str, known: FakeApi, ctl: Run) -> None:
+    """The node's name is right with its host and without, as tools of configuration give it."""
+    assert ctl("-n", node, "-q", "ping").out == "Ping succeeded\n"
+
+
 def test_refusals_are_shown(known: FakeApi, ctl: Run) -> None:
     """What the broker says against a change is what the operator reads."""
     reason = "Validation failed\n\nno such key\x1b[31m"

@@ -13,6 +13,7 @@ import pytest
 
 from broker.config import ConfigError, load
 from broker.core.broker import Broker
+from broker.core.limits import Limits
 from broker.core.operations import snapshot
 from broker.core.policies import set_policy
 from broker.core.users import MD5
@@ -346,6 +347,32 @@ def test_a_fault_changes_nothing(spoil: Callable[[Any], Any], told: str) -> None
     before = list(snapshot(broker))
     document = copy.deepcopy(OLD)
     spoil(document)
+    with pytest.raises(DefinitionError) as caught:
+        import_all(broker, document, salt)
+    assert told in str(caught.value)
+    assert list(snapshot(broker)) == before
+
+
+@pytest.mark.parametrize(
+    ("limits", "told"),
+    [
+        (Limits(queues=4), "queues[2] ('o') is refused: cannot declare queue 'o': queue limit"),
+        (Limits(exchanges=9), "exchanges[0] ('t') is refused: cannot declare exchange 't'"),
+        (Limits(vhosts=2), "vhosts[2] ('w') is refused: cannot create vhost 'w': vhost limit"),
+    ],
+)
+def test_limits_of_the_node_hold(limits: Limits, told: str) -> None:
+    """One thing too many is a fault like any other; what clients have for themselves counts."""
+    broker = broker_with({"vhosts": [{"name": "v"}]})
+    for name in ("mine", "own"):
+        broker.vhosts["v"].declare_queue(
+            name, durable=False, exclusive=True, auto_delete=False, arguments={}, owner=object()
+        )
+    broker.limits = limits
+    before = list(snapshot(broker))
+    document = copy.deepcopy(OLD)
+    document["queues"] += [{**document["queues"][0], "name": name} for name in "no"]
+    document["vhosts"].append({"name": "w"})
     with pytest.raises(DefinitionError) as caught:
         import_all(broker, document, salt)
     assert told in str(caught.value)
