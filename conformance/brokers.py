@@ -8,7 +8,7 @@ Invariants:
 * Port and data directory stay the same from one ``start`` to the next, so that a test can kill a
   broker and find its messages again.
 * Nothing outlives the ``with`` block: no process (RabbitMQ's epmd included), no temporary file;
-  not even if the test's own process is killed, see ``_Child``.
+  not even if the test's own process is killed, see ``Child``.
 
 ``python -m conformance.brokers leveret`` (or ``rabbitmq``) runs one until it is interrupted, for
 people and for benchmarks.
@@ -66,7 +66,7 @@ def speaks_amqp(port: int, preamble: bytes = b"") -> bool:
     return head[:3] == b"\x01\x00\x00" and head[7:11] == b"\x00\x0a\x00\x0a"
 
 
-class _Child:
+class Child:
     """A process that is killed with us, should we be killed ourselves before we can end it.
 
     A guard, a shell, waits for the end of a pipe that only we can write to; the kernel closes it
@@ -132,7 +132,7 @@ class Broker:
         self.preamble = b""  # what goes before the protocol header, for a broker behind a balancer
         self._settings = dict(settings)
         self._env = dict(env)
-        self._child: _Child | None = None
+        self._child: Child | None = None
 
     @classmethod
     def available(cls) -> bool:
@@ -163,7 +163,7 @@ class Broker:
         self._forget()
         self.data_dir.mkdir(parents=True, exist_ok=True)
         self._prepare()
-        self._child = _Child(self._command(), {**os.environ, **self._environment()}, self._temp)
+        self._child = Child(self._command(), {**os.environ, **self._environment()}, self._temp)
         deadline = time.monotonic() + START_TIMEOUT_S
         while not speaks_amqp(self.port, self.preamble):
             if not self.running:
@@ -295,7 +295,7 @@ class RabbitMQ(Broker):
         self._plugins = plugins
         self._epmd_port = free_port()
         self._dist_port = free_port()
-        self._epmd: _Child | None = None
+        self._epmd: Child | None = None
 
     @classmethod
     def _program(cls) -> Path | None:
@@ -319,7 +319,7 @@ class RabbitMQ(Broker):
         (self._temp / "enabled_plugins").write_text(f"[{','.join(self._plugins)}].\n")
         # Started by us: RabbitMQ would start one as a daemon, and no one would end that.
         epmd = ["epmd", "-address", "127.0.0.1", "-port", str(self._epmd_port)]
-        self._epmd = _Child(epmd, os.environ, self._temp)
+        self._epmd = Child(epmd, os.environ, self._temp)
         deadline = time.monotonic() + START_TIMEOUT_S
         while time.monotonic() < deadline and self._epmd.process.poll() is None:
             with socket.socket() as tcp:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import os
 import shutil
 import socket
 import subprocess
@@ -15,7 +16,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from conformance.brokers import free_port
+from conformance.brokers import Child, free_port
 
 SCHEMA = Path("/etc/ldap/schema/core.schema")
 START_TIMEOUT_S = 10.0
@@ -80,7 +81,8 @@ def serving(place: Path) -> Iterator[int]:
     add = [slapd, "-T", "add", "-f", str(conf)]
     subprocess.run(add, input=entries().encode(), check=True)
     port = free_port()
-    server = subprocess.Popen([slapd, "-d", "0", "-f", str(conf), "-h", f"ldap://127.0.0.1:{port}"])
+    words = [slapd, "-d", "0", "-f", str(conf), "-h", f"ldap://127.0.0.1:{port}"]
+    server = Child(words, os.environ, place)
     try:
         deadline = time.monotonic() + START_TIMEOUT_S
         while not _answers(port):
@@ -88,8 +90,7 @@ def serving(place: Path) -> Iterator[int]:
             time.sleep(0.02)
         yield port
     finally:
-        server.terminate()
-        server.wait()
+        server.kill()
 
 
 def _answers(port: int) -> bool:

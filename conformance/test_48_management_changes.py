@@ -176,6 +176,12 @@ def test_http_passes_the_firehose(api: Api, process: Broker) -> None:
     api.ask("DELETE", "/queues/%2F/c.queue")
 
 
+def test_answers_do_not_tell_versions(api: Api) -> None:
+    """Neither those of the page nor errors say which libraries serve them."""
+    for path, user in (("/overview", ""), ("/overview", None), ("/none", ""), ("/../", None)):
+        assert api.ask("GET", path, user=user)[2]["Server"] == "Leveret"
+
+
 def test_settings_as_text(api: Api) -> None:
     """/api/config/effective has a line for each setting, for administrators, without secrets."""
     status, octets, headers = api.ask("GET", "/config/effective")

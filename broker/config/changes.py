@@ -44,7 +44,7 @@ def _with(config: Config, key: str, text: str | None) -> Config:
         family, member = found
         value = _read(family, text, None)
         others = {k: v for k, v in getattr(config, family.name, {}).items() if k != member}
-        field = {family.name: family.gather(others | ({member: value} if text else {}))}
+        field = {family.name: family.gather(others | ({} if text is None else {member: value}))}
     else:
         raise ValueError(f"is not a setting{suggestion(key)}")
     return replace(config, **field)

@@ -20,6 +20,7 @@ class CommonHeaders:
 
     def __init__(self, config: Config) -> None:
         wanted = {
+            "Server": "Leveret",  # and not which versions of which libraries
             "Content-Security-Policy": config.management_csp,
             "Strict-Transport-Security": config.management_hsts,
             "X-Content-Type-Options": config.management_content_type_options,
