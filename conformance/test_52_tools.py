@@ -68,3 +68,8 @@ def test_a_binding_is_found_by_its_routing_key(api: Api, key: str) -> None:
         assert api.get(path) == []
     finally:
         api.ask("DELETE", "/queues/%2F/t_bound")
+
+
+def test_the_log_says_that_it_is_up(process: Broker) -> None:
+    """What starts containers waits for these words, Testcontainers' modules for one."""
+    assert "Server startup complete" in process.log_text()

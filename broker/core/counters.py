@@ -209,9 +209,12 @@ class BodySizes:
 
     def add(self, sizes: list[int]) -> None:
         """Count many at once, and leave them sorted. Hot: once a tick."""
+        if not sizes:
+            return
         sizes.sort()
-        self.total += sum(sizes)
         below, count = 0, len(sizes)
+        same = sizes[0] == sizes[-1]  # as is common, and quicker than a sum
+        self.total += count * sizes[0] if same else sum(sizes)
         for number, bound in enumerate(self.BOUNDS):
             if below == count:
                 return

@@ -334,15 +334,6 @@ class Checks
                    'routing-keys' => [queue.name] }, 'x-death')
   end
 
-  # An idle connection with a heartbeat of a second lives on, since both sides send heartbeats.
-  def heartbeat
-    connection = connect(@url, heartbeat: 1, automatically_recover: false)
-    equal(connection.heartbeat, 1, 'heartbeat')
-    sleep 3.5
-    own(connection.create_channel)
-    connection.close
-  end
-
   # A publisher is told that the broker is in alarm.
   def in_alarm
     reasons = Queue.new

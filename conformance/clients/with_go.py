@@ -17,6 +17,7 @@ from conformance.clients import foreign, support
 from conformance.clients.support import Target
 
 PROGRAM = Path(__file__).with_suffix(".go")
+TOOLS = PROGRAM.with_name("with_go_tools.go")
 SOURCES = Path("/usr/share/gocode")
 
 
@@ -28,7 +29,7 @@ def session(target: Target) -> Iterator[foreign.Program]:
     with tempfile.TemporaryDirectory(prefix="go-") as directory:
         binary = f"{directory}/client"
         env = {"GO111MODULE": "off", "GOPATH": str(SOURCES), "GOCACHE": str(support.cache() / "go")}
-        foreign.build(["go", "build", "-o", binary, str(PROGRAM)], **env)
+        foreign.build(["go", "build", "-o", binary, str(PROGRAM), str(TOOLS)], **env)
         with foreign.running(target, [binary]) as program:
             yield program
 

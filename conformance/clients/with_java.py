@@ -16,6 +16,7 @@ from conformance.clients import foreign, support
 from conformance.clients.support import Target
 
 PROGRAM = Path(__file__).with_name("WithJava.java")
+TOOLS = PROGRAM.with_name("JavaTools.java")
 JARS = [Path("/usr/share/java", jar) for jar in ("amqp-client.jar", "slf4j-api.jar")]
 
 
@@ -26,7 +27,7 @@ def session(target: Target) -> Iterator[foreign.Program]:
     foreign.needs(JARS[0].exists(), "the Java client (librabbitmq-client-java)")
     with tempfile.TemporaryDirectory(prefix="java-") as directory:
         path = ":".join(map(str, JARS))
-        foreign.build(["javac", "-cp", path, "-d", directory, str(PROGRAM)])
+        foreign.build(["javac", "-cp", path, "-d", directory, str(PROGRAM), str(TOOLS)])
         command = ["java", "-XX:TieredStopAtLevel=1", "-cp", f"{path}:{directory}", "WithJava"]
         with foreign.running(target, command) as program:
             yield program

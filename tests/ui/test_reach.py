@@ -22,6 +22,7 @@ PAGES = (
     "/queues",
     address_of("queues", "/", EVIL),
     "/topology",
+    f"/topology?queue={quote(EVIL, safe='')}",
     "/delayed",
     "/logs",
     "/traces",
@@ -141,6 +142,10 @@ def test_accessible(furnished: Browser, api: Api, axe: str, width: int, dark: bo
         show(furnished, address)
         examine(address)
     show(furnished, address_of("queues", "/", EVIL))
+    furnished.button("Queued messages as a table").click()
+    furnished.button("Unacknowledged").click()
+    furnished.one(".messages summary").click()
+    examine("a chart as a table, unacknowledged messages")
     furnished.button("Look at messages").click()
     furnished.one(".messages summary").click()
     furnished.button("Delete queue").click()
