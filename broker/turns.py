@@ -28,9 +28,11 @@ from protocol.connection import WORK_MAX, WORK_SHARED
 if TYPE_CHECKING:
     from broker.amqp.host import Reads
 
-TURN_S = 0.000_25  # for acting on reads, in one turn of the loop; the deliveries come on top
+TURN_ALONE_S = 0.02  # for acting on reads, in one turn of the loop
+TURN_S = 0.000_25  # the same beside light clients; the deliveries come on top
 NO_LIMIT = 1 << 62
 DELIVERIES_MAX = 600  # in one turn; half a millisecond
+PORTIONS_MAX = 64  # in one turn
 LARGE_TURN_S = 3 * TURN_S  # with the deliveries; the next is to be smaller
 SMALLER_MAX = 3  # halvings of ``TURN_S`` and of the portions
 LONG_TURN_MS = 1.0
@@ -89,12 +91,13 @@ class Turns:
         """At the end of a tick let those who wait go on; how many are read again."""
         if now_ms >= self._shared_until_ms:
             self.work, self.deliveries_max = WORK_MAX, NO_LIMIT
-            self._served_s, self._rests_until_ms = 0.0, 0
-            waiting, self.waiting = self.waiting, deque()
-            return sum([reader.unthrottle() for reader in waiting])
+            self._served_s, self._rests_until_ms, self._smaller = 0.0, 0, 0
+            return self._serve_some(len(self.waiting), TURN_ALONE_S)
         if self._served_s:
             self._account(now_ms)
-        return self._serve_some() if self.waiting and not self.rest_ms(now_ms) else 0
+        if not self.waiting or self.rest_ms(now_ms):
+            return 0
+        return self._serve_some(PORTIONS_MAX, TURN_S / (1 << self._smaller))
 
     def rest_ms(self, now_ms: int) -> int:
         """How long those who wait have to wait at least."""
@@ -112,11 +115,11 @@ class Turns:
         if took_ms >= LONG_TURN_MS:
             self._rests_until_ms = now_ms + min(round(took_ms + took_ms**2 / 8), REST_MAX_MS)
 
-    def _serve_some(self) -> int:
+    def _serve_some(self, portions_max: int, most_s: float) -> int:
         waiting, read_on = self.waiting, 0
         now = began = self._clock()
-        until = began + TURN_S / (1 << self._smaller)
-        while waiting and now < until:
+        while waiting and portions_max and now < began + most_s:
+            portions_max -= 1
             read_on += waiting.popleft().unthrottle()
             now = self._clock()
         self._served_s = now - began

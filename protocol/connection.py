@@ -66,6 +66,7 @@ REFUSAL_DELAY_S = 3.0  # RabbitMQ's ?SILENT_CLOSE_DELAY
 # when others do. The latter is at most a quarter of a millisecond.
 WORK_MAX, WORK_SHARED = 1 << 20, 1 << 14
 FRAME_WORK, OCTET_WORK = WORK_MAX // 64, 8  # what decoding takes of it
+QUEUE_WORK = 256  # what a message takes for each of its queues, if it is decoded
 
 # Class and method.
 _CONNECTION_CLOSE, _CONNECTION_CLOSE_OK = (10, 50), (10, 51)

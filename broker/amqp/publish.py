@@ -27,6 +27,7 @@ from broker.core.message import with_blind_copies
 from broker.core.permissions import WRITE
 from broker.core.reply import REPLY_TO
 from broker.core.route import Route, publish_once
+from protocol.connection import QUEUE_WORK
 from protocol.content import decode_properties, header_payload, with_properties
 from protocol.errors import AccessRefused, NotSupported, PreconditionFailed
 from protocol.tables import Table
@@ -91,6 +92,7 @@ def publish(channel: Channel, event: PublishReceived) -> None:
     decoded = properties if content is event.content else None
     queues = vhost.route(exchange, event.routing_key, content, keys, decoded)
     session.targets.update(queues)
+    session.connection.work_left -= QUEUE_WORK * len(queues)
     if vhost.tracing:
         origin = firehose.of_channel(channel)
         firehose.published(origin, event.exchange, event.routing_key, content, queues)

@@ -116,7 +116,8 @@ class Session(asyncio.Protocol):
         self.weight.weigh(now_ms, self.read_bytes + self.output.written_bytes)
         if self.weight.is_light:
             turns.light_read(now_ms)
-        # Who is not light gets nothing but in turn, so that the cost of it is seen there.
+        # Who is not light gets nothing but in turn, so that the cost of it is seen there. Small
+        # reads are not worth that.
         work = turns.work if self.weight.is_light or len(data) <= turns.work else 0
         self._process(self.connection.receive(data, work))
         if len(data) >= LARGE_READ_BYTES and not self._waits:

@@ -9,7 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from broker import turns as turns_module
-from broker.turns import LIGHT_BYTES, LONG_TURN_MS, REST_MAX_MS, WINDOW_MS, Turns, Weight
+from broker.turns import (
+    LIGHT_BYTES,
+    LONG_TURN_MS,
+    REST_MAX_MS,
+    TURN_ALONE_S,
+    WINDOW_MS,
+    Turns,
+    Weight,
+)
 from protocol.connection import WORK_MAX, WORK_SHARED
 from tests.amqp.dialogue import bodies, consume, declare, heard, say, send, started
 from tests.frames import message, method, publish
@@ -61,12 +69,20 @@ class Scene:
 
 
 def test_alone_everybody_goes_on_at_once() -> None:
-    """Without light clients all who wait are served in each turn, however long it takes."""
+    """Without light clients all who wait are served in each turn, once, in large portions."""
     scene = Scene()
-    scene.wait("a", portions=2, takes_s=1.0)
-    scene.wait("b", takes_s=1.0)
+    scene.wait("a", portions=2, takes_s=0.2 * TURN_ALONE_S)
+    scene.wait("b", takes_s=0.2 * TURN_ALONE_S)
     assert scene.turns.work == WORK_MAX
     assert [scene.turn(), scene.turn(), scene.turn()] == ["ab", "a", ""]
+
+
+def test_many_do_not_make_a_turn_endless() -> None:
+    """However many have a large read, new clients get their chance before all are served."""
+    scene = Scene()
+    for name in "abcd":
+        scene.wait(name, takes_s=0.6 * TURN_ALONE_S)
+    assert [scene.turn(), scene.turn(), scene.turn()] == ["ab", "cd", ""]
 
 
 def test_beside_a_light_client_a_turn_is_short() -> None:
