@@ -328,6 +328,24 @@ def strangers(api: Api) -> Mapping[str, str]:
     return {tag: f"{name}:p" for tag, name in users.items()}
 
 
+def test_refused_as_in_amqp(api: Api, strangers: Mapping[str, str]) -> None:
+    """Who may not publish or get is told what AMQP would say, of the exchange or queue."""
+    user = strangers["management"]
+    granted = {"configure": "", "write": "^none$", "read": "^none$"}
+    assert api.ask("PUT", "/permissions/%2F/w_manager", granted)[0] in (201, 204)
+    assert api.ask("PUT", "/queues/%2F/refused", {})[0] in (201, 204)
+    message = {"properties": {}, "routing_key": "q", "payload": "", "payload_encoding": "string"}
+    status, answer, _ = api.ask("POST", "/exchanges/%2F/amq.direct/publish", message, user=user)
+    text = "ACCESS_REFUSED - access to {} '{}' in vhost '/' refused for user 'w_manager'"
+    reason = f"403 {text.format('exchange', 'amq.direct')}"
+    assert (status, answer) == (400, {"error": "bad_request", "reason": reason})
+    taking = {"count": 1, "ackmode": "ack_requeue_true", "encoding": "auto"}
+    status, answer, _ = api.ask("POST", "/queues/%2F/refused/get", taking, user=user)
+    reason = text.format("queue", "refused")
+    assert (status, answer) == (401, {"error": "not_authorised", "reason": reason})
+    api.ask("DELETE", "/permissions/%2F/w_manager")
+
+
 LIMITS = {"value": {"max-queues": 1000}}
 POLICY = {"pattern": "^nothing", "definition": {"max-length": 1}}
 OBJECT = "User not authorised to access object"

@@ -8,6 +8,7 @@ A request over the process's own socket (``TRUSTED``) that names no user acts as
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from aiohttp import web
@@ -79,11 +80,14 @@ class Caller:
         """Whether what is in a vhost is shown to it."""
         return self.is_monitor or await self.may_access(vhost)
 
-    async def require(self, *questions: Question) -> None:
-        """Raise unless its permissions allow all of that."""
+    async def require(
+        self, *questions: Question, error: Callable[[str], ApiError] | None = None
+    ) -> None:
+        """Raise unless its permissions allow all of that; ``error`` takes what AMQP would say."""
         for question in questions:
             if not await self.may(question):
-                raise refused()
+                text = f"ACCESS_REFUSED - {question.refusal(self.name).text}"
+                raise refused() if error is None else error(text)
 
 
 NO_CALLER = Caller(Identity("", lambda _: False))

@@ -9,7 +9,7 @@ from aiohttp import web
 from broker.core.permissions import CONFIGURE, QUEUE, READ, WRITE, ResourceAccess
 from broker.core.route import publish_for_nobody
 from broker.management import answers, certificates
-from broker.management.errors import ApiError, bad_request
+from broker.management.errors import ApiError, bad_request, refused
 from protocol.content import encode_header, frame_content
 from protocol.methods import shortstr
 
@@ -124,7 +124,7 @@ async def aliveness(call: Call) -> web.StreamResponse:
     """GET /api/aliveness-test/{vhost}: a message through a queue, which stays behind."""
     vhost, name = call.vhost, ALIVENESS_QUEUE
     access = (ResourceAccess(vhost.name, QUEUE, name, kind) for kind in (CONFIGURE, WRITE, READ))
-    await call.caller.require(*access)
+    await call.caller.require(*access, error=refused)
     queue = call.change(
         lambda: vhost.declare_queue(
             name, durable=False, exclusive=False, auto_delete=False, arguments={}, owner=call

@@ -16,7 +16,7 @@ from broker.core.route import publish_once
 from broker.core.validation import is_whole
 from broker.management import answers, shapes
 from broker.management.call import as_integer, as_table
-from broker.management.errors import ApiError, bad_request
+from broker.management.errors import ApiError, bad_request, refused
 from protocol.constants import SHORTSTR_MAX
 from protocol.content import (
     PROPERTIES,
@@ -71,14 +71,15 @@ async def publish(call: Call) -> web.StreamResponse:
     if exchange is None:
         text = f"no exchange '{name}' in vhost '{vhost.name}'"
         raise bad_request(f"404 NOT_FOUND - {text}")
-    await call.caller.require(ResourceAccess(vhost.name, EXCHANGE, name or "amq.default", WRITE))
+    access = ResourceAccess(vhost.name, EXCHANGE, name or "amq.default", WRITE)
+    await call.caller.require(access, error=_refused)
     if exchange.internal:
         raise bad_request(
             "403 ACCESS_REFUSED - cannot publish to internal exchange "
             f"'{name}' in vhost '{vhost.name}'"
         )
     if exchange.type == "topic":
-        await call.caller.require(TopicAccess(vhost.name, name, WRITE, key))
+        await call.caller.require(TopicAccess(vhost.name, name, WRITE, key), error=_refused)
     copies = _check(call, properties, payload)
     if "BCC" in properties.get("headers", ()):
         headers: Table = properties["headers"]
@@ -95,13 +96,18 @@ async def publish(call: Call) -> web.StreamResponse:
     )
     publisher = HttpPublisher()
     address = shortstr(name) + shortstr(key)
-    refused = publish_once(call.broker, publisher, address, content, len(payload), facts, queues)
+    is_refused = publish_once(call.broker, publisher, address, content, len(payload), facts, queues)
     call.broker.body_sizes.add(publisher.sizes)
     Tally(exchange).count(queues, 1, int(facts[0]))
     if publisher.awaited_batch:
         await call.durable()
-    routed = any(queue.counts_as_route for queue in queues) and not refused
+    routed = any(queue.counts_as_route for queue in queues) and not is_refused
     return answers.answer({"routed": routed})
+
+
+def _refused(text: str) -> ApiError:
+    """What RabbitMQ says who may not publish: as of a message that AMQP refuses."""
+    return bad_request(f"403 {text}")
 
 
 def _origin(call: Call) -> firehose.Origin:
@@ -176,7 +182,7 @@ async def get(call: Call) -> web.StreamResponse:
     queue = vhost.queues.get(name)
     if queue is None:
         raise ApiError(404, "not_found", f"NOT_FOUND - no queue '{name}' in vhost '{vhost.name}'")
-    await call.caller.require(ResourceAccess(vhost.name, QUEUE, name, READ))
+    await call.caller.require(ResourceAccess(vhost.name, QUEUE, name, READ), error=refused)
     try:
         vhost.queue(name, None)
     except AmqpError as error:
