@@ -37,28 +37,28 @@ def _write(event: str, level: int, facts: dict[str, Any], whose: dict[str, str])
         _log.log(level, "%s", text, extra={"kind": event, **whose})
 
 
-def _of(session: Session, event: str, **facts: Any) -> None:
-    """One line about something that a client did, and may do as often as it likes."""
+def _refused(session: Session, event: str, **facts: Any) -> None:
+    """One line about what a client may try as often as it likes: it is told of only so often."""
     facts["peer"] = session.name
     _write(event, logging.INFO, facts, {"source": session.peer_host})
 
 
 def logged_in(session: Session) -> None:
     """A client proved who it is."""
-    _of(session, "login", user=session.user, mechanism=session.mechanism)
+    record("login", user=session.user, mechanism=session.mechanism, peer=session.name)
 
 
 def login_refused(session: Session, mechanism: str, error: Exception) -> None:
     """A client did not; the operator is told why."""
     reason = str(error.__cause__ or error)
-    _of(session, "login_refused", mechanism=mechanism, reason=reason)
+    _refused(session, "login_refused", mechanism=mechanism, reason=reason)
 
 
 def access_refused(session: Session, question: Question) -> None:
     """A client may not do what it wants to."""
     what = "vhost_access" if isinstance(question, VhostAccess) else "access"
     user = session.access.identity.name
-    _of(session, f"{what}_refused", user=user, **question._asdict())
+    _refused(session, f"{what}_refused", user=user, **question._asdict())
 
 
 def changed(broker: Broker, operation: Operation) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from broker.config import Config, ConfigError
 from broker.core.broker import Broker
 from broker.core.runtime_parameters import set_global_parameter
-from broker.definitions.importing import RandomBytes, import_all
+from broker.definitions.importing import RandomBytes, at_once, import_all
 from broker.definitions.reading import DefinitionError
 
 UNCHANGED = "imported_definition_hash_value"  # RabbitMQ's name for what was loaded last
@@ -34,7 +34,7 @@ def load(broker: Broker, config: Config, random: RandomBytes) -> None:
         return
     for path, octets in sources:
         try:
-            import_all(broker, json.loads(octets), random)
+            at_once(import_all(broker, json.loads(octets), random))
         except (DefinitionError, ValueError, RecursionError) as error:
             raise ConfigError([f"load_definitions: {path}: {error}"]) from None
         _log.info("loaded definitions from %s", path)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import binascii
 import logging
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from broker.core import permissions, policies, runtime_parameters, users, vhost_settings
@@ -39,39 +39,52 @@ _METADATA = ("description", "tags", "default_queue_type", "protected_from_deleti
 _OF_VHOST = ("parameters", "policies", "exchanges", "queues", "bindings")
 
 
-def import_all(broker: Broker, document: Any, random: RandomBytes) -> None:
+Steps = Iterator[None]
+"""An import in many small steps, so that others can have their turn in between."""
+
+
+def import_all(broker: Broker, document: Any, random: RandomBytes) -> Steps:
     """Take in definitions of a whole broker, or raise ``DefinitionError`` and change nothing.
 
     ``random`` makes salts, for users that come with a password.
     """
-    _import(broker, lambda target: Import(target, document, random))
+    return _import(broker, lambda target: Import(target, document, random))
 
 
-def import_vhost(vhost: Vhost, document: Any) -> None:
+def import_vhost(vhost: Vhost, document: Any) -> Steps:
     """Take in what definitions say is in a vhost, whatever vhost they speak of."""
-    _import(vhost.broker, lambda target: Import(target, document, bytes, vhost.name))
+    return _import(vhost.broker, lambda target: Import(target, document, bytes, vhost.name))
 
 
-def _import(broker: Broker, of: Callable[[Broker], Import]) -> None:
-    of(_copy(broker)).run()
+def at_once(steps: Steps) -> None:
+    """Take all steps of an import."""
+    for _ in steps:
+        pass
+
+
+def _import(broker: Broker, of: Callable[[Broker], Import]) -> Steps:
+    copy = Broker()
+    yield from _fill(copy, broker)
+    yield from of(copy).steps()
     done = of(broker)
-    done.run()
+    yield from done.steps()
     for warning in done.warnings:
         _log.warning("%s", warning)
 
 
-def _copy(broker: Broker) -> Broker:
-    copy = Broker()
+def _fill(copy: Broker, broker: Broker) -> Steps:
     copy.vhost_defaults = broker.vhost_defaults
     copy.events.place = broker.events.place
-    for operation in snapshot(broker, transient=True):
+    owned = [
+        declare_queue_operation(queue)  # it counts for limits, and has its name
+        for vhost in broker.vhosts.values()
+        for queue in vhost.queues.values()
+        if queue.owner is not None
+    ]
+    for operation in [*snapshot(broker, transient=True), *owned]:
         apply(copy, operation)
-    for vhost in broker.vhosts.values():
-        for queue in vhost.queues.values():
-            if queue.owner is not None:  # it counts for limits, and has its name
-                apply(copy, declare_queue_operation(queue))
+        yield
     copy.limits = broker.limits
-    return copy
 
 
 def _in_one_line(text: str) -> str:
@@ -92,12 +105,13 @@ class Import:
         self.only_vhost = only_vhost
         self.warnings: list[str] = []
 
-    def run(self) -> None:
-        """Take in all sections."""
+    def steps(self) -> Steps:
+        """Take in all sections, an entry in a step."""
         for section, take in _SECTIONS.items():
             if self.only_vhost is None or section in _OF_VHOST:
                 for entry in entries(self.document, section):
                     self._take(section, entry, take)
+                    yield
         unknown = {
             key: value
             for key, value in self.document.items()

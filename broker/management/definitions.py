@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
@@ -46,15 +47,24 @@ async def post(call: Call) -> web.StreamResponse:
     document = await _document(call)
     vhost = call.vhost_to_change() if call.has("vhost") else None
     try:
-        with call.acting():
-            if vhost is not None:
-                import_vhost(vhost, document)
-            else:
-                import_all(call.broker, document, secrets.token_bytes)
+        if vhost is not None:
+            await _take(call, import_vhost(vhost, document))
+        else:
+            await _take(call, import_all(call.broker, document, secrets.token_bytes))
     except DefinitionError as error:
         raise bad_request(str(error)) from None
     await call.durable()
     return answers.empty(204)
+
+
+async def _take(call: Call, steps: Iterator[None]) -> None:
+    slices = answers.Slices()
+    more = True
+    while more:
+        with call.acting():
+            more = any(slices.over for _ in steps)
+        if more:
+            await slices.rest()
 
 
 async def _document(call: Call) -> Any:

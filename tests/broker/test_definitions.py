@@ -20,6 +20,7 @@ from broker.core.users import MD5
 from broker.core.vhost import Vhost
 from broker.definitions import (
     DefinitionError,
+    at_once,
     boot,
     export_all,
     export_vhost,
@@ -174,7 +175,7 @@ def broker_with(*documents: dict[str, Any]) -> Broker:
     """A broker that took in definitions."""
     broker = Broker()
     for document in documents:
-        import_all(broker, document, salt)
+        at_once(import_all(broker, document, salt))
     return broker
 
 
@@ -239,7 +240,7 @@ def test_what_exists_stays() -> None:
     document["exchanges"][0]["type"] = "fanout"
     document["policies"][0]["definition"] = {"max-length": 1}
     document["users"][0]["tags"] = []
-    import_all(broker, document, salt)
+    at_once(import_all(broker, document, salt))
     exported = export_all(broker, "x")
     assert exported["queues"] == OLD["queues"]
     assert exported["exchanges"] == OLD["exchanges"]
@@ -348,7 +349,7 @@ def test_a_fault_changes_nothing(spoil: Callable[[Any], Any], told: str) -> None
     document = copy.deepcopy(OLD)
     spoil(document)
     with pytest.raises(DefinitionError) as caught:
-        import_all(broker, document, salt)
+        at_once(import_all(broker, document, salt))
     assert told in str(caught.value)
     assert list(snapshot(broker)) == before
 
@@ -374,7 +375,7 @@ def test_limits_of_the_node_hold(limits: Limits, told: str) -> None:
     document["queues"] += [{**document["queues"][0], "name": name} for name in "no"]
     document["vhosts"].append({"name": "w"})
     with pytest.raises(DefinitionError) as caught:
-        import_all(broker, document, salt)
+        at_once(import_all(broker, document, salt))
     assert told in str(caught.value)
     assert list(snapshot(broker)) == before
 
@@ -383,7 +384,7 @@ def test_limits_of_the_node_hold(limits: Limits, told: str) -> None:
 def test_what_is_no_object_is_refused(document: Any) -> None:
     """A file is an object."""
     with pytest.raises(DefinitionError, match="no JSON object"):
-        import_all(Broker(), document, salt)
+        at_once(import_all(Broker(), document, salt))
 
 
 # -- one vhost -------------------------------------------------------------------------
@@ -395,9 +396,9 @@ def test_a_vhost_is_copied_into_another() -> None:
     other = broker.declare_vhost("other")
     exported = export_vhost(broker.vhosts["v"], "3.13.7")
     assert "vhost" not in json.dumps(list(exported["queues"]))
-    import_vhost(other, exported)
+    at_once(import_vhost(other, exported))
     assert contents(other) == contents(broker.vhosts["v"])
-    import_vhost(other, OLD)
+    at_once(import_vhost(other, OLD))
     assert contents(other) == contents(broker.vhosts["v"])
     assert set(broker.users) == {"ann"}
 
