@@ -72,7 +72,7 @@ def test_defaults_are_settings() -> None:
     """The image's defaults are settings that mean something here."""
     config, warnings = load(str(DOCKER / "10-defaults.conf"), (), {})
     assert warnings == []
-    assert config.data_dir == "/var/lib/leveret"
+    assert config.data_dir == "/var/lib/rabbitmq"
     assert "guest" not in config.loopback_users
 
 
