@@ -65,5 +65,14 @@ def _shown(row: Setting, config: Config) -> str:
     if not isinstance(row, Family):
         return row.kind.show(value)
     if isinstance(value, Mapping):
-        return ", ".join(f"{name}={each}" for name, each in value.items())
-    return ", ".join(map(str, value)) if isinstance(value, tuple | frozenset) else str(value)
+        parts = {
+            word: each.get(row.part) if isinstance(each, Mapping) else each
+            for word, each in value.items()
+        }
+        return ", ".join(f"{word}={each}" for word, each in parts.items() if each is not None)
+    return ", ".join(map(_member, value)) if isinstance(value, tuple | frozenset) else str(value)
+
+
+def _member(value: object) -> str:
+    """Give one of several; those who do a thing together are named once each."""
+    return "/".join(dict.fromkeys(value)) if isinstance(value, tuple) else str(value)

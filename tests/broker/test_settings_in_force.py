@@ -29,3 +29,11 @@ def test_no_secret_is_among_them() -> None:
     shown = reference.in_force(load(None, overrides, {})[0])
     assert {shown[key] for key in keys} == {reference.SECRET_SHOWN}
     assert "hunter2" not in str(shown.values())
+
+
+def test_backends_are_named_as_in_the_file() -> None:
+    """Who authenticates and who authorizes is told by RabbitMQ's names, in their order."""
+    overrides = ["auth_backends.1=internal", "auth_backends.2.authn=internal"]
+    overrides += ["auth_backends.2.authz=http"]
+    shown = reference.in_force(load(None, overrides, {})[0])
+    assert shown["auth_backends.NUMBER"] == "internal, internal/http"

@@ -104,7 +104,7 @@ export class Picture {
       .filter(({ from, to }) => places.has(from) && places.has(to))
       .map((edge) => drawLine(edge, places.get(edge.from), places.get(edge.to)));
     this.element.classList.toggle("few", this.#lines.length <= KEYS_SHOWN_MAX);
-    const whole = width + SWING; // a loop swings out beside its boxes
+    const whole = width + 2 * SWING; // a loop swings out beside its boxes, and has its key there
     this.element.replaceChildren(
       svg(
         "svg",

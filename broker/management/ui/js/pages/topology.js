@@ -23,7 +23,7 @@ export async function show(view) {
     class: "filter",
     "data-filter": true,
     "aria-label": "Show exchanges and queues with",
-    placeholder: "Show exchanges and queues with",
+    placeholder: "Filter by name",
     spellcheck: "false",
     value: options.get("name") ?? "",
     oninput: debounce(250, () => {
