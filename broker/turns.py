@@ -4,9 +4,8 @@ A client that publishes as fast as it can sends 256 KiB in one read, some 4,000 
 on all of them at once costs least, and costs nobody anything while everybody is in a hurry. A
 client that sends little, however, waits for as long as a turn takes. So while there is one whose
 requests are light, a read is acted on a portion at a time, and of the readers whose reads are not
-acted on yet as many get a portion in a turn as ``TURN_S`` lasts, or half, or a quarter of it, if
-the deliveries and the like that follow make the turn much longer. Deliveries are cut in portions
-as well.
+acted on yet as many get a portion in a turn as ``TURN_S`` lasts. Deliveries are cut in portions as
+well.
 
 Invariants:
 
@@ -33,8 +32,6 @@ TURN_S = 0.000_25  # the same beside light clients; the deliveries come on top
 NO_LIMIT = 1 << 62
 DELIVERIES_MAX = 600  # in one turn; half a millisecond
 PORTIONS_MAX = 64  # in one turn
-LARGE_TURN_S = 3 * TURN_S  # with the deliveries; the next is to be smaller
-SMALLER_MAX = 3  # halvings of ``TURN_S`` and of the portions
 LONG_TURN_MS = 1.0
 REST_MAX_MS = 100
 WINDOW_MS = 100  # over which a client is weighed, and how long a light one is remembered
@@ -70,7 +67,6 @@ class Turns:
         self._served_s = 0.0  # how long it took to serve some; 0 once that is accounted for
         self._began = 0.0
         self._rests_until_ms = 0
-        self._smaller = 0  # how often the turns were halved
 
     def weight(self, now_ms: int) -> Weight:
         """For a new client."""
@@ -78,7 +74,7 @@ class Turns:
 
     def light_read(self, now_ms: int) -> None:
         """A light client sent something: the others are to leave it room."""
-        self.work = WORK_SHARED >> self._smaller
+        self.work = WORK_SHARED
         self.deliveries_max = DELIVERIES_MAX
         self._shared_until_ms = now_ms + WINDOW_MS
 
@@ -91,27 +87,23 @@ class Turns:
         """At the end of a tick let those who wait go on; how many are read again."""
         if now_ms >= self._shared_until_ms:
             self.work, self.deliveries_max = WORK_MAX, NO_LIMIT
-            self._served_s, self._rests_until_ms, self._smaller = 0.0, 0, 0
-            return self._serve_some(len(self.waiting), TURN_ALONE_S)
+            self._rests_until_ms = 0
+            read_on = self._serve_some(len(self.waiting), TURN_ALONE_S)
+            self._served_s = 0.0  # nobody is to rest for that
+            return read_on
         if self._served_s:
             self._account(now_ms)
         if not self.waiting or self.rest_ms(now_ms):
             return 0
-        return self._serve_some(PORTIONS_MAX, TURN_S / (1 << self._smaller))
+        return self._serve_some(PORTIONS_MAX, TURN_S)
 
     def rest_ms(self, now_ms: int) -> int:
         """How long those who wait have to wait at least."""
         return max(0, self._rests_until_ms - now_ms)
 
     def _account(self, now_ms: int) -> None:
-        took_s = self._served_s + self._clock() - self._began
+        took_ms = (self._served_s + self._clock() - self._began) * 1000
         self._served_s = 0.0
-        if took_s > LARGE_TURN_S:
-            self._smaller = min(self._smaller + 1, SMALLER_MAX)
-        elif took_s < LARGE_TURN_S / 2 and self._smaller:
-            self._smaller -= 1
-        self.work = WORK_SHARED >> self._smaller
-        took_ms = took_s * 1000
         if took_ms >= LONG_TURN_MS:
             self._rests_until_ms = now_ms + min(round(took_ms + took_ms**2 / 8), REST_MAX_MS)
 

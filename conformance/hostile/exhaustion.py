@@ -267,7 +267,8 @@ def fanout_flood(ground: Ground) -> None:
     for _ in range(ground.count(300)):
         queue = channel.declare(exclusive=True, arguments={"x-max-length": 10})
         channel.bind(queue, "amq.fanout")
-    pour(channel.connection.sock, message("", 16, exchange="amq.fanout"), 2 * ground.scale, MB)
+    octets = message("", 16, exchange="amq.fanout")
+    pour(channel.connection.sock, octets, 2 * ground.scale, MB // 4)
 
 
 @attack("404, 406 or taken; others are served")

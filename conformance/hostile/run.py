@@ -25,6 +25,7 @@ from conformance.hostile import (  # noqa: F401 - the attacks enter themselves i
 from conformance.hostile.load import Served, WellBehaved
 
 WATCHED_S = 1.0  # at least so long is looked, also at what a short attack leaves behind
+SETTLED_MS, SETTLING_S = 0.5, 20.0  # the next attack begins when this one is digested
 
 
 @dataclass(frozen=True)
@@ -87,11 +88,20 @@ HEAD = (
 )
 
 
+def _settled(clients: WellBehaved, quiet_s: float) -> Served:
+    """How clients fare when what was sent before has been worked off, or that takes too long."""
+    until = time.monotonic() + SETTLING_S
+    while True:
+        clients.served()
+        time.sleep(quiet_s)
+        quiet = clients.served()
+        if quiet.p50 < SETTLED_MS or time.monotonic() > until:
+            return quiet
+
+
 def attack_once(place: Field, clients: WellBehaved, one: Attack, quiet_s: float) -> Outcome:
     """Look at the quiet, attack, look again."""
-    clients.served()
-    time.sleep(quiet_s)
-    quiet = clients.served()
+    quiet = _settled(clients, quiet_s)
     before_mb = resident_mb(place.broker)
     ground = place.ground(1.0)
     fault, began = "", time.monotonic()

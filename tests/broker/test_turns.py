@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from broker import turns as turns_module
 from broker.turns import (
     LIGHT_BYTES,
     LONG_TURN_MS,
     REST_MAX_MS,
     TURN_ALONE_S,
+    TURN_S,
     WINDOW_MS,
     Turns,
     Weight,
@@ -90,7 +90,7 @@ def test_beside_a_light_client_a_turn_is_short() -> None:
     scene = Scene()
     scene.turns.light_read(NOW_MS)
     for name in "abc":
-        scene.wait(name, portions=2, takes_s=0.6 * turns_module.TURN_S)
+        scene.wait(name, portions=2, takes_s=0.6 * TURN_S)
     assert scene.turns.work == WORK_SHARED
     assert [scene.turn(), scene.turn(), scene.turn(), scene.turn()] == ["ab", "ca", "bc", ""]
 
@@ -122,17 +122,15 @@ def test_after_a_long_turn_the_others_rest() -> None:
     assert scene.turns.rest_ms(NOW_MS + rest_ms) == REST_MAX_MS
 
 
-def test_deliveries_count() -> None:
-    """What the served have caused in the tick after counts: if it is much, they get less."""
+def test_what_the_served_cause_counts() -> None:
+    """A turn is as long as what those who were served have caused, in the tick that follows."""
     scene = Scene()
     scene.turns.light_read(NOW_MS)
-    scene.wait("a", portions=99, takes_s=turns_module.TURN_S)
-    scene.turn()
-    scene.turn(deliveries_s=0.7 * turns_module.LARGE_TURN_S)
-    assert scene.turns.work == WORK_SHARED // 2
-    for _ in range(9):
-        scene.turn(NOW_MS + 50)
-    assert scene.turns.work == WORK_SHARED
+    scene.wait("a", portions=9, takes_s=TURN_S / 100)
+    assert scene.turn() == "a" * 9
+    scene.wait("b")
+    assert scene.turn(deliveries_s=2 * LONG_TURN_MS / 1000) == ""
+    assert scene.turns.rest_ms(NOW_MS) > 0
 
 
 @pytest.mark.parametrize(("octets", "light"), [(LIGHT_BYTES, True), (LIGHT_BYTES + 1, False)])
