@@ -410,7 +410,7 @@ def test_after_a_kill(restartable: Broker) -> None:
         for count in (0, 1):
             assert count_of(ch.get(limited, no_ack=False)) == count
             return_all(ch)
-        time.sleep(0.4)
+        time.sleep(1.0)
         restartable.kill()
         connection.drop()
     restartable.start()
