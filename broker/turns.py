@@ -22,6 +22,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from broker.amqp.weight import WINDOW_MS
 from protocol.connection import WORK_MAX, WORK_SHARED
 
 if TYPE_CHECKING:
@@ -34,25 +35,6 @@ DELIVERIES_MAX = 600  # in one turn; half a millisecond
 PORTIONS_MAX = 64  # in one turn
 LONG_TURN_MS = 1.0
 REST_MAX_MS = 100
-WINDOW_MS = 100  # over which a client is weighed, and how long a light one is remembered
-LIGHT_BYTES = 1 << 15  # read and written in a window
-
-
-class Weight:
-    """Whether one client's traffic is light, and has been for a window."""
-
-    __slots__ = ("_octets", "_since_ms", "is_light")
-
-    def __init__(self, now_ms: int) -> None:
-        self.is_light = False
-        self._octets = 0
-        self._since_ms = now_ms
-
-    def weigh(self, now_ms: int, octets: int) -> None:
-        """``octets`` were read and written so far."""
-        if now_ms - self._since_ms >= WINDOW_MS:
-            self.is_light = octets - self._octets <= LIGHT_BYTES
-            self._since_ms, self._octets = now_ms, octets
 
 
 class Turns:
@@ -68,12 +50,8 @@ class Turns:
         self._began = 0.0
         self._rests_until_ms = 0
 
-    def weight(self, now_ms: int) -> Weight:
-        """For a new client."""
-        return Weight(now_ms)
-
     def light_read(self, now_ms: int) -> None:
-        """A light client sent something: the others are to leave it room."""
+        """A light client sent something: for a window the others are to leave it room."""
         self.work = WORK_SHARED
         self.deliveries_max = DELIVERIES_MAX
         self._shared_until_ms = now_ms + WINDOW_MS

@@ -53,23 +53,11 @@ class Reads(Protocol):
         """Go on; whether the socket is read again."""
 
 
-class Weight(Protocol):
-    """How much one client sends and gets, see ``broker.turns``."""
-
-    is_light: bool
-
-    def weigh(self, now_ms: int, octets: int) -> None:
-        """``octets`` were read and written so far."""
-
-
 class Turns(Protocol):
     """How clients share the turns of the event loop, see ``broker.turns``."""
 
     work: int
     waiting: deque[Reads]
-
-    def weight(self, now_ms: int) -> Weight:
-        """For a new client."""
 
     def light_read(self, now_ms: int) -> None:
         """A client that sends little sent something."""

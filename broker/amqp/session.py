@@ -28,6 +28,7 @@ from broker.amqp.names import address_text
 from broker.amqp.output import Output
 from broker.amqp.reading import CONGESTION, TICK, WRITING, Reading
 from broker.amqp.routes import Routes
+from broker.amqp.weight import Weight
 from protocol.connection import Connection
 from protocol.constants import CLOSING, RUNNING
 from protocol.errors import AmqpError, Drop, InternalError, SoftError
@@ -88,7 +89,7 @@ class Session(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Accept; the client has a limited time to log in."""
         self.tick.read_clock()
-        self.weight = self.tick.turns.weight(self.broker.now_ms)
+        self.weight = Weight(self.broker.now_ms)
         self.transport: asyncio.Transport = transport  # type: ignore[assignment]
         self.reading = Reading(self.transport)
         self.output.connect(self.transport, self.reading)
@@ -120,7 +121,7 @@ class Session(asyncio.Protocol):
         # reads are not worth that.
         work = turns.work if self.weight.is_light or len(data) <= turns.work else 0
         self._process(self.connection.receive(data, work))
-        if len(data) >= LARGE_READ_BYTES and not self._waits:
+        if len(data) >= LARGE_READ_BYTES:
             self._throttle()
         self.tick.pressure.check(self)
 

@@ -8,15 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from broker.amqp.weight import LIGHT_BYTES, WINDOW_MS, Weight
 from broker.turns import (
-    LIGHT_BYTES,
     LONG_TURN_MS,
     REST_MAX_MS,
     TURN_ALONE_S,
     TURN_S,
-    WINDOW_MS,
     Turns,
-    Weight,
 )
 from protocol.connection import WORK_MAX, WORK_SHARED
 from tests.amqp.dialogue import bodies, consume, declare, heard, say, send, started
